@@ -1,0 +1,1 @@
+"""Configuration: settings, database URLs, the registry of models. Imports nothing else of dorm but exceptions."""

@@ -1,0 +1,74 @@
+"""The models of this process by (app label, name), and what waits for one that is not declared yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
+
+
+class Registry:
+    """Models by app label and lower-case name."""
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[str, str], Any] = {}
+        self._waiting: list[tuple[str, str, Callable[[Any], None]]] = []
+
+    def register(self, label: str, name: str, model: Any) -> None:
+        """Add *model* and call whoever waits for it.
+
+        The same class declared again (a module reloaded, a notebook cell run twice) replaces the former one; another
+        class of that name in the app is refused.
+        """
+        key = (label, name.lower())
+        known = self._models.get(key)
+        if known is not None and (known.__module__, known.__qualname__) != (model.__module__, model.__qualname__):
+            raise ImproperlyConfigured(
+                f"{model.__module__}.{name} clashes with {known.__module__}.{known.__name__}: app {label!r} has "
+                f"a model of that name. Rename one, or set Meta.app_label."
+            )
+        self._models[key] = model
+        ready = [entry for entry in self._waiting if self._found(entry[0], entry[1]) is model]
+        self._waiting = [entry for entry in self._waiting if entry not in ready]
+        for _, _, callback in ready:
+            callback(model)
+
+    def when_ready(self, label: str, reference: str, callback: Callable[[Any], None]) -> None:
+        """Call *callback* with the model that *reference* means in app *label*, now or once it is declared."""
+        found = self._found(label, reference)
+        if found is None:
+            self._waiting.append((label, reference, callback))
+        else:
+            callback(found)
+
+    def get(self, label: str, name: str) -> Any:
+        """Return a model; LookupError-like `ImproperlyConfigured` naming what exists."""
+        found = self._models.get((label, name.lower()))
+        if found is None:
+            names = [model.__name__ for (app, _), model in self._models.items() if app == label]
+            raise ImproperlyConfigured(
+                f"no model {name!r} in app {label!r}.{nearest(name, names)} Models there: {choices_text(names)}."
+            )
+        return found
+
+    def all(self, label: str | None = None) -> list[Any]:
+        """Return the models, of one app or of all, in the order of their declaration."""
+        return [model for (app, _), model in self._models.items() if label in (None, app)]
+
+    def pending(self) -> list[str]:
+        """Return the references that nothing has answered yet, as ``app.Name``."""
+        return sorted({ref if "." in ref else f"{label}.{ref}" for label, ref, _ in self._waiting})
+
+    def _found(self, label: str, reference: str) -> Any | None:
+        app, dot, name = reference.rpartition(".")
+        if dot:
+            return self._models.get((app, name.lower()))
+        own = self._models.get((label, reference.lower()))
+        if own is not None:
+            return own
+        same = [model for (_, lower), model in self._models.items() if lower == reference.lower()]
+        return same[0] if len(same) == 1 else None
+
+
+registry = Registry()

@@ -1,0 +1,153 @@
+"""The settings object: what ``dorm.configure`` sets, with defaults, checks and the values of the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dorm.conf.databases import DatabaseConfig, database_config
+from dorm.exceptions import ConnectionDoesNotExist, ImproperlyConfigured, choices_text, nearest
+
+_NUMBER = (int, float)
+_DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
+    "DATABASES": ({}, (Mapping,)),
+    "INSTALLED_APPS": ([], (list, tuple)),
+    "DATABASE_ROUTERS": ([], (list, tuple)),
+    "DEBUG": (False, (bool,)),
+    "SLOW_QUERY_MS": (500.0, (*_NUMBER, type(None))),
+    "RETRY_ATTEMPTS": (3, (int,)),
+    "RETRY_BACKOFF": (0.1, _NUMBER),
+    "USE_TZ": (False, (bool,)),
+    "TIME_ZONE": ("UTC", (str,)),
+}
+"""Default and types of every setting that dorm reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """Settings that each statement reads, environment applied; made anew by every `configure`.
+
+    Attributes:
+        slow_query_seconds: statements at or above it are logged; None for never.
+        retry_attempts: tries of a read whose connection was lost.
+        retry_backoff: seconds before the second try; doubled each time.
+    """
+
+    slow_query_seconds: float | None
+    retry_attempts: int
+    retry_backoff: float
+
+
+class Settings:
+    """Settings as attributes; upper-case names of the user's own are allowed beside dorm's."""
+
+    DATABASES: Mapping[str, Any]
+    INSTALLED_APPS: list[str]
+    DATABASE_ROUTERS: list[Any]
+    DEBUG: bool
+    SLOW_QUERY_MS: float | None
+    RETRY_ATTEMPTS: int
+    RETRY_BACKOFF: float
+    USE_TZ: bool
+    TIME_ZONE: str
+
+    def __init__(self) -> None:
+        self._given: dict[str, Any] = {}
+        self._callbacks: list[Callable[[frozenset[str]], None]] = []
+        self.knobs = self._made_knobs()
+
+    def __getattr__(self, name: str) -> Any:
+        given = self.__dict__["_given"]
+        if name in given:
+            return given[name]
+        if not name.isupper():
+            raise AttributeError(name)
+        if not given:
+            raise ImproperlyConfigured(
+                f"setting {name} was read before dorm was configured: call dorm.configure(DATABASES={{...}}) first."
+            )
+        if name in _DEFAULTS:
+            return _DEFAULTS[name][0]
+        raise AttributeError(f"there is no setting {name!r}.{nearest(name, [*_DEFAULTS, *given])}")
+
+    @property
+    def is_configured(self) -> bool:
+        """True once `configure` was called."""
+        return bool(self._given)
+
+    def configure(self, **given: Any) -> None:
+        """Set settings; those not given stay. Everything is checked before anything is changed."""
+        for name, value in given.items():
+            _check(name, value)
+        if "DATABASES" in given:
+            for alias, entry in given["DATABASES"].items():
+                database_config(alias, entry)
+        before = dict(self._given)
+        self._given.update(given)
+        try:
+            self.knobs = self._made_knobs()
+        except ImproperlyConfigured:
+            self._given = before
+            raise
+        for callback in list(self._callbacks):
+            callback(frozenset(given))
+
+    def on_change(self, callback: Callable[[frozenset[str]], None]) -> None:
+        """Call *callback* with the names that each further `configure` sets."""
+        self._callbacks.append(callback)
+
+    def database(self, alias: str) -> DatabaseConfig:
+        """Return the checked entry of an alias.
+
+        Raises: ConnectionDoesNotExist: an unknown alias; the message names those there are.
+        """
+        databases = self.DATABASES
+        if alias not in databases:
+            raise ConnectionDoesNotExist(
+                f"there is no database {alias!r} in DATABASES.{nearest(alias, databases)} "
+                f"Aliases: {choices_text(databases)}."
+            )
+        return database_config(alias, databases[alias])
+
+    def _made_knobs(self) -> Knobs:
+        slow = self._knob("SLOW_QUERY_MS", float)
+        return Knobs(
+            None if slow is None else slow / 1000,
+            self._knob("RETRY_ATTEMPTS", int) or 1,
+            self._knob("RETRY_BACKOFF", float) or 0.0,
+        )
+
+    def _knob(self, name: str, convert: Callable[[str], Any]) -> Any:
+        text = os.environ.get(f"DORM_{name}")
+        if text is None:
+            return self._given.get(name, _DEFAULTS[name][0])
+        if text.lower() in ("none", ""):
+            return None
+        try:
+            return convert(text)
+        except ValueError:
+            raise ImproperlyConfigured(f"the environment variable DORM_{name} takes a number.") from None
+
+
+def _check(name: str, value: Any) -> None:
+    if not name.isupper():
+        raise ImproperlyConfigured(f"settings are upper-case names: {name!r} is not.{nearest(name.upper(), _DEFAULTS)}")
+    if name not in _DEFAULTS:
+        return
+    types = _DEFAULTS[name][1]
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        names = " or ".join("None" if each is type(None) else each.__name__ for each in types)
+        raise ImproperlyConfigured(f"{name} takes {names}, not {type(value).__name__}.")
+
+
+settings = Settings()
+
+
+def configure(**given: Any) -> None:
+    """Set settings by keyword; may be called again, what is not given stays.
+
+    Raises: ImproperlyConfigured: a value of the wrong type, or a ``DATABASES`` entry that is wrong. Nothing is changed.
+    """
+    settings.configure(**given)

@@ -1,0 +1,105 @@
+"""Database URLs: ``scheme://user:password@host:port/name?KEY=value`` to the dict form of ``DATABASES``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
+
+ENGINES: dict[str, str] = {
+    "postgres": "postgresql",
+    "postgresql": "postgresql",
+    "psql": "postgresql",
+    "sqlite": "sqlite",
+    "sqlite3": "sqlite",
+    "libsql": "libsql",
+    "mysql": "mysql",
+    "mysql+pymysql": "mysql",
+    "mysql+asyncmy": "mysql",
+    "mariadb": "mariadb",
+    "cockroachdb": "cockroachdb",
+    "duckdb": "duckdb",
+}
+"""Engine of each URL scheme."""
+
+_FILES = ("sqlite", "duckdb", "libsql")
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("true or false")
+
+
+_TYPED: dict[str, Callable[[str], Any]] = {
+    "MIN_POOL_SIZE": int,
+    "MAX_POOL_SIZE": int,
+    "POOL_TIMEOUT": float,
+    "POOL_CHECK": _boolean,
+    "MAX_IDLE": float,
+    "MAX_LIFETIME": float,
+    "PREPARE_THRESHOLD": int,
+}
+
+
+def parse_database_url(url: str) -> dict[str, Any]:
+    """Return the ``DATABASES`` entry that *url* means.
+
+    User, password and name are percent-decoded; the query keys MIN_POOL_SIZE, MAX_POOL_SIZE, POOL_TIMEOUT, POOL_CHECK,
+    MAX_IDLE, MAX_LIFETIME and PREPARE_THRESHOLD become typed keys, every other one goes to ``OPTIONS``.
+
+    Raises: ImproperlyConfigured: an unknown scheme, a port or a value that does not parse. The message holds no secret.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise ImproperlyConfigured(
+            f"a database URL does not parse: {exc}. Write scheme://user:password@host:port/name and percent-encode "
+            "special characters of user and password."
+        ) from None
+    engine = ENGINES.get(parts.scheme)
+    if engine is None:
+        raise ImproperlyConfigured(
+            f"a database URL starts with the unknown scheme {parts.scheme!r}.{nearest(parts.scheme, ENGINES)} "
+            f"Schemes: {choices_text(ENGINES)}."
+        )
+    found: dict[str, Any] = {"ENGINE": engine}
+    if engine in _FILES:
+        found["NAME"] = _file(parts)
+    else:
+        found["NAME"] = unquote(parts.path.removeprefix("/"))
+        for key, value in (("USER", parts.username), ("PASSWORD", parts.password), ("HOST", parts.hostname)):
+            if value:
+                found[key] = unquote(value)
+        if port is not None:
+            found["PORT"] = port
+    _add_query(found, parts.query)
+    return found
+
+
+def _file(parts: SplitResult) -> str:
+    """Return the file of a URL: two slashes and three are relative, four are absolute, nothing is in memory."""
+    path = unquote(parts.netloc + parts.path)
+    if not parts.netloc:
+        path = path.removeprefix("/")
+    return path or ":memory:"
+
+
+def _add_query(found: dict[str, Any], query: str) -> None:
+    options: dict[str, Any] = {}
+    for key, text in parse_qsl(query, keep_blank_values=True):
+        convert = _TYPED.get(key)
+        if convert is None:
+            options[key] = text
+            continue
+        try:
+            found[key] = convert(text)
+        except ValueError:
+            raise ImproperlyConfigured(f"{key} in a database URL takes a {convert.__name__.strip('_')}.") from None
+    if options:
+        found["OPTIONS"] = options

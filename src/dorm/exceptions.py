@@ -1,0 +1,235 @@
+"""Every exception that dorm raises, and the two helpers that make their messages useful.
+
+The database branch carries PEP 249's names (https://peps.python.org/pep-0249/#exceptions); the rest are Django's.
+Nothing here imports anything of dorm.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+
+class DormError(Exception):
+    """Base of every exception of dorm."""
+
+
+# -- configuration and wrong use ---------------------------------------------------------------------------------
+
+
+class ImproperlyConfigured(DormError):
+    """A setting is missing or wrong."""
+
+
+class ConnectionDoesNotExist(ImproperlyConfigured):
+    """An alias that is no key of ``DATABASES``."""
+
+
+class FieldError(DormError):
+    """A name or a combination of names in a query means nothing for this model."""
+
+
+class FieldDoesNotExist(FieldError):
+    """A model has no field of that name."""
+
+
+class SynchronousOnlyOperation(DormError):
+    """A statement would have been sent implicitly, by a blocking call, in a running event loop."""
+
+
+class OperationNotDriven(DormError, RuntimeWarning):
+    """An operation was built and never run: a ``yield from`` is missing (seen with DORM_CHECK_OPERATIONS=1)."""
+
+
+class ObjectDoesNotExist(DormError):
+    """No row matches."""
+
+
+DoesNotExist = ObjectDoesNotExist
+
+
+class MultipleObjectsReturned(DormError):
+    """More than one row matches where one was asked for."""
+
+
+# -- what a database says (PEP 249) ------------------------------------------------------------------------------
+
+
+class DatabaseError(DormError):
+    """What went wrong in, or on the way to, a database.
+
+    Attributes:
+        alias: key of ``DATABASES``, or None where no database was involved yet.
+        statement: text of the SQL, placeholders and no values, or None.
+        sqlstate: five characters of the SQL standard where the server gives them, else None.
+        retryable: True when the same transaction may succeed if it is run again from its start.
+        connection_lost: True when the connection it happened on is gone.
+    """
+
+    alias: str | None = None
+    statement: str | None = None
+    sqlstate: str | None = None
+    retryable: bool = False
+    connection_lost: bool = False
+
+
+class InterfaceError(DatabaseError):
+    """The driver was used in a way it refuses."""
+
+
+class DataError(DatabaseError):
+    """A value is out of range or malformed for its column."""
+
+
+class InvalidValue(DataError, ValueError, TypeError):
+    """A value that its field cannot take; nothing was sent. The message names the value's type, never the value."""
+
+
+class OperationalError(DatabaseError):
+    """The database could not do its work: connection lost, time-out, lock, disk."""
+
+
+class PoolTimeout(OperationalError):
+    """No connection of the pool became free in time; the message says who holds them."""
+
+
+class QueryCanceled(OperationalError):
+    """A statement was cancelled on the server, by a time limit or by somebody."""
+
+
+class IntegrityError(DatabaseError):
+    """A constraint of the database refused the rows."""
+
+
+class ProtectedError(IntegrityError):
+    """A deletion is refused by ``PROTECT``; ``protected_objects`` are the rows that forbid it."""
+
+    def __init__(self, msg: str, protected_objects: Iterable[Any]) -> None:
+        self.protected_objects = protected_objects
+        super().__init__(msg, protected_objects)
+
+
+class RestrictedError(IntegrityError):
+    """A deletion is refused by ``RESTRICT``; ``restricted_objects`` are the rows that forbid it."""
+
+    def __init__(self, msg: str, restricted_objects: Iterable[Any]) -> None:
+        self.restricted_objects = restricted_objects
+        super().__init__(msg, restricted_objects)
+
+
+class InternalError(DatabaseError):
+    """The database found its own state broken."""
+
+
+class ProgrammingError(DatabaseError):
+    """The statement is wrong for this database: syntax, missing table or column."""
+
+
+class NotSupportedError(DatabaseError, NotImplementedError):
+    """This backend cannot do what was asked; nothing was sent."""
+
+
+class TransactionManagementError(ProgrammingError):
+    """A transaction is used in a way that would join or leave it silently, or after it broke or ended."""
+
+
+class ReadOnlyModelError(DatabaseError):
+    """A model with ``Meta.read_only`` was to be written."""
+
+
+class BudgetExceeded(DatabaseError):
+    """A statement ran longer or gave more rows than its budget allows."""
+
+
+class MigrationError(DormError):
+    """A migration cannot be planned or applied."""
+
+
+# -- validation --------------------------------------------------------------------------------------------------
+
+Messages: TypeAlias = "str | ValidationError | list[Any] | tuple[Any, ...] | Mapping[str, Any]"
+
+NON_FIELD_ERRORS = "__all__"
+
+
+class ValidationError(DormError):
+    """One message, a list of them, or messages by field name.
+
+    Args:
+        message: text (with ``%(name)s`` for *params*), another error, a list, or a dict of field name to any of these.
+        code: short machine-readable name of the reason.
+        params: values for the text.
+    """
+
+    def __init__(self, message: Messages, code: str | None = None, params: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, code, params)
+        self.code = code
+        self.params = params
+        self.error_list: list[ValidationError] = []
+        self.error_dict: dict[str, list[ValidationError]] | None = None
+        self.message: str = ""
+        if isinstance(message, ValidationError):
+            self._take_over(message)
+        elif isinstance(message, Mapping):
+            self.error_dict = {name: ValidationError(part).error_list for name, part in message.items()}
+            self.error_list = [error for errors in self.error_dict.values() for error in errors]
+        elif isinstance(message, (list, tuple)):
+            for part in message:
+                self.error_list.extend(ValidationError(part).error_list)
+        else:
+            self.message = message
+            self.error_list = [self]
+
+    def _take_over(self, other: ValidationError) -> None:
+        self.error_dict = other.error_dict
+        if other.error_dict is None and other.error_list == [other]:
+            self.message, self.code, self.params = other.message, other.code, other.params
+            self.error_list = [self]
+        else:
+            self.error_list = list(other.error_list)
+
+    @property
+    def messages(self) -> list[str]:
+        """The finished texts, in order."""
+        return [error._text() for error in self.error_list]
+
+    @property
+    def message_dict(self) -> dict[str, list[str]]:
+        """The finished texts by field name; messages of no field stand under ``"__all__"``."""
+        grouped = self.error_dict if self.error_dict is not None else {NON_FIELD_ERRORS: self.error_list}
+        return {name: [error._text() for error in errors] for name, errors in grouped.items()}
+
+    def _text(self) -> str:
+        return self.message % self.params if self.params else self.message
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.error_dict is not None:
+            yield from self.message_dict.items()
+        else:
+            yield from self.messages
+
+    def __str__(self) -> str:
+        return repr(self.message_dict) if self.error_dict is not None else "; ".join(self.messages)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ValidationError) and self.message_dict == other.message_dict
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+# -- helpers for messages ----------------------------------------------------------------------------------------
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the option nearest to *name*, or an empty text when none is near."""
+    found = difflib.get_close_matches(name, list(options), n=1, cutoff=0.6)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def choices_text(options: Iterable[str], most: int = 20) -> str:
+    """Return *options* as a comma-separated list of at most *most* names, saying how many more there are."""
+    names = list(options)
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"

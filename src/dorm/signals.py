@@ -1,0 +1,153 @@
+"""Signals: telling whoever asked that something happened. Receivers may be functions or coroutine functions."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+_log = logging.getLogger("dorm.signals")
+
+Receiver: TypeAlias = Callable[..., Any]
+
+
+class _Connected:
+    """One connected receiver, held weakly unless asked otherwise."""
+
+    __slots__ = ("is_async", "key", "receiver", "sender")
+
+    def __init__(self, receiver: Receiver, sender: Any, weak: bool, uid: object, gone: Callable[[Any], None]) -> None:
+        self.key = (uid if uid is not None else _identity(receiver), None if sender is None else id(sender))
+        self.sender = sender
+        self.is_async = inspect.iscoroutinefunction(receiver)
+        self.receiver: Callable[[], Receiver | None] = (lambda: receiver) if not weak else _weak(receiver, gone)
+
+
+def _identity(receiver: Receiver) -> object:
+    owner = getattr(receiver, "__self__", None)
+    return (id(owner), id(getattr(receiver, "__func__", receiver)))
+
+
+def _weak(receiver: Receiver, gone: Callable[[Any], None]) -> Callable[[], Receiver | None]:
+    if getattr(receiver, "__self__", None) is not None:
+        return weakref.WeakMethod(receiver, gone)
+    return weakref.ref(receiver, gone)
+
+
+class Signal:
+    """Something that can be listened to.
+
+    Args:
+        raise_exceptions: what a receiver raises reaches the sender; else it is logged and the next one is called.
+    """
+
+    def __init__(self, *, raise_exceptions: bool = False) -> None:
+        self.raise_exceptions = raise_exceptions
+        self.has_listeners = False
+        self._connected: tuple[_Connected, ...] = ()
+        self._lock = threading.Lock()
+        self._warned = False
+
+    def connect(self, receiver: Receiver, sender: Any = None, weak: bool = True, dispatch_uid: object = None) -> None:
+        """Call *receiver* with ``signal``, ``sender`` and what is sent.
+
+        Args:
+            receiver: function, method or coroutine function that takes keyword arguments.
+            sender: only this sender; None for all.
+            weak: forget the receiver when nothing else refers to it.
+            dispatch_uid: an identity of the connection; the same one again is ignored.
+        """
+        if not callable(receiver):
+            raise TypeError(f"a signal's receiver must be callable, not {type(receiver).__name__}")
+        made = _Connected(receiver, sender, weak, dispatch_uid, self._forget)
+        with self._lock:
+            if all(each.key != made.key for each in self._connected):
+                self._connected = (*self._connected, made)
+                self.has_listeners = True
+
+    def disconnect(self, receiver: Receiver | None = None, sender: Any = None, dispatch_uid: object = None) -> bool:
+        """Undo a `connect` with the same arguments; return whether there was one."""
+        identity = dispatch_uid if dispatch_uid is not None else _identity(receiver) if receiver else None
+        key = (identity, None if sender is None else id(sender))
+        with self._lock:
+            kept = tuple(each for each in self._connected if each.key != key)
+            found = len(kept) != len(self._connected)
+            self._connected = kept
+            self.has_listeners = bool(kept)
+        return found
+
+    def _forget(self, reference: Any) -> None:
+        with self._lock:
+            self._connected = tuple(each for each in self._connected if each.receiver() is not None)
+            self.has_listeners = bool(self._connected)
+
+    def live_receivers(self, sender: Any) -> list[tuple[Receiver, bool]]:
+        """Return the receivers for *sender* in the order they were connected, each with whether it is a coroutine's."""
+        found = []
+        for each in self._connected:
+            receiver = each.receiver()
+            if receiver is not None and (each.sender is None or each.sender is sender):
+                found.append((receiver, each.is_async))
+        return found
+
+    def skip_async(self, **told: Any) -> None:
+        """Stand in for a coroutine receiver in blocking code: it is not called, which is logged once a signal."""
+        if not self._warned:
+            self._warned = True
+            _log.warning("an async receiver was skipped by a blocking call: async receivers run from async code only")
+
+    def _calls(self, sender: Any) -> Iterator[tuple[Receiver, bool]]:
+        yield from self.live_receivers(sender)
+
+    def _failed(self, receiver: Receiver, exc: Exception) -> Exception:
+        if self.raise_exceptions:
+            raise exc
+        _log.error("receiver %s raised", getattr(receiver, "__qualname__", receiver), exc_info=exc)
+        return exc
+
+    def send(self, sender: Any, **told: Any) -> list[tuple[Receiver, Any]]:
+        """Call the receivers; return each with its answer. Coroutine receivers are skipped."""
+        answers: list[tuple[Receiver, Any]] = []
+        for receiver, is_async in self._calls(sender):
+            if is_async:
+                self.skip_async()
+                continue
+            try:
+                answers.append((receiver, receiver(signal=self, sender=sender, **told)))
+            except Exception as exc:  # noqa: BLE001  # a stated boundary: logged, or raised, by _failed
+                answers.append((receiver, self._failed(receiver, exc)))
+        return answers
+
+    async def asend(self, sender: Any, **told: Any) -> list[tuple[Receiver, Any]]:
+        """Call the receivers, awaiting coroutine ones; return each with its answer."""
+        answers: list[tuple[Receiver, Any]] = []
+        for receiver, is_async in self._calls(sender):
+            try:
+                answer = receiver(signal=self, sender=sender, **told)
+                answers.append((receiver, await answer if is_async else answer))
+            except Exception as exc:  # noqa: BLE001  # a stated boundary: logged, or raised, by _failed
+                answers.append((receiver, self._failed(receiver, exc)))
+        return answers
+
+
+def receiver(signal: Signal | list[Signal], **options: Any) -> Callable[[Receiver], Receiver]:
+    """Decorator: connect the function to one signal or several."""
+
+    def connect(fn: Receiver) -> Receiver:
+        for each in signal if isinstance(signal, list) else [signal]:
+            each.connect(fn, **options)
+        return fn
+
+    return connect
+
+
+class_prepared = Signal(raise_exceptions=True)
+pre_save = Signal(raise_exceptions=True)
+post_save = Signal(raise_exceptions=True)
+pre_delete = Signal(raise_exceptions=True)
+post_delete = Signal(raise_exceptions=True)
+pre_query = Signal()
+post_query = Signal()
