@@ -1,0 +1,1 @@
+"""Databases: operations, connections, transactions, dialects. Knows nothing of models."""

@@ -1,0 +1,33 @@
+"""PostgreSQL by psycopg 3, in both faces."""
+
+from __future__ import annotations
+
+from dorm.conf.databases import DatabaseConfig
+from dorm.db.backends.postgresql.dialect import PostgresDialect
+from dorm.db.backends.postgresql.pool import PostgresAsyncPool, PostgresPool
+from dorm.db.backends.threaded import ThreadedConnection
+from dorm.db.dialect import Dialect
+from dorm.db.driver import AsyncConnection, SyncConnection
+from dorm.db.pool import FairSemaphore
+
+
+class PostgresBackend:
+    """Makes the parts of a PostgreSQL database; pools of both faces share one ceiling of connections in use."""
+
+    def dialect(self, config: DatabaseConfig) -> PostgresDialect:
+        return PostgresDialect()
+
+    def shared(self, config: DatabaseConfig) -> FairSemaphore:
+        return FairSemaphore(config.max_pool_size, f"a connection of {config.alias!r} ({config.max_pool_size} in all)")
+
+    def sync_pool(self, config: DatabaseConfig, dialect: Dialect, shared: FairSemaphore) -> PostgresPool:
+        return PostgresPool(config, shared)
+
+    def async_pool(self, config: DatabaseConfig, dialect: Dialect, shared: FairSemaphore) -> PostgresAsyncPool:
+        return PostgresAsyncPool(config, shared)
+
+    def threaded(self, connection: SyncConnection) -> AsyncConnection:
+        return ThreadedConnection(connection)
+
+
+backend = PostgresBackend()

@@ -1,0 +1,213 @@
+"""What is particular to PostgreSQL's SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from dorm.db.backends.postgresql.adapt import NULLS
+from dorm.db.dialect import Converter, Dialect, IsolationLevel
+from dorm.db.rawsql import placeholders
+from dorm.db.schema import ColumnDef, TableDef
+from dorm.db.statement import Template
+from dorm.db.types import BIGINT, DOUBLE, SqlType
+from dorm.exceptions import DataError, ImproperlyConfigured
+
+_TYPES: dict[str, str] = {
+    "smallint": "smallint",
+    "integer": "integer",
+    "bigint": "bigint",
+    "boolean": "boolean",
+    "double": "double precision",
+    "text": "text",
+    "date": "date",
+    "time": "time",
+    "timestamp": "timestamp",
+    "timestamptz": "timestamptz",
+    "interval": "interval",
+    "uuid": "uuid",
+    "json": "jsonb",
+    "bytes": "bytea",
+}
+_NUMERIC = SqlType("numeric")
+_ISOLATION: tuple[str, ...] = ("read uncommitted", "read committed", "repeatable read", "serializable")
+_LIKE = "{lhs} LIKE {rhs}"
+_ILIKE = "{lhs} ILIKE {rhs}"
+
+
+class PostgresDialect(Dialect):
+    """PostgreSQL 13 and later."""
+
+    vendor = "postgresql"
+    supports_returning = True
+    supports_array_parameters = True
+    supports_filter_clause = True
+    supports_distinct_on = True
+    supports_row_locks = True
+    supports_deferrable_constraints = True
+    supports_transactional_ddl = True
+    supports_nulls_ordering = True
+    supports_default_keyword_in_insert = True
+    supports_ignore_conflicts = True
+    supports_unnest_insert = True
+    streams_in_transactions = True
+    max_parameters = 65_535
+
+    lookups: ClassVar[dict[str, str]] = {
+        "exact": "{lhs} = {rhs}",
+        "gt": "{lhs} > {rhs}",
+        "gte": "{lhs} >= {rhs}",
+        "lt": "{lhs} < {rhs}",
+        "lte": "{lhs} <= {rhs}",
+        "iexact": "UPPER({lhs}) = UPPER({rhs})",
+        "contains": _LIKE,
+        "startswith": _LIKE,
+        "endswith": _LIKE,
+        "icontains": _ILIKE,
+        "istartswith": _ILIKE,
+        "iendswith": _ILIKE,
+        "regex": "{lhs} ~ {rhs}",
+        "iregex": "{lhs} ~* {rhs}",
+    }
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        return _FINGERPRINT
+
+    def quote(self, name: str) -> str:
+        if len(name.encode()) > self.max_identifier_length:
+            raise ImproperlyConfigured(f"identifier {name!r} is longer than PostgreSQL's 63 bytes")
+        return super().quote(name)
+
+    def placeholder(self, number: int, sql_type: SqlType | None) -> str:
+        return f"${number}::jsonb" if sql_type is not None and sql_type.kind == "json" else f"${number}"
+
+    def raw_sql(self, sql: str, has_params: bool) -> str:
+        return placeholders(sql, lambda number: f"${number}") if has_params else sql
+
+    # -- types and values ----------------------------------------------------------------------------------------
+    def column_type(self, sql_type: SqlType) -> str:
+        if sql_type.kind == "varchar":
+            return f"varchar({sql_type.length})"
+        if sql_type.kind == "numeric":
+            return f"numeric({sql_type.precision}, {sql_type.scale})" if sql_type.precision else "numeric"
+        return _TYPES[sql_type.kind]
+
+    def binder(self, sql_type: SqlType) -> Converter | None:
+        if sql_type.kind in ("text", "varchar"):
+            return _without_nul
+        return json.dumps if sql_type.kind == "json" else None
+
+    def null(self, sql_type: SqlType | None) -> Any:
+        return NULLS.get(sql_type.kind) if sql_type is not None else None
+
+    def has_binary_loader(self, sql_type: SqlType) -> bool:
+        return True
+
+    def numeric_result(self, function: str, sql_type: SqlType | None) -> SqlType | None:
+        # https://www.postgresql.org/docs/current/functions-aggregate.html
+        kind = sql_type.kind if sql_type is not None else ""
+        if function == "Sum":
+            return _NUMERIC if kind == "bigint" else BIGINT if kind in ("smallint", "integer") else sql_type
+        return DOUBLE if kind == "double" else _NUMERIC
+
+    # -- fragments -----------------------------------------------------------------------------------------------
+    def pattern(self, lookup: str) -> Converter:
+        return _PATTERNS[lookup]
+
+    def lookup_left(self, lookup: str, lhs: str, sql_type: SqlType | None) -> str:
+        textual = sql_type is None or sql_type.kind in ("text", "varchar")
+        return lhs if textual or lookup not in _PATTERNS else f"{lhs}::text"
+
+    def in_array(self, lhs: str, placeholder: str) -> str:
+        return f"{lhs} = ANY({placeholder})"
+
+    def insert_from_arrays(
+        self, table: str, columns: Sequence[str], types: Sequence[SqlType], returning: str, ending: str
+    ) -> str:
+        names = ", ".join(columns)
+        arrays = ", ".join(f"${number}::{self._array_type(each)}" for number, each in enumerate(types, 1))
+        values = ", ".join(
+            f"c{number}::jsonb" if each.kind == "json" else f"c{number}" for number, each in enumerate(types, 1)
+        )
+        aliases = ", ".join(f"c{number}" for number in range(1, len(types) + 1))
+        back = f" RETURNING {returning}" if returning else ""
+        return (
+            f"INSERT INTO {table} ({names}) SELECT {values} FROM unnest({arrays}) WITH ORDINALITY "
+            f"AS rows ({aliases}, ordinality) ORDER BY ordinality{ending}{back}"
+        )
+
+    def _array_type(self, sql_type: SqlType) -> str:
+        if sql_type.kind in ("varchar", "json"):
+            # A cast to varchar(n) would cut what is too long instead of refusing it.
+            return "text[]"
+        return f"{'numeric' if sql_type.kind == 'numeric' else _TYPES[sql_type.kind]}[]"
+
+    # -- transactions --------------------------------------------------------------------------------------------
+    def begin(self, isolation: IsolationLevel | None = None, read_only: bool = False) -> Template:
+        if isolation is not None and isolation not in _ISOLATION:
+            raise ImproperlyConfigured(
+                f"there is no isolation level {isolation!r}: take one of {', '.join(_ISOLATION)}."
+            )
+        level = f" ISOLATION LEVEL {isolation.upper()}" if isolation else ""
+        return Template(f"BEGIN{level}{' READ ONLY' if read_only else ''}")
+
+    # -- DDL -----------------------------------------------------------------------------------------------------
+    def column_definition(self, table: TableDef, column: ColumnDef) -> str:
+        name = self.quote(column.name)
+        parts = [name, self.column_type(column.type)]
+        if column.type.auto:
+            parts.append("GENERATED BY DEFAULT AS IDENTITY")
+        parts.append("NULL" if column.null else "NOT NULL")
+        if column.primary_key:
+            parts.append("PRIMARY KEY")
+        elif column.unique:
+            parts.append("UNIQUE")
+        if column.default is not None:
+            parts.append(f"DEFAULT {column.default}")
+        if column.type.unsigned:
+            parts.append(f"CHECK ({name} >= 0)")
+        if column.references is not None:
+            target = column.references
+            parts.append(
+                f"CONSTRAINT {self.quote(target.name)} REFERENCES {self.quote(target.table)} "
+                f"({self.quote(target.column)}) DEFERRABLE INITIALLY DEFERRED"
+            )
+        return " ".join(parts)
+
+    def table_exists(self, name: str) -> tuple[str, tuple[Any, ...]]:
+        return "SELECT 1 WHERE to_regclass(quote_ident($1)) IS NOT NULL", (name,)
+
+
+_FINGERPRINT = ("postgresql",)
+
+
+def _without_nul(text: str) -> str:
+    # https://www.postgresql.org/docs/current/datatype-character.html: NUL cannot be stored in text.
+    if "\0" in text:
+        raise DataError(
+            "a text holds the character NUL (\\x00), which PostgreSQL cannot store: remove it, or use a BinaryField."
+        )
+    return text
+
+
+def _like(text: str) -> str:
+    return _without_nul(text).replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+
+
+def _wrapped(before: str, after: str) -> Callable[[str], str]:
+    return lambda text: f"{before}{_like(text)}{after}"
+
+
+_PATTERNS: dict[str, Converter] = {
+    "iexact": _without_nul,
+    "contains": _wrapped("%", "%"),
+    "startswith": _wrapped("", "%"),
+    "endswith": _wrapped("%", ""),
+    "icontains": _wrapped("%", "%"),
+    "istartswith": _wrapped("", "%"),
+    "iendswith": _wrapped("%", ""),
+    "regex": _without_nul,
+    "iregex": _without_nul,
+}

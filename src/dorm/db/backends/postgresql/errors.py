@@ -1,0 +1,104 @@
+"""From psycopg's errors to dorm's, by SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+from __future__ import annotations
+
+import struct
+
+import psycopg
+import psycopg_pool
+
+from dorm.db.statement import Statement
+from dorm.exceptions import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    PoolTimeout,
+    ProgrammingError,
+    QueryCanceled,
+    TransactionManagementError,
+)
+
+DRIVER_ERRORS = (psycopg.Error, psycopg_pool.PoolTimeout, OverflowError, struct.error)
+
+_CLASSES: dict[str, type[DatabaseError]] = {
+    "08": OperationalError,
+    "0A": NotSupportedError,
+    "22": DataError,
+    "23": IntegrityError,
+    "25": TransactionManagementError,
+    "28": OperationalError,
+    "3D": OperationalError,
+    "40": OperationalError,
+    "42": ProgrammingError,
+    "53": OperationalError,
+    "55": OperationalError,
+    "57": OperationalError,
+    "58": OperationalError,
+    "XX": InternalError,
+}
+_RETRYABLE = ("40001", "40P01")
+
+
+def translated(exc: Exception, statement: Statement | None, alias: str, lost: bool) -> DatabaseError:
+    """Return the error to raise for *exc*; the server's detail line, which holds values, stays off the message."""
+    made = _translated(exc, lost)
+    made.alias = alias
+    made.statement = statement.sql if statement is not None else None
+    made.sqlstate = getattr(exc, "sqlstate", None)
+    made.retryable = made.sqlstate in _RETRYABLE
+    made.connection_lost = lost
+    return made
+
+
+def _translated(exc: Exception, lost: bool) -> DatabaseError:
+    if isinstance(exc, (OverflowError, struct.error)):
+        return DataError("a whole number is larger than the 64 bits of bigint")
+    if isinstance(exc, psycopg_pool.PoolTimeout):
+        return PoolTimeout(f"no connection could be made in time: {exc}")
+    if not isinstance(exc, psycopg.Error):
+        return OperationalError(str(exc))
+    state = exc.sqlstate or ""
+    text = (exc.diag.message_primary or str(exc)).strip()
+    if state == "57014":
+        return QueryCanceled(f"{text} (SQLSTATE 57014)")
+    if lost:
+        return OperationalError(f"the connection was lost: {text}")
+    if state == "42P01":
+        return ProgrammingError(f"{text}. Run `dorm migrate` to create the tables.")
+    if state == "42703":
+        return ProgrammingError(f"{text}. Run `dorm migrate` if the model has changed.")
+    if state.startswith("23"):
+        return IntegrityError(_constraint(exc, text))
+    if state == "25006":
+        return OperationalError(text)
+    if state:
+        return _CLASSES.get(state[:2], DatabaseError)(text)
+    return _without_state(exc, text)
+
+
+def _constraint(exc: psycopg.Error, text: str) -> str:
+    """Return what was violated with the names of table and column."""
+    names = [
+        f"{what} {name}"
+        for what, name in (("table", exc.diag.table_name), ("column", exc.diag.column_name))
+        if name and f'"{name}"' not in text
+    ]
+    return f"{text} ({', '.join(names)})" if names else text
+
+
+def _without_state(exc: psycopg.Error, text: str) -> DatabaseError:
+    """Return the error for what the driver found by itself, before or beside the server."""
+    for theirs, ours in (
+        (psycopg.DataError, DataError),
+        (psycopg.NotSupportedError, NotSupportedError),
+        (psycopg.ProgrammingError, InterfaceError),
+        (psycopg.OperationalError, OperationalError),
+        (psycopg.InterfaceError, InterfaceError),
+    ):
+        if isinstance(exc, theirs):
+            return ours(text)
+    return DatabaseError(text)

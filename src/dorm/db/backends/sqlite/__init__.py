@@ -1,0 +1,36 @@
+"""SQLite by apsw, in both faces."""
+
+from __future__ import annotations
+
+from dorm.conf.databases import DatabaseConfig
+from dorm.db.backends.sqlite.aio import SqliteAsyncPool
+from dorm.db.backends.sqlite.dialect import SqliteDialect
+from dorm.db.backends.sqlite.driver import SqliteConnection
+from dorm.db.backends.sqlite.pool import SqlitePool, Store
+from dorm.db.backends.threaded import ThreadedConnection
+from dorm.db.dialect import Dialect
+from dorm.db.driver import AsyncConnection, SyncConnection
+
+
+class SqliteBackend:
+    """Makes the parts of a SQLite database."""
+
+    def dialect(self, config: DatabaseConfig) -> SqliteDialect:
+        return SqliteDialect()
+
+    def shared(self, config: DatabaseConfig) -> Store:
+        return Store(config)
+
+    def sync_pool(self, config: DatabaseConfig, dialect: Dialect, shared: Store) -> SqlitePool:
+        return SqlitePool(shared)
+
+    def async_pool(self, config: DatabaseConfig, dialect: Dialect, shared: Store) -> SqliteAsyncPool:
+        return SqliteAsyncPool(shared)
+
+    def threaded(self, connection: SyncConnection) -> AsyncConnection:
+        return ThreadedConnection(connection)
+
+
+backend = SqliteBackend()
+
+__all__ = ["SqliteBackend", "SqliteConnection", "backend"]

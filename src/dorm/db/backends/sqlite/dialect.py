@@ -1,0 +1,242 @@
+"""What is particular to SQLite's SQL."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from dorm.db.dialect import Converter, Dialect, IsolationLevel
+from dorm.db.rawsql import placeholders
+from dorm.db.schema import ColumnDef, TableDef
+from dorm.db.statement import Template
+from dorm.db.types import SqlType
+from dorm.exceptions import NotSupportedError
+
+LARGEST_SCALED = 18
+"""Digits of a decimal that fit a 64-bit integer; longer ones are stored as text with the collation dorm_decimal."""
+
+_TYPES: dict[str, str] = {
+    "smallint": "INTEGER",
+    "integer": "INTEGER",
+    "bigint": "INTEGER",
+    "boolean": "INTEGER",
+    "double": "REAL",
+    "text": "TEXT",
+    "date": "DATE",
+    "time": "TIME",
+    "timestamp": "DATETIME",
+    "timestamptz": "DATETIME",
+    "interval": "BIGINT",
+    "uuid": "VARCHAR(36)",
+    "json": "TEXT",
+    "bytes": "BLOB",
+}
+
+# https://www.sqlite.org/lang_expr.html#the_like_glob_regexp_match_and_extract_operators: LIKE ignores the case of ASCII
+# letters only, GLOB none.
+_LIKE = r"{lhs} LIKE {rhs} ESCAPE '\'"
+
+
+class SqliteDialect(Dialect):
+    """SQLite 3.50 and later, as apsw brings it."""
+
+    vendor = "sqlite"
+    supports_returning = True
+    supports_filter_clause = True
+    supports_transactional_ddl = True
+    supports_nulls_ordering = True
+    supports_ignore_conflicts = True
+    supports_deferrable_constraints = True
+    requires_limit_with_offset = "-1"
+    max_parameters = 32_766
+
+    lookups: ClassVar[dict[str, str]] = {
+        "exact": "{lhs} = {rhs}",
+        "gt": "{lhs} > {rhs}",
+        "gte": "{lhs} >= {rhs}",
+        "lt": "{lhs} < {rhs}",
+        "lte": "{lhs} <= {rhs}",
+        "iexact": _LIKE,
+        "contains": "{lhs} GLOB {rhs}",
+        "startswith": "{lhs} GLOB {rhs}",
+        "endswith": "{lhs} GLOB {rhs}",
+        "icontains": _LIKE,
+        "istartswith": _LIKE,
+        "iendswith": _LIKE,
+        "regex": "{lhs} REGEXP {rhs}",
+        "iregex": "{lhs} REGEXP {rhs}",
+    }
+    functions: ClassVar[dict[str, str]] = {"Avg:numeric": "dorm_avg_scaled"}
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        return _FINGERPRINT
+
+    def placeholder(self, number: int, sql_type: SqlType | None) -> str:
+        return "?"
+
+    def raw_sql(self, sql: str, has_params: bool) -> str:
+        return placeholders(sql, lambda number: "?") if has_params else sql
+
+    # -- types and values ----------------------------------------------------------------------------------------
+    def column_type(self, sql_type: SqlType) -> str:
+        if sql_type.kind == "varchar":
+            return f"VARCHAR({sql_type.length})"
+        if sql_type.kind == "numeric":
+            return "INTEGER" if _is_scaled(sql_type) else "TEXT COLLATE dorm_decimal"
+        return _TYPES[sql_type.kind]
+
+    def binder(self, sql_type: SqlType) -> Converter | None:
+        if sql_type.kind == "numeric":
+            return _scaled_binder(sql_type) if _is_scaled(sql_type) else str
+        return _BINDERS.get(sql_type.kind)
+
+    def loader(self, sql_type: SqlType) -> Converter | None:
+        if sql_type.kind == "numeric":
+            return _numeric_loader(sql_type)
+        return _LOADERS.get(sql_type.kind)
+
+    def cast(self, sql: str, sql_type: SqlType) -> str:
+        spelled = (
+            "TEXT" if sql_type.kind in ("varchar", "uuid", "date", "time", "timestamp") else self.column_type(sql_type)
+        )
+        return f"CAST({sql} AS {spelled})"
+
+    # -- fragments -----------------------------------------------------------------------------------------------
+    def pattern(self, lookup: str) -> Converter:
+        return _PATTERNS[lookup]
+
+    # -- transactions --------------------------------------------------------------------------------------------
+    def begin(self, isolation: IsolationLevel | None = None, read_only: bool = False) -> Template:
+        if isolation not in (None, "serializable"):
+            raise NotSupportedError(f"SQLite transactions are serializable: isolation {isolation!r} is not to be had.")
+        return BEGIN_READING if read_only else BEGIN
+
+    # -- DDL -----------------------------------------------------------------------------------------------------
+    def column_definition(self, table: TableDef, column: ColumnDef) -> str:
+        name = self.quote(column.name)
+        if column.primary_key and column.type.auto:
+            return f"{name} INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
+        parts = [name, self.column_type(column.type), "NULL" if column.null else "NOT NULL"]
+        if column.primary_key:
+            parts.append("PRIMARY KEY")
+        elif column.unique:
+            parts.append("UNIQUE")
+        if column.default is not None:
+            parts.append(f"DEFAULT {column.default}")
+        if column.type.unsigned:
+            parts.append(f"CHECK ({name} >= 0)")
+        if column.references is not None:
+            target = column.references
+            parts.append(
+                f"CONSTRAINT {self.quote(target.name)} REFERENCES {self.quote(target.table)} "
+                f"({self.quote(target.column)}) DEFERRABLE INITIALLY DEFERRED"
+            )
+        return " ".join(parts)
+
+    def table_exists(self, name: str) -> tuple[str, tuple[Any, ...]]:
+        return "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?", (name,)
+
+
+_FINGERPRINT = ("sqlite",)
+BEGIN = Template("BEGIN IMMEDIATE")
+BEGIN_READING = Template("BEGIN DEFERRED", reads=True)
+
+
+# -- values ------------------------------------------------------------------------------------------------------
+
+
+def _is_scaled(sql_type: SqlType) -> bool:
+    """True for decimals stored as a whole number of their last digit."""
+    return sql_type.precision is not None and sql_type.precision <= LARGEST_SCALED
+
+
+def _scaled_binder(sql_type: SqlType) -> Converter:
+    scale = sql_type.scale or 0
+
+    def bind(value: decimal.Decimal) -> int:
+        return int(decimal.Decimal(value).scaleb(scale).to_integral_value())
+
+    return bind
+
+
+def _numeric_loader(sql_type: SqlType) -> Converter:
+    scale = sql_type.scale or 0
+    scaled = _is_scaled(sql_type)
+
+    def load(value: Any) -> decimal.Decimal:
+        return decimal.Decimal(value).scaleb(-scale) if scaled and type(value) is int else decimal.Decimal(str(value))
+
+    return load
+
+
+def _bind_datetime(value: datetime.datetime) -> str:
+    if value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+    return value.isoformat(" ")
+
+
+def _load_aware(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC)
+
+
+def _bind_interval(value: datetime.timedelta) -> int:
+    return (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
+
+
+def _load_interval(value: int) -> datetime.timedelta:
+    return datetime.timedelta(microseconds=value)
+
+
+_BINDERS: dict[str, Converter] = {
+    "boolean": int,
+    "date": datetime.date.isoformat,
+    "time": datetime.time.isoformat,
+    "timestamp": _bind_datetime,
+    "timestamptz": _bind_datetime,
+    "interval": _bind_interval,
+    "uuid": str,
+    "json": json.dumps,
+}
+_LOADERS: dict[str, Converter] = {
+    "boolean": bool,
+    "date": datetime.date.fromisoformat,
+    "time": datetime.time.fromisoformat,
+    "timestamp": datetime.datetime.fromisoformat,
+    "timestamptz": _load_aware,
+    "interval": _load_interval,
+    "uuid": uuid.UUID,
+    "json": json.loads,
+}
+
+
+# -- patterns ----------------------------------------------------------------------------------------------------
+
+
+def _glob(text: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in text)
+
+
+def _like(text: str) -> str:
+    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+
+
+def _wrapped(before: str, escape: Callable[[str], str], after: str) -> Converter:
+    return lambda text: f"{before}{escape(text)}{after}"
+
+
+_PATTERNS: dict[str, Converter] = {
+    "iexact": _like,
+    "contains": _wrapped("*", _glob, "*"),
+    "startswith": _wrapped("", _glob, "*"),
+    "endswith": _wrapped("*", _glob, ""),
+    "icontains": _wrapped("%", _like, "%"),
+    "istartswith": _wrapped("", _like, "%"),
+    "iendswith": _wrapped("%", _like, ""),
+    "regex": str,
+    "iregex": lambda text: f"(?i){text}",
+}

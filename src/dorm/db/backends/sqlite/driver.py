@@ -1,0 +1,246 @@
+"""One SQLite connection, blocking. It may move between threads but is never used by two at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import apsw
+
+from dorm.db.backends.sqlite.errors import translated
+from dorm.db.backends.sqlite.store import Store
+from dorm.db.driver import Rows, SyncConnection, SyncCursor
+from dorm.db.pool import Waiter
+from dorm.db.statement import Statement
+from dorm.exceptions import TransactionManagementError
+
+T = TypeVar("T")
+
+_DRIVER_ERRORS = (apsw.Error, TypeError, OverflowError, ValueError)
+
+
+class SqliteConnection(SyncConnection):
+    """A connection; outside transactions each statement that may write waits for its turn in the writers' queue."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._db = store.open()
+        self._cursor = self._db.cursor()
+        self._run = self._cursor.execute
+        self._open = True
+        self._holds_writer = False
+        self._began = False
+        self._waiter: Waiter | None = None
+
+    # -- state ---------------------------------------------------------------------------------------------------
+    @property
+    def usable(self) -> bool:
+        return self._open
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._open and self._db.in_transaction
+
+    @property
+    def lost_transaction(self) -> bool:
+        """True when SQLite rolled the open transaction back by itself."""
+        return self._began and not self._db.in_transaction
+
+    def never_wait(self, is_over: Callable[[], bool], steps: int) -> None:
+        """Interrupt every statement once *is_over* (asked every *steps* instructions), and never wait for a lock."""
+        self._db.set_progress_handler(is_over, steps)
+        self._db.set_busy_timeout(0)
+
+    # -- statements ----------------------------------------------------------------------------------------------
+    def query(self, statement: Statement) -> Rows:
+        if self._began or not statement.template.reads:
+            return self._writing(self._fetch, statement)
+        try:
+            return self._run(statement.template.sql, statement.params).fetchall()
+        except _DRIVER_ERRORS as exc:
+            raise self._translated(exc, statement) from exc
+
+    def _fetch(self, statement: Statement) -> Rows:
+        return self._run(statement.template.sql, statement.params).fetchall()
+
+    def execute(self, statement: Statement) -> int:
+        return self._writing(self._changes, statement)
+
+    def _changes(self, statement: Statement) -> int:
+        before = self._db.total_changes()
+        self._run(statement.template.sql, statement.params).fetchall()
+        # changes() keeps the number of the latest write; a statement that is none must not report it again.
+        return self._db.changes() if self._db.total_changes() != before else 0
+
+    def table(self, statement: Statement) -> tuple[tuple[str, ...], Rows]:
+        return self._writing(self._table, statement)
+
+    def _table(self, statement: Statement) -> tuple[tuple[str, ...], Rows]:
+        columns: tuple[str, ...] = ()
+
+        def described(cursor: apsw.Cursor, *_: Any) -> bool:
+            nonlocal columns
+            columns = tuple(name for name, *_ in cursor.get_description())
+            return True
+
+        cursor = self._db.cursor()
+        cursor.exec_trace = described
+        rows = cursor.execute(statement.template.sql, statement.params).fetchall()
+        return columns, rows
+
+    def execute_many(self, statement: Statement) -> int:
+        return self._writing(self._changes_of_many, statement)
+
+    def _changes_of_many(self, statement: Statement) -> int:
+        before = self._db.total_changes()
+        self._cursor.executemany(statement.template.sql, statement.params).fetchall()
+        return self._db.total_changes() - before
+
+    def query_many(self, statement: Statement) -> Rows:
+        return self._writing(
+            lambda each: self._cursor.executemany(each.template.sql, each.params).fetchall(), statement
+        )
+
+    def script(self, statement: Statement) -> int:
+        self._writing(self._fetch, statement)
+        return -1
+
+    def open(self, statement: Statement, chunk_size: int) -> SyncCursor:
+        try:
+            rows = self._db.cursor().execute(statement.template.sql, statement.params)
+        except _DRIVER_ERRORS as exc:
+            raise self._translated(exc, statement) from exc
+        return SqliteCursor(self, rows, statement, chunk_size)
+
+    def _writing(self, send: Callable[[Statement], T], statement: Statement) -> T:
+        """Send a statement that may write: in its turn, unless a transaction of this connection has it already."""
+        if self._began:
+            self._check_transaction()
+        taken = not self._holds_writer and not self._began and not is_select(statement)
+        if taken:
+            self._take_writer(statement)
+        try:
+            return send(statement)
+        except _DRIVER_ERRORS as exc:
+            raise self._translated(exc, statement) from exc
+        finally:
+            if taken:
+                self._store.writer.release()
+
+    def _check_transaction(self) -> None:
+        if not self._db.in_transaction:
+            raise TransactionManagementError(
+                "SQLite rolled this transaction back when a write in it was interrupted or failed: "
+                "leave the block and run it again."
+            )
+
+    def _take_writer(self, statement: Statement | None) -> None:
+        self._store.writer.acquire(self._store.timeout, self._waits)
+        self._waiter = None
+
+    def _waits(self, waiter: Waiter) -> None:
+        self._waiter = waiter
+
+    def _translated(self, exc: Exception, statement: Statement | None) -> Exception:
+        return translated(exc, statement, self._store.alias)
+
+    # -- transactions --------------------------------------------------------------------------------------------
+    def begin(self, statement: Statement) -> None:
+        writes = not statement.template.reads
+        sql = statement.sql
+        if writes:
+            self._take_writer(statement)
+            self._holds_writer = True
+            sql = f"BEGIN {self._store.mode}"
+        try:
+            self._run(sql)
+            if not writes:
+                self._run("PRAGMA query_only = ON").fetchall()
+        except BaseException as exc:
+            self._give_writer_back()
+            if isinstance(exc, _DRIVER_ERRORS):
+                raise self._translated(exc, statement) from exc
+            raise
+        self._began = True
+
+    def commit(self) -> None:
+        self._check_transaction()
+        try:
+            self._run("COMMIT")
+        except apsw.Error as exc:
+            raise self._translated(exc, None) from exc
+        self._ended()
+
+    def rollback(self) -> None:
+        try:
+            if self._open and self._db.in_transaction:
+                self._run("ROLLBACK")
+        except apsw.Error as exc:
+            self.abort()
+            raise self._translated(exc, None) from exc
+        finally:
+            self._ended()
+
+    def _ended(self) -> None:
+        self._began = False
+        if self._open and not self._holds_writer:
+            self._run("PRAGMA query_only = OFF").fetchall()
+        self._give_writer_back()
+
+    def _give_writer_back(self) -> None:
+        if self._holds_writer:
+            self._holds_writer = False
+            self._store.writer.release()
+
+    # -- ends ----------------------------------------------------------------------------------------------------
+    def interrupt(self) -> None:
+        """Stop what another thread is doing on this connection: its statement, or its wait for its turn."""
+        waiter = self._waiter
+        if waiter is not None:
+            self._store.writer.give_up(waiter)
+        if self._open:
+            with contextlib.suppress(apsw.ConnectionClosedError):
+                self._db.interrupt()
+
+    def close(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        if self._open:
+            self._open = False
+            self._began = False
+            self._db.close(True)
+            self._give_writer_back()
+
+
+class SqliteCursor(SyncCursor):
+    """Rows of one SELECT, stepped chunk by chunk."""
+
+    def __init__(self, connection: SqliteConnection, rows: apsw.Cursor, statement: Statement, chunk_size: int) -> None:
+        self.connection = connection
+        self._rows = rows
+        self._statement = statement
+        self._size = chunk_size
+
+    def fetch(self) -> Rows:
+        found: Rows = []
+        try:
+            for row in self._rows:
+                found.append(row)
+                if len(found) == self._size:
+                    break
+        except _DRIVER_ERRORS as exc:
+            raise translated(exc, self._statement, "") from exc
+        return found
+
+    def close(self) -> None:
+        if self.connection.usable:
+            self._rows.close(True)
+
+
+def is_select(statement: Statement) -> bool:
+    """True for a statement that only reads by its first word: what registered functions do in it is their business."""
+    if statement.template.reads:
+        return True
+    return statement.template.sql.lstrip()[:6].upper() == "SELECT"

@@ -1,0 +1,70 @@
+"""From apsw's errors to dorm's."""
+
+from __future__ import annotations
+
+import re
+
+import apsw
+
+from dorm.db.statement import Statement
+from dorm.exceptions import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    QueryCanceled,
+)
+
+_MISSING_TABLE = re.compile(r"no such table: (\S+)")
+
+
+def translated(exc: Exception, statement: Statement | None, alias: str) -> DatabaseError:
+    """Return the error to raise for *exc*; texts of SQLite name tables and columns, never values."""
+    made = _translated(exc)
+    made.alias = alias
+    made.statement = statement.sql if statement is not None else None
+    return made
+
+
+def _translated(exc: Exception) -> DatabaseError:
+    text = str(exc)
+    if isinstance(exc, apsw.ConstraintError):
+        return IntegrityError(text)
+    if isinstance(exc, (apsw.BusyError, apsw.LockedError)):
+        made = OperationalError(
+            f"{text}: another process holds the database longer than the busy timeout. "
+            "Shorten its transactions or raise OPTIONS['timeout']."
+        )
+        made.retryable = True
+        return made
+    if isinstance(exc, apsw.InterruptError):
+        return QueryCanceled("the statement was interrupted")
+    if isinstance(exc, apsw.CantOpenError):
+        return OperationalError(f"{text}: does the folder of the file exist, and may this process write there?")
+    if isinstance(exc, (apsw.CorruptError, apsw.NotADBError)):
+        return InternalError(text)
+    if isinstance(exc, apsw.SQLError):
+        return _wrong_sql(text)
+    if isinstance(exc, (apsw.MismatchError, apsw.TooBigError, apsw.RangeError)):
+        return DataError(text)
+    if isinstance(
+        exc, (apsw.BindingsError, apsw.MisuseError, apsw.ConnectionClosedError, apsw.ThreadingViolationError)
+    ):
+        return InterfaceError(text)
+    if isinstance(exc, OverflowError):
+        return DataError("a whole number is larger than the 64 bits that SQLite can store")
+    if isinstance(exc, TypeError):
+        return InterfaceError(f"SQLite cannot store a value of this type: {text}")
+    return OperationalError(text)
+
+
+def _wrong_sql(text: str) -> DatabaseError:
+    missing = _MISSING_TABLE.search(text)
+    if missing is not None:
+        return ProgrammingError(f"table {missing.group(1)} does not exist. Run `dorm migrate` to create the tables.")
+    if "no such column" in text or "has no column" in text:
+        return ProgrammingError(f"{text}. Run `dorm migrate` if the model has changed.")
+    return ProgrammingError(text) if "syntax error" in text or "no such" in text else OperationalError(text)

@@ -1,0 +1,70 @@
+"""The pool of blocking code: idle connections in a stack, as many open as are used at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dorm.db.backends.sqlite.driver import SqliteConnection
+from dorm.db.backends.sqlite.store import Store
+from dorm.db.driver import SyncConnection, SyncPool
+from dorm.db.pool import ForkAware
+
+MOST_IDLE = 10
+"""Connections kept open while nobody uses them."""
+
+
+class SqlitePool(SyncPool, ForkAware):
+    """Connections to one store. Taking from and adding to a list's end are atomic under the GIL: no lock is needed."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+        self._idle: list[SqliteConnection] = []
+        self._parents: list[SqliteConnection] = []
+        self._in_use = 0
+        self._closed = False
+
+    def forked(self) -> None:
+        # The parent's handles must not be used nor closed here: SQLite drops the parent's file locks otherwise
+        # (https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_).
+        self._parents, self._idle = [*self._parents, *self._idle], []
+        self._in_use = 0
+
+    def acquire(self) -> SqliteConnection:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = SqliteConnection(self._store)
+        self._in_use += 1
+        return connection
+
+    def release(self, connection: SyncConnection) -> None:
+        self._in_use -= 1
+        if not connection.usable or connection.in_transaction or self._closed or len(self._idle) >= MOST_IDLE:
+            connection.abort()
+        else:
+            self._idle.append(connection)  # type: ignore[arg-type]  # what was acquired comes back
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+        self._store.close()
+
+    def suspect(self) -> None:
+        """Files do not die between two statements."""
+
+    def stats(self) -> dict[str, Any]:
+        idle = len(self._idle)
+        return {
+            "pool_min": 0,
+            "pool_max": None,
+            "pool_size": idle + self._in_use,
+            "pool_available": idle,
+            "requests_waiting": self._store.writer.waiting,
+            "max_size": None,
+            "in_use": self._in_use,
+        }
+
+
+__all__ = ["SqlitePool", "Store"]

@@ -1,0 +1,178 @@
+"""What a backend's SQL looks like: flags, names, types, fragments of text. No I/O, no nodes, no models.
+
+Flags default to the poorer answer, so a new backend starts out correct. Whoever compiles asks the dialect for a flag or
+a piece of text; nobody outside `dorm.db.backends` asks for its vendor.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from dorm.db.schema import ColumnDef, TableDef
+from dorm.db.statement import Template
+from dorm.db.types import SqlType
+from dorm.exceptions import NotSupportedError
+
+Converter: TypeAlias = Callable[[Any], Any]
+IsolationLevel: TypeAlias = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]
+
+
+class Dialect(ABC):
+    """Text of one backend, for one configuration."""
+
+    vendor: ClassVar[str]
+    """Public name of the engine's family (`connection.vendor`)."""
+
+    # -- what it can do ------------------------------------------------------------------------------------------
+    supports_returning: bool = False
+    """INSERT, UPDATE and DELETE can give rows back."""
+    supports_array_parameters: bool = False
+    """``IN`` over a list takes one array parameter (`in_array`)."""
+    supports_filter_clause: bool = False
+    """Aggregates take FILTER (WHERE ...)."""
+    supports_distinct_on: bool = False
+    supports_row_locks: bool = False
+    """SELECT ... FOR UPDATE."""
+    supports_deferrable_constraints: bool = False
+    supports_transactional_ddl: bool = False
+    supports_nulls_ordering: bool = False
+    """ORDER BY ... NULLS FIRST / LAST."""
+    supports_default_keyword_in_insert: bool = False
+    """DEFAULT may stand in a row of VALUES."""
+    supports_ignore_conflicts: bool = False
+    """ON CONFLICT DO NOTHING or its like."""
+    supports_unnest_insert: bool = False
+    """Many rows of scalars are inserted from arrays (`insert_from_arrays`), one text for every size."""
+    streams_in_transactions: bool = False
+    """A cursor that is read in chunks lives in a transaction only."""
+    requires_limit_with_offset: str = ""
+    """What stands for "no limit" where OFFSET needs a LIMIT; empty where it does not."""
+    max_parameters: int = 999
+    """Parameters that one statement may have."""
+    max_identifier_length: int = 63
+    """Characters (bytes on PostgreSQL) of an identifier."""
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        """What compiled SQL depends on: equal fingerprints share plans."""
+        return (self.vendor,)
+
+    # -- names and placeholders ----------------------------------------------------------------------------------
+    def quote(self, name: str) -> str:
+        """Return *name* as a quoted identifier."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def quote_literal(self, text: str) -> str:
+        """Return *text* as a string literal, for DDL, where parameters cannot stand."""
+        return "'" + text.replace("'", "''") + "'"
+
+    @abstractmethod
+    def placeholder(self, number: int, sql_type: SqlType | None) -> str:
+        """Return the placeholder of parameter *number* (from 1), with a cast where its type needs saying."""
+
+    def raw_sql(self, sql: str, has_params: bool) -> str:
+        """Return a user's SQL with its ``%s`` as the dialect's placeholders and ``%%`` as a percent sign.
+
+        Both only when *has_params*; text in quotes and comments is left alone.
+        """
+        raise NotSupportedError(f"{self.vendor} takes no raw SQL")
+
+    # -- types and values ----------------------------------------------------------------------------------------
+    @abstractmethod
+    def column_type(self, sql_type: SqlType) -> str:
+        """Return the spelling of a type in DDL and casts."""
+
+    def binder(self, sql_type: SqlType) -> Converter | None:
+        """Return what turns a Python value (never None) into the driver's; None when nothing must be done."""
+        return None
+
+    def null(self, sql_type: SqlType | None) -> Any:
+        """Return what is bound for NULL in a place of *sql_type* (a driver may want it typed)."""
+        return None
+
+    def loader(self, sql_type: SqlType) -> Converter | None:
+        """Return what turns the driver's value (never None) into Python's; None when it already is."""
+        return None
+
+    def array_binder(self, sql_type: SqlType) -> Converter | None:
+        """Return what turns a list of bound values of *sql_type* into one array parameter."""
+        return None
+
+    def has_binary_loader(self, sql_type: SqlType) -> bool:
+        """True when a column of this type can be asked for in the driver's binary format."""
+        return False
+
+    # -- fragments -----------------------------------------------------------------------------------------------
+    lookups: ClassVar[dict[str, str]] = {}
+    """Text of each standard lookup with ``{lhs}`` and ``{rhs}``; pattern lookups bind what `pattern` made."""
+
+    functions: ClassVar[dict[str, str]] = {}
+    """Templates of functions and aggregates that are spelled otherwise than the node says, by the node's name."""
+
+    def pattern(self, lookup: str) -> Converter:
+        """Return what turns the user's text into the pattern of ``contains``, ``istartswith`` and their like."""
+        raise NotSupportedError(f"{self.vendor} has no lookup {lookup!r}")
+
+    def lookup_left(self, lookup: str, lhs: str, sql_type: SqlType | None) -> str:
+        """Return the left side of *lookup*, cast where the lookup wants text and the column is something else."""
+        return lhs
+
+    def in_array(self, lhs: str, placeholder: str) -> str:
+        """Return membership of *lhs* in one array parameter (only with `supports_array_parameters`)."""
+        raise NotSupportedError(f"{self.vendor} has no array parameters")
+
+    def insert_from_arrays(
+        self, table: str, columns: Sequence[str], types: Sequence[SqlType], returning: str, ending: str
+    ) -> str:
+        """Return INSERT of many rows from one array parameter a column (only with `supports_unnest_insert`).
+
+        Names are quoted; *ending* stands before RETURNING (ON CONFLICT ...), *returning* may be empty.
+        """
+        raise NotSupportedError(f"{self.vendor} cannot insert from arrays")
+
+    def insert_defaults(self, table: str) -> str:
+        """Return INSERT of one row of defaults only, without RETURNING."""
+        return f"INSERT INTO {table} DEFAULT VALUES"
+
+    def on_conflict_ignore(self, insert: str) -> str:
+        """Return *insert* (up to the end of VALUES) skipping rows that clash."""
+        return f"{insert} ON CONFLICT DO NOTHING"
+
+    def limit(self, limit: str | None, offset: str | None) -> str:
+        """Return the clause for limit and offset, each a placeholder, a number or None; leads with a space."""
+        if limit is None and offset is not None:
+            limit = self.requires_limit_with_offset or None
+        return (f" LIMIT {limit}" if limit is not None else "") + (f" OFFSET {offset}" if offset is not None else "")
+
+    def cast(self, sql: str, sql_type: SqlType) -> str:
+        """Return *sql* cast to a type."""
+        return f"CAST({sql} AS {self.column_type(sql_type)})"
+
+    def numeric_result(self, function: str, sql_type: SqlType | None) -> SqlType | None:
+        """Return the type in which SUM or AVG (*function*) of *sql_type* is sent by this backend."""
+        return None
+
+    # -- transactions --------------------------------------------------------------------------------------------
+    def begin(self, isolation: IsolationLevel | None = None, read_only: bool = False) -> Template:
+        """Return BEGIN with its options; raise NotSupportedError for those the backend has not."""
+        return Template("BEGIN")
+
+    def savepoint(self, name: str) -> Template:
+        return Template(f"SAVEPOINT {self.quote(name)}")
+
+    def release_savepoint(self, name: str) -> Template:
+        return Template(f"RELEASE SAVEPOINT {self.quote(name)}")
+
+    def rollback_to_savepoint(self, name: str) -> Template:
+        return Template(f"ROLLBACK TO SAVEPOINT {self.quote(name)}")
+
+    # -- DDL (the statements themselves are put together in `dorm.db.schema`) ------------------------------------
+    @abstractmethod
+    def column_definition(self, table: TableDef, column: ColumnDef) -> str:
+        """Return one column of CREATE TABLE: name, type, key, NULL, default, check, reference."""
+
+    def table_exists(self, name: str) -> tuple[str, tuple[Any, ...]]:
+        """Return a query (text, parameters) that gives one row when a table of that name can be seen."""
+        raise NotSupportedError(f"{self.vendor} cannot be introspected")

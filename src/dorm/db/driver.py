@@ -1,0 +1,228 @@
+"""What a backend's driver must offer: connections, cursors and pools, blocking and asynchronous.
+
+A backend package gives one `Backend` object; everything that does I/O is reached through it. The compiler and the
+schema part talk to its dialect (`dorm.db.dialect`) and never to a connection.
+
+Contract of every connection, in both faces:
+
+- Connections are in autocommit mode; a transaction exists between `begin` and `commit` or `rollback`.
+- Errors are raised as `dorm.exceptions.DatabaseError` subclasses with the driver's exception as ``__cause__`` and with
+  ``statement`` and ``sqlstate`` set; values of parameters never stand in messages.
+- Being cancelled or interrupted inside a call, the connection first cancels the statement on the server and reads its
+  end; when it cannot know its own state afterwards, ``usable`` is False and the pool will close it.
+- `abort` closes the socket at once, without waiting and from any thread, and may be called twice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
+
+from dorm.db.statement import Row, Statement
+
+if TYPE_CHECKING:
+    from dorm.conf.databases import DatabaseConfig
+    from dorm.db.dialect import Dialect
+    from dorm.db.request import StatementRequest
+
+T = TypeVar("T")
+Rows: TypeAlias = "list[Row]"
+Face: TypeAlias = Literal["sync", "async"]
+
+
+class _ConnectionState(ABC):
+    """What both faces of a connection tell about themselves."""
+
+    face: ClassVar[Face]
+
+    @property
+    @abstractmethod
+    def usable(self) -> bool:
+        """False once the connection is closed, lost, or in a state nobody knows."""
+
+    @property
+    @abstractmethod
+    def in_transaction(self) -> bool:
+        """True between BEGIN and its end, a failed transaction included."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Close the socket or handle now, without waiting for anything."""
+
+
+class SyncConnection(_ConnectionState):
+    """One blocking connection."""
+
+    face: ClassVar[Face] = "sync"
+
+    @abstractmethod
+    def query(self, statement: Statement) -> Rows:
+        """Send a statement and fetch all rows as tuples."""
+
+    @abstractmethod
+    def execute(self, statement: Statement) -> int:
+        """Send a statement; return the number of rows touched, -1 when there is none."""
+
+    @abstractmethod
+    def table(self, statement: Statement) -> tuple[tuple[str, ...], Rows]:
+        """Send a statement; return column names and rows, both empty when it gives no rows."""
+
+    @abstractmethod
+    def execute_many(self, statement: Statement) -> int:
+        """Send ``statement.template`` with each row of ``statement.params``; return the rows touched in all."""
+
+    @abstractmethod
+    def query_many(self, statement: Statement) -> Rows:
+        """Send ``statement.template`` with each row of ``statement.params``; return all rows given, in order."""
+
+    @abstractmethod
+    def script(self, statement: Statement) -> int:
+        """Send text of several statements without parameters; return -1."""
+
+    @abstractmethod
+    def open(self, statement: Statement, chunk_size: int) -> SyncCursor:
+        """Send a SELECT whose rows are fetched *chunk_size* at a time."""
+
+    @abstractmethod
+    def begin(self, statement: Statement) -> None:
+        """Start a transaction with the text the dialect made."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Commit; once sent it is never cancelled."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Roll the transaction back; do nothing when there is none."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close in good order."""
+
+
+class SyncCursor(ABC):
+    """Rows of one SELECT, read in chunks."""
+
+    connection: SyncConnection
+
+    @abstractmethod
+    def fetch(self) -> Rows:
+        """Return the next chunk, empty at the end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what the cursor holds; may be called twice."""
+
+
+class AsyncConnection(_ConnectionState):
+    """One asynchronous connection; the same contract as `SyncConnection`."""
+
+    face: ClassVar[Face] = "async"
+
+    @abstractmethod
+    def query(self, statement: Statement) -> Awaitable[Rows]: ...
+    @abstractmethod
+    def execute(self, statement: Statement) -> Awaitable[int]: ...
+    @abstractmethod
+    def table(self, statement: Statement) -> Awaitable[tuple[tuple[str, ...], Rows]]: ...
+    @abstractmethod
+    def execute_many(self, statement: Statement) -> Awaitable[int]: ...
+    @abstractmethod
+    def query_many(self, statement: Statement) -> Awaitable[Rows]: ...
+    @abstractmethod
+    def script(self, statement: Statement) -> Awaitable[int]: ...
+    @abstractmethod
+    def open(self, statement: Statement, chunk_size: int) -> Awaitable[AsyncCursor]: ...
+    @abstractmethod
+    def begin(self, statement: Statement) -> Awaitable[None]: ...
+    @abstractmethod
+    def commit(self) -> Awaitable[None]: ...
+    @abstractmethod
+    def rollback(self) -> Awaitable[None]: ...
+    @abstractmethod
+    def close(self) -> Awaitable[None]: ...
+
+
+class AsyncCursor(ABC):
+    """The same contract as `SyncCursor`."""
+
+    connection: AsyncConnection
+
+    @abstractmethod
+    def fetch(self) -> Awaitable[Rows]: ...
+    @abstractmethod
+    def close(self) -> Awaitable[None]: ...
+
+
+class SyncPool(ABC):
+    """Connections of one database for blocking code; made once a process, used by all threads."""
+
+    @abstractmethod
+    def acquire(self) -> SyncConnection:
+        """Check a connection out; raise `PoolTimeout`, which says who holds what since when."""
+
+    @abstractmethod
+    def release(self, connection: SyncConnection) -> None:
+        """Check a connection in; one that is not usable or still in a transaction is closed, never handed on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every connection that is checked in now, and the others when they come back."""
+
+    @abstractmethod
+    def stats(self) -> dict[str, Any]:
+        """Return ``pool_min pool_max pool_size pool_available requests_waiting max_size in_use``."""
+
+    @abstractmethod
+    def suspect(self) -> None:
+        """A connection was found dead: check the idle ones before they are handed out again."""
+
+
+class AsyncPool(ABC):
+    """Connections of one database for one event loop."""
+
+    async def perform(self, request: StatementRequest[T], /) -> T:
+        """Send one statement on a connection checked out for it alone."""
+        connection = await self.acquire()
+        try:
+            reply = await request.aon(connection)
+        except GeneratorExit:
+            self.discard(connection)
+            raise
+        except BaseException:
+            await self.release(connection)
+            raise
+        await self.release(connection)
+        return reply
+
+    @abstractmethod
+    def acquire(self) -> Awaitable[AsyncConnection]: ...
+    @abstractmethod
+    def release(self, connection: AsyncConnection) -> Awaitable[None]: ...
+    @abstractmethod
+    def discard(self, connection: AsyncConnection) -> None:
+        """Give up a connection from code that cannot wait: it is aborted and its place becomes free."""
+
+    @abstractmethod
+    def close(self) -> Awaitable[None]: ...
+    @abstractmethod
+    def stats(self) -> dict[str, Any]: ...
+    @abstractmethod
+    def suspect(self) -> None: ...
+
+
+class Backend(Protocol):
+    """What the entry-point group ``dorm.backends`` hands out: an object that makes the parts of one engine.
+
+    `shared` is whatever both faces of one database must share in a process (a ceiling on connections, a writer's
+    lock); it is made once a database and handed to every pool.
+    """
+
+    def dialect(self, config: DatabaseConfig) -> Dialect: ...
+    def shared(self, config: DatabaseConfig) -> Any: ...
+    def sync_pool(self, config: DatabaseConfig, dialect: Dialect, shared: Any) -> SyncPool: ...
+    def async_pool(self, config: DatabaseConfig, dialect: Dialect, shared: Any) -> AsyncPool: ...
+    def threaded(self, connection: SyncConnection) -> AsyncConnection:
+        """Return the async face of a blocking connection, served by a thread (for `Database.pin`)."""
+        ...

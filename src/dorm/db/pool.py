@@ -1,0 +1,209 @@
+"""What pools of all backends share: fair permits, and the ends of event loops and forked processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from dorm.exceptions import PoolTimeout
+
+
+class ForkAware:
+    """Something that must be told in the child of a fork(); held weakly."""
+
+    def __init__(self) -> None:
+        _fork_aware.add(self)
+
+    def forked(self) -> None:
+        """Forget what belongs to the parent, without closing it."""
+        raise NotImplementedError
+
+
+_fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for each in list(_fork_aware):
+        each.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class Waiter:
+    """Somebody in the queue; `grant` and `cancel` may come from any thread."""
+
+    __slots__ = ("granted", "wake")
+
+    def __init__(self, wake: Callable[[], Any]) -> None:
+        self.granted = False
+        self.wake = wake
+
+
+class FairSemaphore(ForkAware):
+    """A number of permits for threads and asyncio tasks alike, first come, first served.
+
+    Args:
+        permits: how many may be held at once.
+        what: name of the thing, for the message of a time-out.
+    """
+
+    def __init__(self, permits: int, what: str) -> None:
+        super().__init__()
+        self.permits = permits
+        self.what = what
+        self.forked()
+
+    def forked(self) -> None:
+        self._free = self.permits
+        self._queue: deque[Waiter] = deque()
+        self._lock = threading.Lock()
+        self._holders: dict[int, tuple[str, float]] = {}
+
+    @property
+    def in_use(self) -> int:
+        """Permits held now."""
+        return self.permits - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many are in the queue."""
+        return len(self._queue)
+
+    def acquire(self, timeout: float, cancelled: Callable[[Waiter], None] | None = None) -> None:
+        """Take a permit from a thread; *cancelled* is given the waiter, so that another thread may `give_up` for it."""
+        event: threading.Event | None = None
+        with self._lock:
+            if self._free and not self._queue:
+                self._free -= 1
+                return
+            event = threading.Event()
+            waiter = Waiter(event.set)
+            self._queue.append(waiter)
+        if cancelled is not None:
+            cancelled(waiter)
+        try:
+            event.wait(timeout)
+        except BaseException:
+            self._leave(waiter)
+            raise
+        if not waiter.granted and self._forget(waiter):
+            raise PoolTimeout(f"{self.what} was not free within {timeout:g} s{self.holders()}.")
+
+    async def aacquire(self, timeout: float) -> None:
+        """Take a permit from a task."""
+        with self._lock:
+            if self._free and not self._queue:
+                self._free -= 1
+                return
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[None] = loop.create_future()
+            waiter = Waiter(lambda: loop.call_soon_threadsafe(_done, future))
+            self._queue.append(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            if self._forget(waiter):
+                raise PoolTimeout(f"{self.what} was not free within {timeout:g} s{self.holders()}.") from None
+        except BaseException:
+            self._leave(waiter)
+            raise
+
+    def release(self) -> None:
+        """Give a permit back: to the first in the queue, if there is one."""
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._free += 1
+                    return
+                waiter = self._queue.popleft()
+                waiter.granted = True
+            try:
+                waiter.wake()
+            except RuntimeError:
+                # The loop of that task is closed: nobody will use the permit.
+                continue
+            return
+
+    def give_up(self, waiter: Waiter) -> None:
+        """Take *waiter* out of the queue and wake it; it finds that it was not granted."""
+        if self._forget(waiter):
+            waiter.wake()
+
+    def _forget(self, waiter: Waiter) -> bool:
+        """Take *waiter* out of the queue; False when it was granted meanwhile."""
+        with self._lock:
+            if waiter.granted:
+                return False
+            if waiter in self._queue:
+                self._queue.remove(waiter)
+            return True
+
+    def _leave(self, waiter: Waiter) -> None:
+        """Give up for good: what was granted meanwhile goes to the next one."""
+        if not self._forget(waiter):
+            self.release()
+
+    # -- who holds what ------------------------------------------------------------------------------------------
+    def held(self, thing: object, holder: str) -> None:
+        """Note who holds a permit for *thing*, for messages."""
+        self._holders[id(thing)] = (holder, time.monotonic())
+
+    def returned(self, thing: object) -> None:
+        """Forget who held it."""
+        self._holders.pop(id(thing), None)
+
+    def holders(self) -> str:
+        """Return who holds permits since when, as the end of a message."""
+        now = time.monotonic()
+        listed = [f"{who} since {now - since:.1f} s" for who, since in list(self._holders.values())]
+        return f" (held by {', '.join(listed)})" if listed else ""
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def holder_name() -> str:
+    """Return the name of the task or thread that runs now."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return f"task {task.get_name()}" if task is not None else f"thread {threading.current_thread().name}"
+
+
+# -- the ends of loops -----------------------------------------------------------------------------
+
+
+class LoopEnd:
+    """Calls *close* when the running event loop ends: asyncio.run cancels what is still there and waits for it."""
+
+    def __init__(self, close: Callable[[], Awaitable[None]], name: str) -> None:
+        self._close = close
+        self._task = asyncio.get_running_loop().create_task(self._wait(), name=name)
+
+    @property
+    def is_over(self) -> bool:
+        """True once *close* has run."""
+        return self._task.done()
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self._close()
+
+    async def close(self) -> None:
+        """Close now."""
+        self._task.cancel()
+        await asyncio.wait({self._task})

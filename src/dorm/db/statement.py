@@ -1,0 +1,60 @@
+"""The statement: text that is the same each time, and the parameters of this time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+Row: TypeAlias = "tuple[Any, ...]"
+
+
+class Template:
+    """The text of a statement and all that is the same each time it is sent.
+
+    Args:
+        sql: text with the dialect's own placeholders.
+        reads: dorm compiled it as a SELECT without locks and volatile functions, so it may be run twice.
+        binary: every column of the result has a binary loader (read by drivers that know two formats).
+        prepare: False for texts too long or too many-valued to be worth a prepared statement.
+        model: label of the model it was compiled for, for messages; empty for raw SQL.
+    """
+
+    __slots__ = ("binary", "model", "prepare", "reads", "sql")
+
+    def __init__(
+        self, sql: str, *, reads: bool = False, binary: bool = False, prepare: bool = True, model: str = ""
+    ) -> None:
+        self.sql = sql
+        self.reads = reads
+        self.binary = binary
+        self.prepare = prepare
+        self.model = model
+
+    def __repr__(self) -> str:
+        return f"Template({self.sql!r})"
+
+
+class Statement:
+    """A template, the parameters in the order of its placeholders, and whether dorm sends it for itself."""
+
+    __slots__ = ("internal", "params", "template")
+
+    def __init__(self, template: Template, params: Sequence[Any] = (), internal: bool = False) -> None:
+        self.template = template
+        self.params = params
+        self.internal = internal
+
+    @property
+    def sql(self) -> str:
+        """Text with placeholders."""
+        return self.template.sql
+
+    def __repr__(self) -> str:
+        return f"Statement({self.template.sql!r}, {len(self.params)} parameters)"
+
+
+class Table(NamedTuple):
+    """Rows with the names of their columns: the answer to raw SQL."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]

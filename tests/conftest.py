@@ -1,0 +1,100 @@
+"""Fixtures: `backend` and `face` are parametrised, `database` is a fresh database of that backend with the tables."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import dorm
+from dorm.conf.settings import settings
+from dorm.db.connection import close_all
+from dorm.migrations.schema import create_tables
+from tests.support.faces import Face
+from tests.support.models import MODELS
+from tests.support.servers import postgresql_url
+
+_SQLITE_OPTIONS = {"synchronous": "OFF"}
+"""Tests lose nothing when the machine loses power."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run coroutine tests: in the face of their `face` fixture, else by asyncio.run."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in wanted}
+    coroutine = pyfuncitem.obj(**arguments)
+    face = pyfuncitem.funcargs.get("face")
+    if face is None:
+        asyncio.run(coroutine)
+    else:
+        face.run(coroutine)
+    return True
+
+
+@pytest.fixture(params=["sync", "async"])
+def face(request: pytest.FixtureRequest) -> Face:
+    return Face(request.param)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def postgresql_database() -> Iterator[str]:
+    """URL of a database of this run's own."""
+    server = postgresql_url()
+    if server is None:
+        if os.environ.get("CI"):
+            pytest.fail("PostgreSQL is neither running nor installed")
+        pytest.skip("PostgreSQL is neither running nor installed")
+    name = f"dorm_test_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield f"{server.rpartition('/')[0]}/{name}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_settings(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The DATABASES entry of an empty database."""
+    if backend == "sqlite":
+        return {"ENGINE": "sqlite", "NAME": str(tmp_path / "test.db"), "OPTIONS": _SQLITE_OPTIONS}
+    url: str = request.getfixturevalue("postgresql_database")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = error")
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return {"URL": url, "MIN_POOL_SIZE": 0}
+
+
+@pytest.fixture
+def empty_database(database_settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """dorm configured with alias ``default`` on a database without tables."""
+    before = dict(settings._given)
+    dorm.configure(DATABASES={"default": database_settings})
+    yield database_settings
+    close_all()
+    dorm.connections.reset()
+    settings._given.clear()
+    settings._given.update(before)
+
+
+@pytest.fixture
+def database(empty_database: dict[str, Any]) -> dict[str, Any]:
+    """dorm configured with the tables of `tests.support.models`."""
+    create_tables(MODELS)
+    return empty_database
