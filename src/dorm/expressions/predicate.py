@@ -1,0 +1,115 @@
+"""Q: conditions written with lookups, combined with ``&``, ``|``, ``^`` and ``~``."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from dorm.lookups.values import normal_value, value_key
+from dorm.sql.node import Literals, Node, Scope
+
+Connector: TypeAlias = Literal["AND", "OR", "XOR"]
+
+
+class Q(Node):
+    """A condition: lookups and other conditions under one connector, possibly negated.
+
+    Positional arguments are conditions (``Q`` objects or conditional expressions), keywords are lookups; all of them
+    must hold. An empty ``Q()`` demands nothing and is neutral in every combination.
+    """
+
+    AND: ClassVar[Connector] = "AND"
+    OR: ClassVar[Connector] = "OR"
+    XOR: ClassVar[Connector] = "XOR"
+    is_condition = True
+
+    def __init__(self, *args: Any, _connector: Connector = "AND", _negated: bool = False, **kwargs: Any) -> None:
+        self.connector: Connector = _connector
+        self.negated = _negated
+        self.children: tuple[Any, ...] = (*map(_checked, args), *sorted(kwargs.items()))
+
+    @classmethod
+    def of(cls, children: Iterable[Any], connector: Connector = "AND", negated: bool = False) -> Q:
+        """Return a Q over *children*: Qs, conditional expressions and (lookup, value) pairs."""
+        made = cls(_connector=connector, _negated=negated)
+        made.children = tuple(children)
+        return made
+
+    # -- combination ---------------------------------------------------------------------------------------------
+    def _combined(self, other: Any, connector: Connector) -> Q:
+        if not getattr(other, "is_condition", False):
+            raise TypeError(f"{type(other).__name__} cannot be combined with Q: it is no condition")
+        if isinstance(other, Q) and not other:
+            return self
+        if not self:
+            return other if isinstance(other, Q) else Q(other)
+        children: list[Any] = []
+        for part in (self, other):
+            merged = isinstance(part, Q) and not part.negated and part.connector == connector
+            children.extend(part.children if merged else [part])
+        return Q.of(children, connector)
+
+    def __and__(self, other: Any) -> Q:
+        return self._combined(other, "AND")
+
+    def __or__(self, other: Any) -> Q:
+        return self._combined(other, "OR")
+
+    def __xor__(self, other: Any) -> Q:
+        return self._combined(other, "XOR")
+
+    def __invert__(self) -> Q:
+        return Q.of([self], negated=True) if self else self
+
+    def __bool__(self) -> bool:
+        return bool(self.children)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Q) and (self.connector, self.negated, self.children) == (
+            other.connector,
+            other.negated,
+            other.children,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.connector, self.negated, repr(self.children)))
+
+    # -- node ----------------------------------------------------------------------------------------------------
+    def normalised(self) -> Q:
+        """Return this condition with every iterable for ``in`` and ``range`` read once into a tuple."""
+        children = [
+            (child[0], normal_value(*child)) if isinstance(child, tuple)
+            else child.normalised() if isinstance(child, Q)
+            else child
+            for child in self.children
+        ]  # fmt: skip
+        return Q.of(children, self.connector, self.negated)
+
+    def key(self, values: Literals) -> Hashable:
+        parts: list[Hashable] = [Q, self.connector, self.negated]
+        for child in self.children:
+            if isinstance(child, tuple):
+                parts.append((child[0], value_key(child[0], child[1], values)))
+            else:
+                parts.append(child.key(values))
+        return tuple(parts)
+
+    def resolve(self, scope: Scope) -> Node:
+        return scope.predicate(self)
+
+    def __repr__(self) -> str:
+        inner = f" {self.connector} ".join(
+            f"{child[0]}=<{type(child[1]).__name__}>" if isinstance(child, tuple) else repr(child)
+            for child in self.children
+        )
+        return f"{'~' if self.negated else ''}Q({inner})"
+
+
+def _checked(condition: Any) -> Any:
+    if isinstance(condition, tuple) and len(condition) == 2 and isinstance(condition[0], str):
+        return condition
+    if getattr(condition, "is_condition", False):
+        return condition
+    raise TypeError(
+        f"{type(condition).__name__} is no condition: give Q objects, conditional expressions or keyword lookups."
+    )

@@ -1,0 +1,72 @@
+"""The right side of a lookup as the user gives it: read once, and taken apart into structure and values."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any, cast
+
+from dorm.sql.node import Literals, Node, QueryLike
+
+
+def last_part(path: str) -> str:
+    """Return what stands behind the last ``__`` of a lookup path."""
+    return path.rpartition("__")[2]
+
+
+def normal_value(path: str, value: Any) -> Any:
+    """Return *value* with the iterable of an ``in`` or ``range`` lookup read into a tuple, NULLs of ``in`` dropped."""
+    if isinstance(value, (Node, QueryLike)) or value is None:
+        return value
+    last = last_part(path)
+    if last == "in":
+        return tuple(item for item in _items(path, value) if item is not None)
+    if last == "range":
+        bounds = tuple(_items(path, value))
+        if len(bounds) != 2:
+            raise ValueError(f"{path} takes two bounds, got {len(bounds)}")
+        return bounds
+    return value
+
+
+def _items(path: str, value: Any) -> Iterable[Any]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"{path} takes a list, tuple, set, generator or queryset, not {type(value).__name__}. "
+            f"For one value use {path.rpartition('__')[0]}=."
+        )
+    return value
+
+
+def _kind(value: Any) -> Hashable:
+    """Return the type of a literal: structure, since 1 == True == Decimal(1) as keys."""
+    return cast("Hashable", type(value))
+
+
+def bucket(length: int) -> int:
+    """Return the padded size of a list: the next power of two."""
+    return 1 << (length - 1).bit_length()
+
+
+def value_key(path: str, value: Any, values: Literals) -> Hashable:
+    """Return the structure of a (normal) right side; append what is only bound to *values*."""
+    if value is None:
+        return None
+    if isinstance(value, Node):
+        return value.key(values)
+    if isinstance(value, QueryLike):
+        return value.query_key(values)
+    last = last_part(path)
+    if last == "in":
+        if not value:
+            return ()
+        if any(isinstance(item, (Node, QueryLike)) for item in value):
+            values.cacheable = False
+            return tuple(value_key("", item, values) for item in value)
+        values.append(value)
+        return ("in", bucket(len(value)))
+    if last == "range":
+        return ("range", *[value_key("", bound, values) for bound in value])
+    if last == "isnull":
+        return ("isnull", value) if isinstance(value, bool) else _kind(value)
+    values.append(value)
+    return _kind(value)

@@ -1,0 +1,1 @@
+"""Plans and the compiler: tables, columns and nodes; no I/O, no instances."""

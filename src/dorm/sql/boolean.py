@@ -1,0 +1,124 @@
+"""AND, OR and NOT over resolved conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dorm.sql.node import BOOLEAN_OUTPUT, Node, Scope
+
+if TYPE_CHECKING:
+    from dorm.sql.compiler import Compiler
+
+
+class Condition(Node):
+    """A node that is true, false or NULL."""
+
+    output = BOOLEAN_OUTPUT
+    is_condition = True
+
+
+class Junction(Condition):
+    """Conditions joined by AND or OR."""
+
+    word = ""
+
+    def __init__(self, args: Iterable[Node]) -> None:
+        self.args = tuple(args)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        if len(self.args) == 1:
+            return self.args[0].sql(compiler)
+        return f" {self.word} ".join(
+            f"({arg.sql(compiler)})" if isinstance(arg, Junction) else arg.sql(compiler) for arg in self.args
+        )
+
+
+class And(Junction):
+    word = "AND"
+
+    def null_rejecting(self) -> frozenset[str]:
+        return frozenset().union(*[arg.null_rejecting() for arg in self.args])
+
+
+class Or(Junction):
+    word = "OR"
+
+    def null_rejecting(self) -> frozenset[str]:
+        rejected = [arg.null_rejecting() for arg in self.args]
+        return rejected[0].intersection(*rejected[1:]) if rejected else frozenset()
+
+
+class Not(Condition):
+    """NOT of a condition; whoever builds it has made the condition NULL-safe."""
+
+    def __init__(self, arg: Node) -> None:
+        self.args = (arg,)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"NOT ({self.args[0].sql(compiler)})"
+
+
+class Nothing(Condition):
+    """A condition that no row meets; a query that needs it sends no statement."""
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return "0 = 1"
+
+
+class Everything(Condition):
+    """A condition that every row meets."""
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return "1 = 1"
+
+
+def conjunction(parts: Iterable[Node]) -> Node | None:
+    """Return the AND of *parts*, simplified; None when nothing is demanded."""
+    flat: list[Node] = []
+    for part in parts:
+        if isinstance(part, Nothing):
+            return part
+        if isinstance(part, Everything):
+            continue
+        flat.extend(part.args if isinstance(part, And) else (part,))
+    if not flat:
+        return None
+    return flat[0] if len(flat) == 1 else And(flat)
+
+
+def disjunction(parts: Iterable[Node]) -> Node | None:
+    """Return the OR of *parts*, simplified; None when *parts* is empty."""
+    flat: list[Node] = []
+    seen = False
+    for part in parts:
+        seen = True
+        if isinstance(part, Everything):
+            return part
+        if isinstance(part, Nothing):
+            continue
+        flat.extend(part.args if isinstance(part, Or) else (part,))
+    if not flat:
+        return Nothing() if seen else None
+    return flat[0] if len(flat) == 1 else Or(flat)
+
+
+def negation(part: Node) -> Node:
+    """Return NOT *part*, simplified."""
+    if isinstance(part, Nothing):
+        return Everything()
+    if isinstance(part, Everything):
+        return Nothing()
+    return Not(part)

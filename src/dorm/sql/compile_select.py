@@ -1,0 +1,83 @@
+"""The clauses of SELECT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dorm.exceptions import NotSupportedError
+from dorm.sql.select import Join, Order, Select, inner_aliases
+
+if TYPE_CHECKING:
+    from dorm.sql.compiler import Compiler
+
+
+def select_sql(compiler: Compiler, select: Select) -> str:
+    """Return the text of *select*; parameters are collected in the order of the text."""
+    parts = ["SELECT ", _distinct(compiler, select), _columns(compiler, select), " FROM ", _source(compiler, select)]
+    parts.append(joins_sql(compiler, select))
+    if select.where is not None:
+        parts.append(f" WHERE {select.where.sql(compiler)}")
+    if select.group_by:
+        parts.append(f" GROUP BY {compiler.expressions(select.group_by)}")
+    if select.having is not None:
+        parts.append(f" HAVING {select.having.sql(compiler)}")
+    if select.order_by:
+        parts.append(" ORDER BY " + ", ".join(order_sql(compiler, order) for order in select.order_by))
+    if select.limit is not None or select.offset is not None:
+        limit = select.limit.sql(compiler) if select.limit is not None else None
+        offset = select.offset.sql(compiler) if select.offset is not None else None
+        parts.append(compiler.dialect.limit(limit, offset))
+    return "".join(parts)
+
+
+def _distinct(compiler: Compiler, select: Select) -> str:
+    if select.distinct_on:
+        if not compiler.dialect.supports_distinct_on:
+            raise NotSupportedError(
+                f"{compiler.dialect.vendor} has no DISTINCT ON: call distinct() without field names, or group by them."
+            )
+        return f"DISTINCT ON ({compiler.expressions(select.distinct_on)}) "
+    return "DISTINCT " if select.distinct else ""
+
+
+def _columns(compiler: Compiler, select: Select) -> str:
+    texts = [node.sql(compiler) for node in select.columns]
+    for number, label in enumerate(select.labels):
+        if label is not None:
+            texts[number] += f" AS {compiler.quote(label)}"
+    return ", ".join(texts)
+
+
+def _source(compiler: Compiler, select: Select) -> str:
+    alias = compiler.quote(select.alias)
+    if isinstance(select.source, Select):
+        return f"({compiler.select(select.source)}) {alias}"
+    table = compiler.quote(select.source)
+    return table if table == alias else f"{table} {alias}"
+
+
+def joins_sql(compiler: Compiler, select: Select) -> str:
+    """Return the JOIN clauses, INNER where the WHERE clause rejects the missing row anyway."""
+    inner = inner_aliases(select)
+    return "".join(_join(compiler, join, join.alias in inner) for join in select.joins)
+
+
+def _join(compiler: Compiler, join: Join, inner: bool) -> str:
+    on = " AND ".join(
+        f"{compiler.column(join.parent, ours)} = {compiler.column(join.alias, theirs)}" for ours, theirs in join.pairs
+    )
+    table, alias = compiler.quote(join.table), compiler.quote(join.alias)
+    named = table if table == alias else f"{table} {alias}"
+    return f" {'INNER' if inner else 'LEFT OUTER'} JOIN {named} ON {on}"
+
+
+def order_sql(compiler: Compiler, order: Order) -> str:
+    """Return one key of ORDER BY."""
+    text = order.node.sql(compiler)
+    direction = " DESC" if order.descending else ""
+    if order.nulls is None:
+        return text + direction
+    if compiler.dialect.supports_nulls_ordering:
+        return f"{text}{direction} NULLS {order.nulls.upper()}"
+    first = f"{text} IS NULL{' DESC' if order.nulls == 'first' else ''}"
+    return f"{first}, {order.node.sql(compiler)}{direction}"

@@ -1,0 +1,349 @@
+"""The pieces a query is made of, and the three things each can do: give its key, be resolved, be rendered.
+
+A node exists in two states. As the user writes it, it holds names and literal values; `key` takes it apart into
+structure and values. Resolved (`resolve`), it holds columns and slots: a slot is the place of one value in the tuple
+that a queryset carries beside its plan. Only resolved nodes are rendered. Both walks visit children in the same order;
+that is what makes the n-th value belong to the n-th slot.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import decimal
+import uuid
+from collections.abc import Callable, Hashable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
+
+from dorm.db.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTERVAL,
+    JSON,
+    TEXT,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    UUID,
+    SqlType,
+)
+from dorm.exceptions import FieldError
+
+if TYPE_CHECKING:
+    from dorm.db.dialect import Converter, Dialect
+    from dorm.sql.compiler import Compiler
+
+N = TypeVar("N", bound="Node")
+
+
+class Literals(list[Any]):
+    """The values of a step in the order of its slots, collected while its key is taken.
+
+    A node that cannot give a complete key clears `cacheable`: the query is then compiled each time.
+    """
+
+    cacheable: bool = True
+
+
+class Output(Protocol):
+    """What a value of a query is: its SQL type and how it travels. Every field is one."""
+
+    @property
+    def sql_type(self) -> SqlType: ...
+    @property
+    def prepares(self) -> bool: ...
+    def prepare(self, value: Any, /) -> Any: ...
+    def bind(self, dialect: Dialect, /) -> Converter | None: ...
+    def load(self, dialect: Dialect, /) -> Converter | None: ...
+
+
+class TypedOutput:
+    """An output that is nothing but a SQL type."""
+
+    __slots__ = ("sql_type",)
+
+    def __init__(self, sql_type: SqlType) -> None:
+        self.sql_type = sql_type
+
+    @property
+    def prepares(self) -> bool:
+        return False
+
+    def prepare(self, value: Any, /) -> Any:
+        return value
+
+    def bind(self, dialect: Dialect, /) -> Converter | None:
+        return dialect.binder(self.sql_type)
+
+    def load(self, dialect: Dialect, /) -> Converter | None:
+        return dialect.loader(self.sql_type)
+
+    def __repr__(self) -> str:
+        return f"TypedOutput({self.sql_type.kind})"
+
+
+INTEGER_OUTPUT = TypedOutput(BIGINT)
+FLOAT_OUTPUT = TypedOutput(DOUBLE)
+BOOLEAN_OUTPUT = TypedOutput(BOOLEAN)
+TEXT_OUTPUT = TypedOutput(TEXT)
+
+_OUTPUTS: dict[type, TypedOutput] = {
+    bool: BOOLEAN_OUTPUT,
+    int: INTEGER_OUTPUT,
+    float: FLOAT_OUTPUT,
+    str: TEXT_OUTPUT,
+    bytes: TypedOutput(BYTES),
+    datetime.date: TypedOutput(DATE),
+    datetime.time: TypedOutput(TIME),
+    datetime.timedelta: TypedOutput(INTERVAL),
+    decimal.Decimal: TypedOutput(SqlType("numeric")),
+    uuid.UUID: TypedOutput(UUID),
+    dict: TypedOutput(JSON),
+    list: TypedOutput(JSON),
+}
+
+
+def output_of_value(value: Any) -> Output | None:
+    """Return the output of a literal by its Python type; None for None and for types nobody knows."""
+    if isinstance(value, datetime.datetime):
+        return TypedOutput(TIMESTAMP if value.tzinfo is None else TIMESTAMPTZ)
+    for cls in type(value).__mro__:
+        if cls in _OUTPUTS:
+            return _OUTPUTS[cls]
+    return None
+
+
+class _Itself:
+    """Holds what is equal to itself only, so that its identity is not given to another object meanwhile."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+
+def output_key(output: Output | None) -> Hashable:
+    """Return the structural key of an ``output_field``; one of an unknown class is equal to itself only."""
+    if output is None:
+        return None
+    if not type(output).__module__.startswith("dorm."):
+        return _Itself(output)
+    return (type(output), output.sql_type, getattr(output, "decoder", None))
+
+
+class Scope(Protocol):
+    """What a node may ask while it is resolved; made by whoever knows the names."""
+
+    def reference(self, name: str, /) -> Node:
+        """Return the node for a field path or an annotation."""
+        ...
+
+    def predicate(self, condition: Any, /) -> Node:
+        """Return the node of a condition written with names (a ``Q``)."""
+        ...
+
+    def slot(self, prepare: Callable[[Any], Any] | None, /) -> int:
+        """Take the next slot; *prepare* is applied to its value when a query is built."""
+        ...
+
+    def subquery(self, query: QueryLike, /) -> Node:
+        """Return the node of a queryset standing in this query."""
+        ...
+
+    def outer(self, name: str, /) -> Node:
+        """Return a column of the query around this one."""
+        ...
+
+
+class QueryLike:
+    """Something that can stand in a query as a subquery: a queryset."""
+
+    __slots__ = ()
+
+    def query_key(self, values: Literals) -> Hashable:
+        """Return the structural key and append the values."""
+        raise NotImplementedError
+
+
+class Node:
+    """One piece of a query; immutable once built.
+
+    Subclasses hold their children in `args` and whatever else decides their SQL in `options`. A class from outside
+    dorm is compiled each time unless it sets ``cacheable = True``, promising that `options` is complete.
+    """
+
+    cacheable: ClassVar[bool] = True
+    args: tuple[Node, ...] = ()
+    output: Output | None = None
+    is_aggregate: ClassVar[bool] = False
+    is_condition: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "cacheable" not in cls.__dict__:
+            cls.cacheable = cls.__module__.startswith("dorm.")
+
+    # -- structure -----------------------------------------------------------------------------------------------
+    def options(self) -> tuple[Hashable, ...]:
+        """Return everything besides the children that the SQL depends on."""
+        return ()
+
+    def key(self, values: Literals) -> Hashable:
+        """Return the structural key; append literals to *values* in order."""
+        if not self.cacheable:
+            values.cacheable = False
+        kind: Hashable = cast("Hashable", type(self))
+        return (kind, self.options(), *[arg.key(values) for arg in self.args])
+
+    # -- resolution ----------------------------------------------------------------------------------------------
+    def resolve(self, scope: Scope) -> Node:
+        """Return this node with columns for names and slots for values."""
+        return self.rebuilt(tuple(arg.resolve(scope) for arg in self.args))
+
+    def rebuilt(self: N, args: tuple[Node, ...]) -> N:
+        """Return a copy with other children and the output that follows from them."""
+        clone = copy.copy(self)
+        clone.args = args
+        if clone.output is None:
+            clone.output = clone.infer_output()
+        return clone
+
+    def infer_output(self) -> Output | None:
+        """Return the output that follows from the children; None when nothing follows."""
+        return None
+
+    # -- rendering -----------------------------------------------------------------------------------------------
+    def sql(self, compiler: Compiler) -> str:
+        """Return the text; parameters are given to the compiler on the way."""
+        raise NotImplementedError(f"{type(self).__name__} has no SQL")
+
+    # -- facts about the resolved tree ---------------------------------------------------------------------------
+    def walk(self) -> Iterator[Node]:
+        """Yield this node and everything below it."""
+        yield self
+        for arg in self.args:
+            yield from arg.walk()
+
+    @property
+    def contains_aggregate(self) -> bool:
+        """True when an aggregate of this query (not of a subquery in it) stands here or below."""
+        return self.is_aggregate or any(arg.contains_aggregate for arg in self.args)
+
+    @property
+    def nullable(self) -> bool:
+        """True unless the value is known never to be NULL."""
+        return True
+
+    def null_rejecting(self) -> frozenset[str]:
+        """Return the table aliases whose all-NULL row makes this condition not true (for outer joins)."""
+        return frozenset()
+
+    def __repr__(self) -> str:
+        inner = ", ".join([*map(repr, self.options()), *map(repr, self.args)])
+        return f"{type(self).__name__}({inner})"
+
+
+class Column(Node):
+    """A column of a table of this query."""
+
+    def __init__(self, alias: str, column: str, output: Output | None, nullable: bool) -> None:
+        self.alias = alias
+        self.column = column
+        self.output = output
+        self._nullable = nullable
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.alias, self.column)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return compiler.column(self.alias, self.column)
+
+    @property
+    def nullable(self) -> bool:
+        return self._nullable
+
+
+class Param(Node):
+    """A value: slot *slot* of the queryset's values, of type *output*."""
+
+    def __init__(self, slot: int, output: Output | None) -> None:
+        self.slot = slot
+        self.output = output
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.slot,)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return compiler.param(self.slot, self.output)
+
+    @property
+    def nullable(self) -> bool:
+        return False
+
+
+class Text(Node):
+    """SQL text that dorm wrote itself, such as ``*`` or ``NULL``."""
+
+    def __init__(self, text: str, output: Output | None = None) -> None:
+        self.text = text
+        self.output = output
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.text,)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return self.text
+
+
+def common_output(args: tuple[Node, ...], what: str) -> Output | None:
+    """Return the output that all *args* with one share; raise FieldError (as Django does) when they differ."""
+    found: Output | None = None
+    for arg in args:
+        output = arg.output
+        if output is None:
+            continue
+        if found is None:
+            found = output
+        elif type(found) is not type(output) or found.sql_type.kind != output.sql_type.kind:
+            numeric = _wider(found, output)
+            if numeric is None:
+                raise FieldError(
+                    f"{what} contains mixed types: {_name(found)}, {_name(output)}. You must set output_field."
+                )
+            found = numeric
+    return found
+
+
+_WIDTH = {"smallint": 0, "integer": 1, "bigint": 2, "numeric": 3, "double": 4}
+
+
+def _wider(one: Output, other: Output) -> Output | None:
+    """Return the wider of two outputs of compatible types, None when their types do not mix."""
+    a, b = one.sql_type.kind, other.sql_type.kind
+    if a in _WIDTH and b in _WIDTH:
+        return one if _WIDTH[a] >= _WIDTH[b] else other
+    if {a, b} <= {"varchar", "text"}:
+        return one if a == "text" else other
+    return one if a == b else None
+
+
+def _name(output: Output) -> str:
+    return output.sql_type.kind if isinstance(output, TypedOutput) else type(output).__name__

@@ -1,0 +1,180 @@
+"""Plans: immutable descriptions of queries without their values, arranged as a trie.
+
+`step` returns the same child for the same structural key, so a query that was built before costs a dict look-up a call,
+and everything derived from it (SQL, binder, row function) is kept on the plan. Nothing but `step` makes a plan.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+Q = TypeVar("Q")
+Prepare: TypeAlias = Callable[[Any], Any]
+Prepares: TypeAlias = "tuple[Prepare | None, ...]"
+
+MOST_PLANS = 2_000
+"""Plans kept per model; the trie forgets what was not used lately when it grows past this."""
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Estimated size of SQL and row functions kept per model."""
+
+_PLAN_BYTES = 2_000
+
+
+@dataclass(slots=True)
+class PlanStatistics:
+    """Counters of one model's plans.
+
+    Attributes:
+        hits: steps that were found.
+        misses: steps that were resolved and kept.
+        uncached: steps that hold a node without a complete key and are resolved each time.
+        turns: times the trie forgot what was not used since the turn before.
+        plans: plans held now.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    uncached: int = 0
+    turns: int = 0
+    plans: int = 0
+
+
+class Root:
+    """What the plans of one model share: counters, bounds, and the clock of the generations."""
+
+    __slots__ = ("bytes", "clock", "lock", "plan", "statistics")
+
+    def __init__(self) -> None:
+        self.statistics = PlanStatistics()
+        self.lock = threading.Lock()
+        self.clock = 0
+        self.bytes = 0
+        self.plan: Plan[Any] | None = None
+
+    def grew(self, size: int) -> None:
+        """Count *size* more bytes; turn the generations when a bound is passed."""
+        self.bytes += size
+        if self.statistics.plans > MOST_PLANS or self.bytes > MOST_BYTES:
+            with self.lock:
+                if self.statistics.plans > MOST_PLANS or self.bytes > MOST_BYTES:
+                    self._turn()
+
+    def _turn(self) -> None:
+        """Forget every plan that was not used since the last turn; all of them if that frees too little."""
+        assert self.plan is not None, "a root without its plan"
+        self.statistics.turns += 1
+        self.statistics.plans = self.plan.prune(self.clock)
+        if self.statistics.plans > MOST_PLANS // 2:
+            self.plan.forget()
+            self.statistics.plans = 0
+        self.bytes = self.statistics.plans * _PLAN_BYTES
+        self.clock += 1
+
+
+class Plan(Generic[Q]):
+    """One node of the trie.
+
+    Attributes:
+        query: the description; immutable.
+        slots: how many values a queryset with this plan carries.
+        prepares: what is applied to the values of the last step, None where every value passes.
+        derived: whatever was compiled for this plan, by a key of the compiling layer.
+    """
+
+    __slots__ = ("_children", "_quick", "derived", "prepares", "query", "root", "slots", "used")
+
+    def __init__(self, root: Root, query: Q, slots: int, prepares: Prepares | None) -> None:
+        self.root = root
+        self.query = query
+        self.slots = slots
+        self.prepares = prepares
+        self.derived: dict[Hashable, Any] = {}
+        self.used = root.clock
+        self._children: dict[Hashable, Plan[Q]] = {}
+        self._quick: dict[Hashable, Plan[Q]] = {}
+
+    @classmethod
+    def rooted(cls, query: Q) -> Plan[Q]:
+        """Return the root of a new trie."""
+        root = Root()
+        plan = cls(root, query, 0, None)
+        root.plan = plan
+        return plan
+
+    def quick(self, key: Hashable) -> Plan[Q] | None:
+        """Return the child found under a key of the caller's own making (`remember`), None when there is none."""
+        child = self._quick.get(key)
+        if child is not None:
+            root = self.root
+            child.used = root.clock
+            root.statistics.hits += 1
+        return child
+
+    def remember(self, key: Hashable, child: Plan[Q]) -> None:
+        """Let *key* lead to *child* as well."""
+        if len(self._quick) < MOST_PLANS:
+            self._quick[key] = child
+
+    def step(self, key: Hashable | None, build: Callable[[], tuple[Q, Prepares]]) -> Plan[Q]:
+        """Return the child for *key*, building its query the first time; None as key builds each time.
+
+        *build* resolves names and may raise: a failed step is not kept.
+        """
+        root = self.root
+        if key is not None:
+            child = self._children.get(key)
+            if child is not None:
+                child.used = root.clock
+                root.statistics.hits += 1
+                return child
+        query, prepares = build()
+        worth = prepares if any(prepare is not None for prepare in prepares) else None
+        made = Plan(root, query, self.slots + len(prepares), worth)
+        if key is None:
+            root.statistics.uncached += 1
+            return made
+        kept = self._children.setdefault(key, made)
+        root.statistics.misses += 1
+        root.statistics.plans += 1
+        root.grew(_PLAN_BYTES)
+        return kept
+
+    def prepared(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the values of the last step as their fields want them; raise what a field raises."""
+        if self.prepares is None:
+            return values
+        return tuple(
+            [value if prepare is None else prepare(value) for prepare, value in zip(self.prepares, values, strict=True)]
+        )
+
+    def derive(self, key: Hashable, make: Callable[[], tuple[Any, int]]) -> Any:
+        """Return what is kept under *key*, made on first use; *make* also returns its estimated size in bytes."""
+        found = self.derived.get(key)
+        if found is None:
+            made, size = make()
+            found = self.derived.setdefault(key, made)
+            self.root.grew(size)
+        return found
+
+    def prune(self, clock: int) -> int:
+        """Forget children not used since *clock*; return how many plans are left below."""
+        kept = 0
+        for key, child in list(self._children.items()):
+            below = child.prune(clock)
+            if child.used < clock and not below:
+                del self._children[key]
+            else:
+                kept += 1 + below
+        alive = set(map(id, self._children.values()))
+        self._quick = {key: child for key, child in self._quick.items() if id(child) in alive}
+        return kept
+
+    def forget(self) -> None:
+        """Forget everything below and everything derived; plans in someone's hands stay valid."""
+        self._children = {}
+        self._quick = {}
+        self.derived = {}

@@ -1,0 +1,127 @@
+"""SELECT as a value: sources, joins, clauses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from dorm.sql.node import Node, Scope
+
+if TYPE_CHECKING:
+    from dorm.sql.compiler import Compiler
+
+Nulls: TypeAlias = Literal["first", "last"]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """One joined table.
+
+    Args:
+        alias: name of this use of the table.
+        parent: alias of the table it is joined to.
+        pairs: equal columns, each (parent's, joined table's).
+        nullable: a row of the parent may have no partner.
+        multi: a row of the parent may have several partners.
+        relation: identity of the relation, for reuse.
+        scope: number of the ``filter()`` call that made it; a join over several partners serves that call only.
+    """
+
+    alias: str
+    table: str
+    parent: str
+    pairs: tuple[tuple[str, str], ...]
+    nullable: bool
+    multi: bool
+    relation: object
+    scope: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One key of ORDER BY."""
+
+    node: Node
+    descending: bool = False
+    nulls: Nulls | None = None
+
+    def reversed(self) -> Order:
+        """Return the opposite order; NULLs change ends too."""
+        nulls: dict[Nulls | None, Nulls | None] = {None: None, "first": "last", "last": "first"}
+        return Order(self.node, not self.descending, nulls[self.nulls])
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One SELECT.
+
+    Args:
+        source: table name, or another SELECT standing as a table.
+        alias: name of the source in this SELECT.
+        columns: the select list; *labels* names them where something outside refers to them.
+        limit, offset: slots or numbers as nodes.
+    """
+
+    source: str | Select
+    alias: str
+    columns: tuple[Node, ...]
+    joins: tuple[Join, ...] = ()
+    where: Node | None = None
+    group_by: tuple[Node, ...] | None = None
+    having: Node | None = None
+    order_by: tuple[Order, ...] = ()
+    distinct: bool = False
+    distinct_on: tuple[Node, ...] = ()
+    limit: Node | None = None
+    offset: Node | None = None
+    labels: tuple[str | None, ...] = ()
+
+
+class SubSelect(Node):
+    """A SELECT in parentheses; its slots start at *base* in the values of the outer query."""
+
+    def __init__(self, select: Select, base: int = 0) -> None:
+        self.select = select
+        self.base = base
+        self.output = select.columns[0].output
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"({compiler.nested(self.select, self.base)})"
+
+
+class ExistsSelect(Node):
+    """EXISTS over a SELECT."""
+
+    is_condition = True
+
+    def __init__(self, select: Select, base: int = 0) -> None:
+        self.select = select
+        self.base = base
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"EXISTS ({compiler.nested(self.select, self.base)})"
+
+    @property
+    def nullable(self) -> bool:
+        return False
+
+
+def inner_aliases(select: Select) -> frozenset[str]:
+    """Return the aliases that may be joined by INNER JOIN without losing a row the WHERE would keep."""
+    parents = {join.alias: join.parent for join in select.joins}
+    inner = {select.alias}
+    for rejected in select.where.null_rejecting() if select.where is not None else ():
+        alias: str | None = rejected
+        while alias is not None and alias not in inner:
+            inner.add(alias)
+            alias = parents.get(alias)
+    for join in select.joins:
+        if not join.nullable and join.parent in inner:
+            inner.add(join.alias)
+    return frozenset(inner)
