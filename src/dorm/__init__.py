@@ -1,0 +1,223 @@
+"""dorm: an ORM for Python with the API that Django made familiar, native in sync and async code.
+
+Public names are loaded when they are first used (PEP 562): a script that touches SQLite imports no other driver.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dorm import (
+        aggregates as aggregates,
+        exceptions as exceptions,
+        expressions as expressions,
+        fields as fields,
+        models as models,
+        signals as signals,
+        timezone as timezone,
+        transaction as transaction,
+    )
+    from dorm.aggregates import Avg as Avg, Count as Count, Max as Max, Min as Min, Sum as Sum
+    from dorm.conf.settings import configure as configure, settings as settings
+    from dorm.conf.url import parse_database_url as parse_database_url
+    from dorm.db.connection import (
+        connection_for as connection_for,
+        connections as connections,
+        get_connection as get_connection,
+        pool_stats as pool_stats,
+    )
+    from dorm.db.health import ahealth_check as ahealth_check, health_check as health_check
+    from dorm.exceptions import (
+        DatabaseError as DatabaseError,
+        DataError as DataError,
+        DoesNotExist as DoesNotExist,
+        FieldDoesNotExist as FieldDoesNotExist,
+        FieldError as FieldError,
+        ImproperlyConfigured as ImproperlyConfigured,
+        IntegrityError as IntegrityError,
+        InterfaceError as InterfaceError,
+        InternalError as InternalError,
+        InvalidValue as InvalidValue,
+        MultipleObjectsReturned as MultipleObjectsReturned,
+        NotSupportedError as NotSupportedError,
+        ObjectDoesNotExist as ObjectDoesNotExist,
+        OperationalError as OperationalError,
+        PoolTimeout as PoolTimeout,
+        ProgrammingError as ProgrammingError,
+        ProtectedError as ProtectedError,
+        RestrictedError as RestrictedError,
+        SynchronousOnlyOperation as SynchronousOnlyOperation,
+        TransactionManagementError as TransactionManagementError,
+        ValidationError as ValidationError,
+    )
+    from dorm.expressions import (
+        Cast as Cast,
+        ExpressionWrapper as ExpressionWrapper,
+        F as F,
+        Func as Func,
+        OrderBy as OrderBy,
+        Q as Q,
+        Value as Value,
+    )
+    from dorm.fields import (
+        AutoField as AutoField,
+        BigAutoField as BigAutoField,
+        BigIntegerField as BigIntegerField,
+        BinaryField as BinaryField,
+        BooleanField as BooleanField,
+        CharField as CharField,
+        DateField as DateField,
+        DateTimeField as DateTimeField,
+        DecimalField as DecimalField,
+        DurationField as DurationField,
+        EmailField as EmailField,
+        Field as Field,
+        FloatField as FloatField,
+        IntegerField as IntegerField,
+        JSONField as JSONField,
+        PositiveBigIntegerField as PositiveBigIntegerField,
+        PositiveIntegerField as PositiveIntegerField,
+        PositiveSmallIntegerField as PositiveSmallIntegerField,
+        SlugField as SlugField,
+        SmallAutoField as SmallAutoField,
+        SmallIntegerField as SmallIntegerField,
+        TextField as TextField,
+        TimeField as TimeField,
+        URLField as URLField,
+        UUIDField as UUIDField,
+    )
+    from dorm.indexes import Index as Index
+    from dorm.manager import Manager as Manager
+    from dorm.models.base import Model as Model
+    from dorm.queryset.prefetch import Prefetch as Prefetch
+    from dorm.queryset.queryset import QuerySet as QuerySet
+    from dorm.relations import (
+        CASCADE as CASCADE,
+        DO_NOTHING as DO_NOTHING,
+        PROTECT as PROTECT,
+        RESTRICT as RESTRICT,
+        SET_NULL as SET_NULL,
+        ForeignKey as ForeignKey,
+    )
+    from dorm.signals import (
+        Signal as Signal,
+        post_delete as post_delete,
+        post_query as post_query,
+        post_save as post_save,
+        pre_delete as pre_delete,
+        pre_query as pre_query,
+        pre_save as pre_save,
+    )
+    from dorm.transaction import aatomic as aatomic, atomic as atomic
+    from dorm.validators import (
+        EmailValidator as EmailValidator,
+        MaxLengthValidator as MaxLengthValidator,
+        MaxValueValidator as MaxValueValidator,
+        MinLengthValidator as MinLengthValidator,
+        MinValueValidator as MinValueValidator,
+        RegexValidator as RegexValidator,
+        URLValidator as URLValidator,
+        validate_email as validate_email,
+        validate_slug as validate_slug,
+    )
+
+__version__ = "4.2.0"
+
+_MODULES = {
+    "dorm.conf.settings": ("configure", "settings"),
+    "dorm.conf.url": ("parse_database_url",),
+    "dorm.db.connection": ("connection_for", "connections", "get_connection", "pool_stats"),
+    "dorm.db.health": ("ahealth_check", "health_check"),
+    "dorm.models.base": ("Model",),
+    "dorm.manager": ("Manager",),
+    "dorm.queryset.queryset": ("QuerySet",),
+    "dorm.queryset.prefetch": ("Prefetch",),
+    "dorm.expressions": ("Cast", "ExpressionWrapper", "F", "Func", "OrderBy", "Q", "Value"),
+    "dorm.aggregates": ("Avg", "Count", "Max", "Min", "Sum"),
+    "dorm.indexes": ("Index",),
+    "dorm.relations": ("CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_NULL", "ForeignKey"),
+    "dorm.fields": (
+        "AutoField",
+        "BigAutoField",
+        "BigIntegerField",
+        "BinaryField",
+        "BooleanField",
+        "CharField",
+        "DateField",
+        "DateTimeField",
+        "DecimalField",
+        "DurationField",
+        "EmailField",
+        "Field",
+        "FloatField",
+        "IntegerField",
+        "JSONField",
+        "PositiveBigIntegerField",
+        "PositiveIntegerField",
+        "PositiveSmallIntegerField",
+        "SlugField",
+        "SmallAutoField",
+        "SmallIntegerField",
+        "TextField",
+        "TimeField",
+        "URLField",
+        "UUIDField",
+    ),
+    "dorm.signals": ("Signal", "post_delete", "post_query", "post_save", "pre_delete", "pre_query", "pre_save"),
+    "dorm.validators": (
+        "EmailValidator",
+        "MaxLengthValidator",
+        "MaxValueValidator",
+        "MinLengthValidator",
+        "MinValueValidator",
+        "RegexValidator",
+        "URLValidator",
+        "validate_email",
+        "validate_slug",
+    ),
+    "dorm.transaction": ("aatomic", "atomic"),
+    "dorm.exceptions": (
+        "DatabaseError",
+        "DataError",
+        "DoesNotExist",
+        "FieldDoesNotExist",
+        "FieldError",
+        "ImproperlyConfigured",
+        "IntegrityError",
+        "InterfaceError",
+        "InternalError",
+        "InvalidValue",
+        "MultipleObjectsReturned",
+        "NotSupportedError",
+        "ObjectDoesNotExist",
+        "OperationalError",
+        "PoolTimeout",
+        "ProgrammingError",
+        "ProtectedError",
+        "RestrictedError",
+        "SynchronousOnlyOperation",
+        "TransactionManagementError",
+        "ValidationError",
+    ),
+}
+_SUBMODULES = ("signals", "timezone", "transaction", "exceptions", "fields", "models", "expressions", "aggregates")
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        # models first: the packages below it refer to one another and are written to be entered there.
+        import_module("dorm.models")
+        value = getattr(import_module(_HOME[name]), name)
+    elif name in _SUBMODULES:
+        value = import_module(f"dorm.{name}")
+    else:
+        raise AttributeError(f"module 'dorm' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, *_SUBMODULES})

@@ -1,0 +1,1 @@
+"""The command line: commands parse arguments, call a function, print."""

@@ -1,0 +1,1 @@
+"""Schema: tables of models, made and dropped."""

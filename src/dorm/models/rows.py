@@ -1,0 +1,146 @@
+"""From rows of the driver to what a queryset gives: functions generated for each plan and dialect.
+
+The generated source holds positions and names that were checked or made here; classes, converters and attribute names
+that come from outside enter by the namespace or as `repr`. `source_of` prints it.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from dorm.db.dialect import Converter, Dialect
+from dorm.models.state import ORIGIN, Origin
+from dorm.sql.node import Output
+
+Rows: TypeAlias = "list[tuple[Any, ...]]"
+Hydrate: TypeAlias = "Callable[[Rows, Origin], list[Any]]"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectShape:
+    """An instance in a row: its class, the columns it takes, the objects joined to it.
+
+    Args:
+        start: position of its first column.
+        attnames: attribute of each of its columns, in order.
+        key: position of a column that is NULL when a joined object is missing; None for the row's own object.
+        attribute: name under which the parent keeps this joined object.
+        reverse: name under which this object keeps its parent (reverse one-to-one), or None.
+    """
+
+    model: Any
+    start: int
+    attnames: tuple[str, ...]
+    key: int | None = None
+    attribute: str = ""
+    joined: tuple[ObjectShape, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RowShape:
+    """What one row becomes: *kind* is ``object``, ``dict``, ``tuple``, ``named`` or ``flat``.
+
+    Args:
+        names: names of the columns in order (of the annotations behind the object, for ``object``).
+        model: the shape of the object.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    object: ObjectShape | None = None
+
+
+def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect) -> tuple[Hydrate | None, str]:
+    """Return the function that turns rows into results, and its source; None where rows are the results."""
+    loads = [output.load(dialect) if output is not None else None for output in outputs]
+    writer = _Writer(loads)
+    if shape.kind == "object":
+        assert shape.object is not None, "an object shape without its object"
+        writer.objects(shape.object, shape.names)
+    elif shape.kind == "tuple" and not any(loads):
+        return None, ""
+    else:
+        writer.plain(shape)
+    source = writer.source()
+    exec(compile(source, "<dorm row function>", "exec"), writer.names)
+    return writer.names["hydrate"], source
+
+
+class _Writer:
+    """Writes the source of one row function."""
+
+    def __init__(self, loads: Sequence[Converter | None]) -> None:
+        self.names: dict[str, Any] = {}
+        self.loads = loads
+        self.lines: list[str] = []
+
+    def source(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+    def value(self, position: int) -> str:
+        """Return the source of one column's value, converted where its type needs it."""
+        load = self.loads[position]
+        if load is None:
+            return f"c{position}"
+        name = f"load{position}"
+        self.names[name] = load
+        return f"None if c{position} is None else {name}(c{position})"
+
+    def row(self) -> str:
+        columns = ", ".join(f"c{number}" for number in range(len(self.loads)))
+        return f"({columns},)"
+
+    # -- dicts and tuples ----------------------------------------------------------------------------------------
+    def plain(self, shape: RowShape) -> None:
+        values = [self.value(number) for number in range(len(self.loads))]
+        if shape.kind == "dict":
+            result = (
+                "{" + ", ".join(f"{name!r}: {value}" for name, value in zip(shape.names, values, strict=True)) + "}"
+            )
+        elif shape.kind == "flat":
+            result = values[0]
+        elif shape.kind == "named":
+            self.names["Row"] = namedtuple("Row", shape.names)
+            result = f"Row({', '.join(values)})"
+        else:
+            result = f"({', '.join(values)},)"
+        self.lines.append("def hydrate(rows, origin):")
+        self.lines.append(f"    return [{result} for {self.row()} in rows]")
+
+    # -- objects -------------------------------------------------------------------------------------------------
+    def objects(self, root: ObjectShape, annotations: tuple[str, ...]) -> None:
+        self.names["new"] = object.__new__
+        self.lines += ["def hydrate(rows, origin):", "    found = []", "    add = found.append"]
+        self.lines.append(f"    for {self.row()} in rows:")
+        self._object(root, "o", 2)
+        first = len(self.loads) - len(annotations)
+        for number, name in enumerate(annotations, first):
+            self.lines.append(f"        d_o[{name!r}] = {self.value(number)}")
+        self.lines += ["        add(o)", "    return found"]
+
+    def _object(self, shape: ObjectShape, name: str, depth: int) -> None:
+        pad = "    " * depth
+        positions = range(shape.start, shape.start + len(shape.attnames))
+        cls = f"cls_{name}"
+        self.names[cls] = shape.model
+        if shape.model._meta.hydrates_directly:
+            self.lines.append(f"{pad}{name} = new({cls})")
+            self.lines.append(f"{pad}d_{name} = {name}.__dict__")
+            self.lines.append(f"{pad}d_{name}[{ORIGIN!r}] = origin")
+            for position, attname in zip(positions, shape.attnames, strict=True):
+                self.lines.append(f"{pad}d_{name}[{attname!r}] = {self.value(position)}")
+        else:
+            values = ", ".join(self.value(position) for position in positions)
+            self.names[f"names_{name}"] = shape.attnames
+            self.lines.append(f"{pad}{name} = {cls}.from_db(origin.alias, names_{name}, ({values},))")
+            self.lines.append(f"{pad}d_{name} = {name}.__dict__")
+        for number, child in enumerate(shape.joined):
+            below = f"{name}_{number}"
+            self.lines.append(f"{pad}if c{child.key} is None:")
+            self.lines.append(f"{pad}    d_{name}[{child.attribute!r}] = None")
+            self.lines.append(f"{pad}else:")
+            self._object(child, below, depth + 1)
+            self.lines.append(f"{pad}    d_{name}[{child.attribute!r}] = {below}")

@@ -1,0 +1,385 @@
+"""The methods that return a queryset, as functions from a plan and its values to another plan and its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from dorm.exceptions import FieldError, choices_text, nearest
+from dorm.expressions.predicate import Q
+from dorm.lookups.values import value_key
+from dorm.models.resolve import Resolver
+from dorm.queryset.query import Kind, Query, Tree
+from dorm.sql.node import Column, Literals, Node, QueryLike
+from dorm.sql.plan import Plan, Prepares
+
+Built: TypeAlias = "tuple[Plan[Query], tuple[Any, ...]]"
+Values: TypeAlias = "tuple[Any, ...]"
+
+
+def step(
+    plan: Plan[Query], values: Values, key: Hashable, own: Literals, build: Callable[[], tuple[Query, Prepares]]
+) -> Built:
+    """Return the child for *key* and the values with those of the step, as their fields want them."""
+    structure: Hashable | None = key if own.cacheable else None
+    try:
+        hash(structure)
+    except TypeError:
+        structure = None
+    child = plan.step(structure, build)
+    return child, values + child.prepared(tuple(own)) if own else values
+
+
+def fixed(plan: Plan[Query], key: Hashable, build: Callable[[Query], Query]) -> Plan[Query]:
+    """Return the child for a step without values."""
+    return plan.step(key, lambda: (build(plan.query), ()))
+
+
+# -- filter ------------------------------------------------------------------------------------------------------
+
+
+def filtered(plan: Plan[Query], values: Values, args: Values, kwargs: dict[str, Any], negated: bool = False) -> Built:
+    """`filter` and `exclude`.
+
+    A call of keywords whose values are all plain literals is looked up by names and types alone.
+    """
+    quick: Hashable = None
+    if not args:
+        quick = (negated, *kwargs, *map(type, kwargs.values()))
+        child = plan.quick(quick)
+        if child is not None:
+            own = tuple(kwargs.values())
+            return child, values + (own if child.prepares is None else child.prepared(own))
+    query = plan.query
+    if query.is_sliced:
+        raise TypeError("Cannot filter a query once a slice has been taken.")
+    condition = Q(*args, **kwargs).normalised()
+    if negated:
+        condition = ~condition
+    collected = Literals()
+    key = ("filter", condition.key(collected))
+    built = step(plan, values, key, collected, lambda: _filter(plan, condition))
+    if quick is not None and _is_plain(kwargs, collected) and built[0].slots:
+        plan.remember(quick, built[0])
+    return built
+
+
+def _is_plain(kwargs: dict[str, Any], collected: Literals) -> bool:
+    """True when each keyword is one literal, bound as it stands, and nothing of it is structure."""
+    return (
+        collected.cacheable
+        and len(collected) == len(kwargs)
+        and list(kwargs) == sorted(kwargs)
+        and all(one is other for one, other in zip(kwargs.values(), collected, strict=True))
+        and not any(isinstance(value, (Node, QueryLike, tuple, list, set, dict)) for value in collected)
+    )
+
+
+def _filter(plan: Plan[Query], condition: Q) -> tuple[Query, Prepares]:
+    query = plan.query
+    resolver = Resolver(query, plan.slots, "exclude" if condition.negated else "filter")
+    where, having = resolver.conditions(condition)
+    changed = replace(
+        query,
+        joins=tuple(resolver.joins),
+        where=query.where + where,
+        having=query.having + having,
+        calls=query.calls + 1,
+    )
+    return changed, resolver.taken
+
+
+# -- order, slices, distinct -------------------------------------------------------------------------------------
+
+
+def ordered(plan: Plan[Query], values: Values, keys: Iterable[Any]) -> Built:
+    """`order_by`."""
+    names = tuple(keys)
+    if plan.query.is_sliced:
+        raise TypeError("Cannot reorder a query once a slice has been taken.")
+    collected = Literals()
+    key = ("order_by", *[name.key(collected) if isinstance(name, Node) else name for name in names])
+
+    def build() -> tuple[Query, Prepares]:
+        resolver = Resolver(plan.query, plan.slots, "order_by")
+        order = resolver.order(names)
+        return replace(plan.query, order=order, backwards=False, joins=tuple(resolver.joins)), resolver.taken
+
+    return step(plan, values, key, collected, build)
+
+
+def reversed_(plan: Plan[Query]) -> Plan[Query]:
+    """`reverse`."""
+    if plan.query.is_sliced:
+        raise TypeError("Cannot reverse a query once a slice has been taken.")
+    return fixed(plan, "reverse", lambda query: replace(query, backwards=not query.backwards))
+
+
+def distinct(plan: Plan[Query], names: tuple[str, ...]) -> Plan[Query]:
+    """`distinct`."""
+    if plan.query.is_sliced:
+        raise TypeError("Cannot create distinct fields once a slice has been taken.")
+
+    def build() -> tuple[Query, Prepares]:
+        resolver = Resolver(plan.query, plan.slots, "distinct")
+        on = tuple(resolver.reference(name) for name in names)
+        return replace(plan.query, distinct=True, distinct_on=on, joins=tuple(resolver.joins)), ()
+
+    return plan.step(("distinct", *names), build)
+
+
+def sliced(plan: Plan[Query], values: Values, start: int | None, stop: int | None) -> Built:
+    """Slicing: limits and offsets are values; a slice of a slice combines them."""
+    for bound in (start, stop):
+        if bound is not None and bound < 0:
+            raise ValueError("Negative indexing is not supported.")
+    query = plan.query
+    low = values[query.offset] if query.offset is not None else 0
+    high = low + values[query.limit] if query.limit is not None else None
+    begin = low + (start or 0)
+    end = high if stop is None else low + stop if high is None else min(high, low + stop)
+    if end is not None and end <= begin:
+        return nothing(plan), values
+    limit, offset = end is not None, begin > 0 or query.offset is not None
+    own: list[int] = []
+    changed = list(values)
+    for wanted, slot, value in ((limit, query.limit, end and end - begin), (offset, query.offset, begin)):
+        if wanted and slot is not None:
+            changed[slot] = value
+        elif wanted:
+            own.append(value or 0)
+
+    def build() -> tuple[Query, Prepares]:
+        free = iter(range(plan.slots, plan.slots + len(own)))
+        new_limit = query.limit if query.limit is not None or not limit else next(free)
+        new_offset = query.offset if query.offset is not None or not offset else next(free)
+        return replace(query, limit=new_limit, offset=new_offset), (None,) * len(own)
+
+    return plan.step(("slice", limit, offset), build), (*changed, *own)
+
+
+def nothing(plan: Plan[Query]) -> Plan[Query]:
+    """`none`: no row, no statement."""
+    return fixed(plan, "none", lambda query: replace(query, empty=True))
+
+
+def at_most(plan: Plan[Query], number: int, how: str) -> Plan[Query]:
+    """Return the plan with a limit that stands in the text (`get`, `first`); a slice keeps its own."""
+
+    def build(query: Query) -> Query:
+        if query.is_sliced:
+            return query
+        if how == "get":
+            return replace(query, ceiling=number, order=query.order if query.distinct_on else ())
+        pk = query.model._meta.pk
+        unordered = not query.is_ordered and query.group is None
+        order = Resolver(query, plan.slots, "order_by").order([pk.name]) if unordered else query.order
+        return replace(query, ceiling=number, order=order, backwards=query.backwards ^ (how == "last"))
+
+    found = plan.quick((how, number))
+    if found is None:
+        found = fixed(plan, (how, number), build)
+        plan.remember((how, number), found)
+    return found
+
+
+# -- annotations and columns -------------------------------------------------------------------------------------
+
+
+def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any], hidden: bool = False) -> Built:
+    """`annotate` and `alias`."""
+    query = plan.query
+    for name, expression in expressions.items():
+        _check_annotation(query, name, expression)
+    collected = Literals()
+    key = ("alias" if hidden else "annotate", *[(name, node.key(collected)) for name, node in expressions.items()])
+
+    def build() -> tuple[Query, Prepares]:
+        changed, taken = query, list[Any]()
+        for name, expression in expressions.items():
+            resolver = Resolver(changed, plan.slots + len(taken), "annotate")
+            node = expression.resolve(resolver)
+            taken.extend(resolver.taken)
+            changed = _with_annotation(replace(changed, joins=tuple(resolver.joins)), name, node, hidden)
+        return changed, tuple(taken)
+
+    return step(plan, values, key, collected, build)
+
+
+def _with_annotation(query: Query, name: str, node: Node, hidden: bool) -> Query:
+    group = query.group
+    if node.contains_aggregate and group is None:
+        group = "key" if query.kind == "object" else tuple(column for _, column in query.columns)
+    columns = query.columns
+    if query.kind != "object" and not hidden:
+        columns = (*columns, (name, node))
+    return replace(
+        query,
+        annotations={**query.annotations, name: node},
+        hidden=query.hidden | {name} if hidden else query.hidden - {name},
+        group=group,
+        columns=columns,
+    )
+
+
+def _check_annotation(query: Query, name: str, expression: Any) -> None:
+    meta = query.model._meta
+    if not isinstance(expression, Node):
+        raise TypeError(
+            f"QuerySet.annotate() received a non-expression for {name!r}: {type(expression).__name__}. "
+            "Wrap literals in Value()."
+        )
+    if meta.find(name) is not None or name in meta.relations:
+        raise ValueError(f"The annotation {name!r} conflicts with a field on the model {meta.object_name}.")
+    check_alias(name)
+
+
+_FORBIDDEN = set("\"'`;%[](){}\\") | set(map(chr, range(33)))
+
+
+def check_alias(name: str) -> None:
+    """Refuse names that could not stand in SQL or in generated code as they are."""
+    if not name or _FORBIDDEN.intersection(name) or "--" in name or "/*" in name:
+        raise ValueError(
+            "Column aliases cannot contain whitespace characters, quotation marks, semicolons, percent signs, "
+            f"brackets, control characters, or SQL comments: {name!r}"
+        )
+
+
+def valued(
+    plan: Plan[Query], values: Values, kind: Kind, names: tuple[Any, ...], expressions: Mapping[str, Any]
+) -> Built:
+    """`values` and `values_list`."""
+    if expressions:
+        plan, values = annotated(plan, values, expressions)
+        names = (*names, *[name for name in expressions if name not in names])
+    if kind == "flat" and len(names) != 1:
+        raise TypeError("'flat' is not valid when values_list is called with more than one field.")
+    return plan.step((kind, *names), lambda: _valued(plan, kind, names)), values
+
+
+def _valued(plan: Plan[Query], kind: Kind, names: tuple[str, ...]) -> tuple[Query, Prepares]:
+    query = plan.query
+    if not names:
+        names = (
+            *[field.attname for field in query.model._meta.fields],
+            *[name for name in query.annotations if name not in query.hidden],
+        )
+    resolver = Resolver(query, plan.slots, "values")
+    columns = tuple((name, resolver.reference(name)) for name in names)
+    return replace(query, kind=kind, columns=columns, joins=tuple(resolver.joins), related={}, loaded=None), ()
+
+
+def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Split what ``values_list`` was given into names and expressions, naming the latter."""
+    plain: list[str] = []
+    expressions: dict[str, Any] = {}
+    for number, name in enumerate(names, 1):
+        if isinstance(name, Node):
+            label = getattr(name, "default_alias", f"{type(name).__name__.lower()}{number}")
+            expressions[label] = name
+            plain.append(label)
+        else:
+            plain.append(name)
+    return tuple(plain), expressions
+
+
+# -- loading -----------------------------------------------------------------------------------------------------
+
+
+def joined(plan: Plan[Query], paths: tuple[str, ...]) -> Plan[Query]:
+    """`select_related`."""
+    if plan.query.kind != "object":
+        raise TypeError("Cannot call select_related() after .values() or .values_list()")
+
+    def build(query: Query) -> Query:
+        tree: dict[str, Any] = _copied(query.related)
+        for path in paths or _required_relations(query.model):
+            level, model = tree, query.model
+            for name in path.split("__"):
+                field = _relation_field(model, name, path)
+                level = level.setdefault(name, {})
+                model = field.target
+        return replace(query, related=tree)
+
+    return fixed(plan, ("select_related", *paths), build)
+
+
+def not_joined(plan: Plan[Query]) -> Plan[Query]:
+    """``select_related(None)``."""
+    return fixed(plan, "select_related(None)", lambda query: replace(query, related={}))
+
+
+def _copied(tree: Tree) -> dict[str, Any]:
+    return {name: _copied(below) for name, below in tree.items()}
+
+
+def _required_relations(model: Any) -> list[str]:
+    return [field.name for field in model._meta.fields if field.is_relation and not field.null]
+
+
+def _relation_field(model: Any, name: str, path: str) -> Any:
+    field = model._meta.find(name)
+    if field is None or not field.is_relation or field.name != name:
+        names = [each.name for each in model._meta.fields if each.is_relation]
+        raise FieldError(
+            f"Invalid field name(s) given in select_related: {name!r} (in {path!r}) is no foreign key of "
+            f"{model.__name__}.{nearest(name, names)} Choices are: {choices_text(names)}."
+        )
+    return field
+
+
+def loading(plan: Plan[Query], names: tuple[str, ...], only: bool) -> Plan[Query]:
+    """`only` and `defer`, of the model's own columns."""
+
+    def build(query: Query) -> Query:
+        meta = query.model._meta
+        attnames = {(meta.pk if name == "pk" else meta.get_field(name)).attname for name in names}
+        every = {field.attname for field in meta.fields}
+        before = query.loaded if query.loaded is not None else frozenset(every)
+        loaded = attnames if only else before - attnames
+        return replace(query, loaded=frozenset(loaded | {meta.pk.attname}))
+
+    return fixed(plan, ("only" if only else "defer", *names), build)
+
+
+def loading_all(plan: Plan[Query]) -> Plan[Query]:
+    """``defer(None)``."""
+    return fixed(plan, "defer(None)", lambda query: replace(query, loaded=None))
+
+
+# -- writes ------------------------------------------------------------------------------------------------------
+
+
+def assigned(plan: Plan[Query], values: Values, new: Mapping[str, Any]) -> Built:
+    """`update`: the new values of columns, as literals or expressions."""
+    if plan.query.group is not None:
+        raise TypeError("Cannot call update() on a grouped query.")
+    collected = Literals()
+    parts: list[tuple[str, Hashable]] = []
+    for name, value in new.items():
+        if isinstance(value, Node):
+            parts.append((name, value.key(collected)))
+        elif value is None:
+            parts.append((name, None))
+        else:
+            collected.append(value)
+            parts.append((name, value_key("", value, Literals())))
+    return step(plan, values, ("update", *parts), collected, lambda: _assigned(plan, new))
+
+
+def _assigned(plan: Plan[Query], new: Mapping[str, Any]) -> tuple[Query, Prepares]:
+    query = plan.query
+    meta = query.model._meta
+    resolver = Resolver(query, plan.slots, "update")
+    pairs = []
+    for name, value in new.items():
+        field = meta.pk if name == "pk" else meta.get_field(name)
+        node = value.resolve(resolver) if isinstance(value, Node) else resolver.literal(field, value)
+        if node.contains_aggregate:
+            raise FieldError(f"Aggregate functions are not allowed in update(): {meta.object_name}.{name}")
+        if any(isinstance(part, Column) and part.alias != query.alias for part in node.walk()):
+            raise FieldError(f"Joined field references are not permitted in update(): {meta.object_name}.{name}")
+        pairs.append((field.column, node))
+    return replace(query, assigned=tuple(pairs), joins=tuple(resolver.joins)), resolver.taken

@@ -1,0 +1,1 @@
+"""What querysets and instances do to databases, as operations."""

@@ -1,0 +1,83 @@
+"""Aggregates over all rows of a queryset."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dorm.db.operation import Operation, operation
+from dorm.db.perform import perform
+from dorm.db.request import Query as Fetch
+from dorm.models.resolve import Resolver
+from dorm.models.rows import RowShape, hydrator
+from dorm.models.state import origin_of
+from dorm.queryset import build, selects
+from dorm.queryset.ops.fetch import reading
+from dorm.sql.node import Literals, Node
+
+if TYPE_CHECKING:
+    from dorm.db.dialect import Dialect
+    from dorm.queryset.query import Query
+    from dorm.queryset.queryset import QuerySet
+    from dorm.sql.plan import Plan, Prepares
+
+
+def named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the aggregates by name; those given by position are named after their path and function."""
+    found: dict[str, Any] = {}
+    for expression in args:
+        alias = getattr(expression, "default_alias", None)
+        if alias is None:
+            raise TypeError("Complex annotations require an alias: give the expression as a keyword.")
+        if alias in kwargs:
+            raise ValueError(f"The named annotation {alias!r} conflicts with the default name for another annotation.")
+        found[alias] = expression
+    return {**found, **kwargs}
+
+
+@operation
+def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation[dict[str, Any]]:
+    """Return the aggregates of all rows by name."""
+    aggregates = named(args, kwargs)
+    if not aggregates:
+        return {}
+    for name, expression in aggregates.items():
+        if not isinstance(expression, Node):
+            raise TypeError(
+                f"QuerySet.aggregate() received a non-expression for {name!r}: {type(expression).__name__}."
+            )
+        build.check_alias(name)
+    collected = Literals()
+    key = ("aggregate", *[(name, node.key(collected)) for name, node in aggregates.items()])
+    plan, values = build.step(qs._plan, qs._values, key, collected, lambda: _resolved(qs._plan, aggregates))
+    database = reading(qs)
+    dialect = database.dialect
+    compiled = plan.derive(("aggregate", dialect.fingerprint), lambda: selects.sized(_compiled(plan, dialect)))
+    if compiled.empty:
+        nulls = {name: 0 if not node.nullable else None for name, node in plan.query.columns}
+        return nulls
+    found = yield from perform(Fetch(database, compiled.statement(values)))
+    result: dict[str, Any] = compiled.hydrate(found, origin_of(database.alias))[0]
+    return result
+
+
+def _resolved(plan: Plan[Query], aggregates: dict[str, Any]) -> tuple[Query, Prepares]:
+    query = plan.query
+    resolver = Resolver(query, plan.slots, "aggregate")
+    columns = []
+    for name, expression in aggregates.items():
+        node = expression.resolve(resolver)
+        if not node.contains_aggregate:
+            raise TypeError(f"{name} is not an aggregate expression")
+        columns.append((name, node))
+    return replace(query, joins=tuple(resolver.joins), columns=tuple(columns)), resolver.taken
+
+
+def _compiled(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:
+    query = plan.query
+    select = selects.aggregate_select(query, query.columns)
+    outputs = [node.output for _, node in query.columns]
+    made = selects.compiled(plan, dialect, select, outputs)
+    shape = RowShape("dict", tuple(name for name, _ in query.columns))
+    made.hydrate, made.source = hydrator(shape, outputs, dialect)
+    return made

@@ -1,0 +1,43 @@
+"""Telling user code: receivers of signals, and overridden methods of the other face."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from dorm.db.operation import Operation, operation
+from dorm.db.request import CallUser
+from dorm.exceptions import DormError
+from dorm.signals import Signal
+
+
+@operation
+def announce(signal: Signal, sender: Any, **told: Any) -> Operation[None]:
+    """Call the receivers of *signal* in order; what one raises aborts the operation."""
+    for receiver, is_async in signal.live_receivers(sender):
+        if is_async:
+            yield CallUser(signal.skip_async, receiver, signal=signal, sender=sender, **told)
+        else:
+            yield CallUser(receiver, None, signal=signal, sender=sender, **told)
+
+
+def missing_twin(model: Any, twin: str) -> Callable[..., Any]:
+    """Return a function that refuses: only the other face's method is overridden."""
+    other = twin[1:] if twin.startswith("a") else f"a{twin}"
+
+    def refuse(**kwargs: Any) -> None:
+        raise DormError(
+            f"{model.__name__} overrides {other}() but not {twin}(), which this call needs. "
+            f"Override {twin}() as well, or _save_operation() once for both."
+        )
+
+    return refuse
+
+
+def awaited(fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """Return *fn* as a coroutine function."""
+
+    async def call(**kwargs: Any) -> Any:
+        return fn(**kwargs)
+
+    return call

@@ -1,0 +1,156 @@
+"""Reading: rows, one row, the first, counts, existence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dorm.db.connection import Database, connections
+from dorm.db.operation import Operation, operation
+from dorm.db.perform import perform
+from dorm.db.request import Query as Fetch
+from dorm.db.router import router
+from dorm.models.state import origin_of
+from dorm.queryset import build, selects
+
+if TYPE_CHECKING:
+    from dorm.queryset.query import Query
+    from dorm.queryset.queryset import QuerySet
+    from dorm.sql.plan import Plan
+
+MOST_NAMED_ROWS = 20
+"""`get` counts no further than this when it says how many rows it found."""
+
+
+def reading(qs: QuerySet[Any, Any]) -> Database:
+    """Return the database that *qs* reads from."""
+    alias = qs._alias
+    return connections[alias if alias is not None else router.db_for_read(qs._plan.query.model, qs._hints)]
+
+
+@operation
+def rows(plan: Plan[Query], values: tuple[Any, ...], database: Database) -> Operation[list[Any]]:
+    """Fetch and hydrate all rows of a plan."""
+    compiled = selects.rows(plan, database.dialect)
+    if compiled.empty:
+        return []
+    found = yield from perform(Fetch(database, compiled.statement(values)))
+    if compiled.hydrate is None:
+        return found
+    return compiled.hydrate(found, origin_of(database.alias))
+
+
+@operation
+def fetch(qs: QuerySet[Any, Any]) -> Operation[list[Any]]:
+    """Return all rows of *qs*, prefetches done; they are kept on the queryset."""
+    if qs._rows is None:
+        database = reading(qs)
+        found = yield from rows(qs._plan, qs._values, database)
+        if qs._prefetch and found:
+            yield from qs._prefetching(found, database.alias)
+        qs._rows = found
+    return qs._rows
+
+
+@operation
+def get(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation[Any]:
+    """Return the one row that matches."""
+    plan, values = qs._plan, qs._values
+    if args or kwargs:
+        plan, values = build.filtered(plan, values, args, kwargs)
+    plan = build.at_most(plan, MOST_NAMED_ROWS + 1, "get")
+    database = reading(qs)
+    found = yield from rows(plan, values, database)
+    if len(found) == 1:
+        if qs._prefetch:
+            yield from qs._prefetching(found, database.alias)
+        return found[0]
+    model = plan.query.model
+    names = ", ".join([*map(repr, args), *kwargs]) or "no condition"
+    if not found:
+        raise model.DoesNotExist(f"{model.__name__} matching query does not exist ({names}).")
+    number = str(len(found)) if len(found) <= MOST_NAMED_ROWS else f"more than {MOST_NAMED_ROWS}"
+    raise model.MultipleObjectsReturned(
+        f"get() returned more than one {model.__name__} -- it returned {number}! ({names})"
+    )
+
+
+@operation
+def first(qs: QuerySet[Any, Any], how: str) -> Operation[Any]:
+    """Return the first (or last) row in the order of *qs*, by key when it has none; None when there is no row."""
+    if qs._rows is not None and (qs._plan.query.is_ordered or not qs._rows):
+        return (qs._rows[0 if how == "first" else -1]) if qs._rows else None
+    plan, values = qs._plan, qs._values
+    if plan.query.is_sliced:
+        if how == "last":
+            raise TypeError("Cannot reverse a query once a slice has been taken.")
+        plan, values = build.sliced(plan, values, None, 1)
+    else:
+        plan = build.at_most(plan, 1, how)
+    database = reading(qs)
+    found = yield from rows(plan, values, database)
+    if found and qs._prefetch:
+        yield from qs._prefetching(found, database.alias)
+    return found[0] if found else None
+
+
+@operation
+def at(qs: QuerySet[Any, Any], index: int) -> Operation[Any]:
+    """Return the row at *index*."""
+    plan, values = build.sliced(qs._plan, qs._values, index, index + 1)
+    found = yield from rows(plan, values, reading(qs))
+    if not found:
+        raise IndexError(f"QuerySet index out of range: {index}")
+    return found[0]
+
+
+@operation
+def count(qs: QuerySet[Any, Any]) -> Operation[int]:
+    """Return the number of rows."""
+    if qs._rows is not None:
+        return len(qs._rows)
+    database = reading(qs)
+    compiled = selects.counted(qs._plan, database.dialect)
+    if compiled.empty:
+        return 0
+    found = yield from perform(Fetch(database, compiled.statement(qs._values)))
+    number: int = found[0][0]
+    return number
+
+
+@operation
+def exists(qs: QuerySet[Any, Any]) -> Operation[bool]:
+    """Return whether there is any row."""
+    if qs._rows is not None:
+        return bool(qs._rows)
+    database = reading(qs)
+    compiled = selects.existing(qs._plan, database.dialect)
+    if compiled.empty:
+        return False
+    found = yield from perform(Fetch(database, compiled.statement(qs._values)))
+    return bool(found)
+
+
+@operation
+def in_bulk(qs: QuerySet[Any, Any], ids: list[Any] | None, name: str) -> Operation[dict[Any, Any]]:
+    """Return rows by the value of a unique field; long lists are split at the dialect's limit."""
+    field = qs.model._meta.pk if name == "pk" else qs.model._meta.get_field(name)
+    if not (field.unique or field.primary_key):
+        raise ValueError(f"in_bulk()'s field_name must be a unique field but {name!r} isn't.")
+    if ids is None:
+        return {getattr(row, field.attname): row for row in (yield from fetch(qs._clone()))}
+    found: dict[Any, Any] = {}
+    most = reading(qs).dialect.max_parameters // 2
+    for start in range(0, len(ids), most):
+        part = qs.filter(**{f"{field.name}__in": ids[start : start + most]})
+        for row in (yield from fetch(part)):
+            found[getattr(row, field.attname)] = row
+    return found
+
+
+@operation
+def related(field: Any, instance: Any, key: Any) -> Operation[Any]:
+    """Return the object that a foreign key of *instance* points at, from the instance's own database."""
+    manager = field.target._default_manager
+    alias = instance._state.db
+    qs = manager.using(alias) if alias else manager.all()
+    return (yield from get(qs, (), {field.target_field.name: key}))

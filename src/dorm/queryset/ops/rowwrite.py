@@ -1,0 +1,104 @@
+"""INSERT and UPDATE of single rows by instance: the statements, compiled once a set of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from dorm.db.dialect import Dialect
+from dorm.db.statement import Statement, Template
+
+Converter: TypeAlias = "Callable[[Any], Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class RowWrite:
+    """A statement that writes the columns of one instance.
+
+    Args:
+        binders: what each value goes through, in the order of the placeholders; None where it passes.
+        nulls: what is bound for None in each place.
+        back: fields whose values the statement gives back, with their converters.
+    """
+
+    template: Template
+    binders: tuple[Converter | None, ...]
+    nulls: tuple[Any, ...]
+    back: tuple[tuple[Any, Converter | None], ...] = ()
+
+    def bound(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the parameters for these values."""
+        return tuple(
+            [
+                null if value is None else value if bind is None else bind(value)
+                for value, bind, null in zip(values, self.binders, self.nulls, strict=True)
+            ]
+        )
+
+    def statement(self, values: Sequence[Any]) -> Statement:
+        """Return the statement for these values."""
+        return Statement(self.template, self.bound(values))
+
+    def take_back(self, instance: Any, row: Sequence[Any]) -> None:
+        """Put the values the database made on *instance*."""
+        target = instance.__dict__
+        for (field, load), value in zip(self.back, row, strict=True):
+            target[field.attname] = value if load is None or value is None else load(value)
+
+
+def insert(model: Any, dialect: Dialect, fields: tuple[Any, ...], ending: str = "") -> RowWrite:
+    """Return INSERT of *fields*, giving back the columns of the model that it leaves to the database."""
+    meta = model._meta
+
+    def make() -> tuple[RowWrite, int]:
+        table = dialect.quote(meta.db_table)
+        made = tuple(field for field in meta.fields if field not in fields) if not ending else ()
+        if fields:
+            columns = ", ".join(dialect.quote(field.column) for field in fields)
+            places = ", ".join(dialect.placeholder(number, field.sql_type) for number, field in enumerate(fields, 1))
+            sql = f"INSERT INTO {table} ({columns}) VALUES ({places}){ending}"
+        else:
+            sql = dialect.insert_defaults(table) + ending
+        if made and dialect.supports_returning:
+            sql += " RETURNING " + ", ".join(dialect.quote(field.column) for field in made)
+        return _row_write(sql, dialect, fields, made, meta.label), 4 * len(sql)
+
+    found: RowWrite = meta.plan.derive(("insert", dialect.fingerprint, fields, ending), make)
+    return found
+
+
+def update(model: Any, dialect: Dialect, fields: tuple[Any, ...]) -> RowWrite:
+    """Return UPDATE of *fields* of one row; its key is the last value."""
+    meta = model._meta
+
+    def make() -> tuple[RowWrite, int]:
+        pairs = ", ".join(
+            f"{dialect.quote(field.column)} = {dialect.placeholder(number, field.sql_type)}"
+            for number, field in enumerate(fields, 1)
+        )
+        key = dialect.placeholder(len(fields) + 1, meta.pk.sql_type)
+        sql = f"UPDATE {dialect.quote(meta.db_table)} SET {pairs} WHERE {dialect.quote(meta.pk.column)} = {key}"
+        return _row_write(sql, dialect, (*fields, meta.pk), (), meta.label), 4 * len(sql)
+
+    found: RowWrite = meta.plan.derive(("update row", dialect.fingerprint, fields), make)
+    return found
+
+
+def _row_write(sql: str, dialect: Dialect, fields: tuple[Any, ...], back: tuple[Any, ...], label: str) -> RowWrite:
+    binary = all(dialect.has_binary_loader(field.sql_type) for field in back)
+    return RowWrite(
+        Template(sql, binary=binary, model=label),
+        tuple(binder(field, dialect) for field in fields),
+        tuple(dialect.null(field.sql_type) for field in fields),
+        tuple((field, field.load(dialect)) for field in back),
+    )
+
+
+def binder(field: Any, dialect: Dialect) -> Converter | None:
+    """Return what takes a user's value for *field* to the driver: the field's `prepare`, then its `bind`."""
+    prepare: Converter | None = field.prepare if field.prepares else None
+    bind: Converter | None = field.bind(dialect)
+    if prepare is None or bind is None:
+        return prepare or bind
+    return lambda value: bind(prepare(value))

@@ -1,0 +1,84 @@
+"""Reading in chunks: rows that are never all in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dorm.db.block import Lease
+from dorm.db.connection import Database
+from dorm.db.lease import Acquire, Begin, Release, Rollback
+from dorm.db.operation import Operation, operation
+from dorm.db.perform import perform
+from dorm.db.request import CloseCursor, Cursor, FetchChunk, OpenCursor
+from dorm.db.statement import Statement
+from dorm.models.state import origin_of
+from dorm.queryset import selects
+from dorm.queryset.ops.fetch import reading
+
+if TYPE_CHECKING:
+    from dorm.queryset.queryset import QuerySet
+
+
+class Stream:
+    """An open SELECT: its lease, its cursor, and how its rows become results."""
+
+    __slots__ = ("compiled", "cursor", "database", "lease", "origin", "qs")
+
+    def __init__(
+        self, database: Database, qs: QuerySet[Any, Any], compiled: selects.Compiled, lease: Lease, cursor: Cursor
+    ) -> None:
+        self.database = database
+        self.qs = qs
+        self.compiled = compiled
+        self.lease = lease
+        self.cursor = cursor
+        self.origin = origin_of(lease.alias)
+
+
+@operation
+def opened(qs: QuerySet[Any, Any], chunk_size: int) -> Operation[Stream | None]:
+    """Send the SELECT of *qs*; None when no row can match."""
+    database = reading(qs)
+    compiled = selects.rows(qs._plan, database.dialect)
+    if compiled.empty:
+        return None
+    lease: Lease = yield Acquire(database)
+    try:
+        if lease.owned and database.dialect.streams_in_transactions:
+            begin = database.dialect.begin(read_only=True)
+            yield Begin(lease.connection, Statement(begin, (), internal=True))
+            lease.in_transaction = True
+        statement = compiled.statement(qs._values)
+        cursor = yield from perform(OpenCursor(database, statement, lease.connection, chunk_size))
+    except BaseException:
+        yield from _given_back(database, lease)
+        raise
+    return Stream(database, qs, compiled, lease, cursor)
+
+
+def _given_back(database: Database, lease: Lease) -> Operation[None]:
+    try:
+        if lease.in_transaction:
+            yield Rollback(lease.connection)
+    finally:
+        yield Release(database, lease)
+
+
+@operation
+def chunk(stream: Stream) -> Operation[list[Any]]:
+    """Return the next results, prefetches done; empty at the end."""
+    rows = yield FetchChunk(stream.cursor)
+    hydrate = stream.compiled.hydrate
+    found: list[Any] = rows if hydrate is None else hydrate(rows, stream.origin)
+    if found and stream.qs._prefetch:
+        yield from stream.qs._prefetching(found, stream.lease.alias)
+    return found
+
+
+@operation
+def closed(stream: Stream) -> Operation[None]:
+    """Close the cursor and give the connection back."""
+    try:
+        yield CloseCursor(stream.cursor)
+    finally:
+        yield from _given_back(stream.database, stream.lease)

@@ -1,0 +1,87 @@
+"""UPDATE and DELETE of the rows of a queryset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dorm.db.connection import Database, connections
+from dorm.db.operation import Operation, operation
+from dorm.db.perform import perform
+from dorm.db.request import Execute
+from dorm.db.router import router
+from dorm.db.statement import Template
+from dorm.queryset import build, selects
+from dorm.sql.boolean import conjunction
+from dorm.sql.compiler import Compiler
+from dorm.sql.select import SubSelect
+
+if TYPE_CHECKING:
+    from dorm.db.dialect import Dialect
+    from dorm.queryset.query import Query
+    from dorm.queryset.queryset import QuerySet
+    from dorm.sql.plan import Plan
+
+
+def writing(qs: QuerySet[Any, Any]) -> Database:
+    """Return the database that *qs* writes to."""
+    alias = qs._alias
+    return connections[alias if alias is not None else router.db_for_write(qs.model, qs._hints)]
+
+
+@operation
+def update(qs: QuerySet[Any, Any], new: dict[str, Any]) -> Operation[int]:
+    """Set columns of all rows; return the number of rows that matched."""
+    if not new:
+        return 0
+    plan, values = build.assigned(qs._plan, qs._values, new)
+    database = writing(qs)
+    compiled = plan.derive(
+        ("update", database.dialect.fingerprint), lambda: selects.sized(_update(plan, database.dialect))
+    )
+    qs._rows = None
+    if compiled.empty:
+        return 0
+    return (yield from perform(Execute(database, compiled.statement(values))))
+
+
+@operation
+def delete_rows(qs: QuerySet[Any, Any]) -> Operation[int]:
+    """Delete all rows by one statement, nothing cascaded; return their number."""
+    database = writing(qs)
+    plan = qs._plan
+    compiled = plan.derive(
+        ("delete", database.dialect.fingerprint), lambda: selects.sized(_delete(plan, database.dialect))
+    )
+    qs._rows = None
+    if compiled.empty:
+        return 0
+    return (yield from perform(Execute(database, compiled.statement(qs._values))))
+
+
+def _update(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:
+    compiler = Compiler(dialect)
+    pairs = [f"{compiler.quote(column)} = {node.sql(compiler)}" for column, node in plan.query.assigned]
+    sql = (
+        f"UPDATE {compiler.quote(plan.query.model._meta.db_table)} SET {', '.join(pairs)}{_where(plan.query, compiler)}"
+    )
+    return _compiled(plan, compiler, sql)
+
+
+def _delete(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:
+    compiler = Compiler(dialect)
+    sql = f"DELETE FROM {compiler.quote(plan.query.model._meta.db_table)}{_where(plan.query, compiler)}"
+    return _compiled(plan, compiler, sql)
+
+
+def _compiled(plan: Plan[Query], compiler: Compiler, sql: str) -> selects.Compiled:
+    template = Template(sql, prepare=compiler.worth_preparing(sql), model=plan.query.model._meta.label)
+    return selects.Compiled(template, compiler.binder(plan.slots), empty=selects.is_empty(plan.query))
+
+
+def _where(query: Query, compiler: Compiler) -> str:
+    """Return WHERE; through a subquery on the key where the rows are not those of the table alone."""
+    if query.joins or query.is_sliced or query.distinct or query.group is not None:
+        pk = compiler.column(query.alias, query.model._meta.pk.column)
+        return f" WHERE {pk} IN {SubSelect(selects.key_select(query)).sql(compiler)}"
+    where = conjunction(query.where)
+    return f" WHERE {where.sql(compiler)}" if where is not None else ""

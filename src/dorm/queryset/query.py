@@ -1,0 +1,80 @@
+"""The description of a query over a model: what a plan holds. Immutable; values stand apart, in slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from dorm.sql.node import Node
+from dorm.sql.plan import Plan
+from dorm.sql.select import Join, Order
+
+Kind: TypeAlias = Literal["object", "dict", "tuple", "named", "flat"]
+
+Tree: TypeAlias = "Mapping[str, Tree]"
+"""Names of foreign keys and, under each, those of the model it leads to."""
+
+_NOTHING: Mapping[str, Node] = MappingProxyType({})
+_NO_TREE: Tree = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a queryset asks for.
+
+    Args:
+        model: whose rows.
+        alias: name of the model's table in the query.
+        where, having: conditions that must all hold, on rows and on groups.
+        annotations: computed columns by name; those in *hidden* are not selected (``alias()``).
+        order: keys of ORDER BY; None is the model's own ordering, () is none.
+        backwards: every order is turned round.
+        group: columns to group by; "key" is the model's primary key; None is no grouping.
+        kind, columns: what a row becomes, and for ``values`` and its like the columns by name.
+        related: foreign keys whose objects are joined.
+        loaded: attribute names of the columns to load, None for all.
+        limit, offset: slots of their values.
+        ceiling: most rows, as a number in the text (``first``, ``get``).
+        calls: number of ``filter`` calls so far.
+        assigned: new values by column (``update``).
+    """
+
+    model: Any
+    alias: str
+    joins: tuple[Join, ...] = ()
+    where: tuple[Node, ...] = ()
+    having: tuple[Node, ...] = ()
+    annotations: Mapping[str, Node] = field(default_factory=lambda: _NOTHING)
+    hidden: frozenset[str] = frozenset()
+    order: tuple[Order, ...] | None = None
+    backwards: bool = False
+    group: tuple[Node, ...] | Literal["key"] | None = None
+    kind: Kind = "object"
+    columns: tuple[tuple[str, Node], ...] = ()
+    related: Tree = field(default_factory=lambda: _NO_TREE)
+    loaded: frozenset[str] | None = None
+    distinct: bool = False
+    distinct_on: tuple[Node, ...] = ()
+    limit: int | None = None
+    offset: int | None = None
+    ceiling: int | None = None
+    empty: bool = False
+    calls: int = 0
+    assigned: tuple[tuple[str, Node], ...] = ()
+
+    @property
+    def is_sliced(self) -> bool:
+        """True when a limit or an offset was taken."""
+        return self.limit is not None or self.offset is not None
+
+    @property
+    def is_ordered(self) -> bool:
+        """True when rows come in an order that somebody asked for."""
+        return bool(self.order) or (self.order is None and bool(self.model._meta.ordering))
+
+
+def root_plan(model: Any) -> Plan[Query]:
+    """Return the root of the plans of *model*."""
+    return Plan.rooted(Query(model, model._meta.db_table))

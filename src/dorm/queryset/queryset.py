@@ -1,0 +1,441 @@
+"""QuerySet, and the methods it shares with managers. Each method is its signature, its promise and one line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from dorm.db.connection import connections
+from dorm.db.operation import Operation, arun, run
+from dorm.exceptions import FieldError
+from dorm.expressions.predicate import Q
+from dorm.queryset import build, selects
+from dorm.queryset.ops import aggregate as aggregate_ops, bulk, delete as delete_ops, fetch, save, stream, write
+from dorm.queryset.prefetch import Prefetch, prefetch
+from dorm.sql.node import Literals, Node, QueryLike
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from typing import Self
+
+    from typing_extensions import TypeVar as DefaultingTypeVar
+
+    from dorm.queryset.query import Kind, Query
+    from dorm.sql.plan import Plan
+    from dorm.sql.select import Select
+
+    M = DefaultingTypeVar("M", default=Any)
+    R = DefaultingTypeVar("R", default=M)
+else:
+    M = TypeVar("M")
+    R = TypeVar("R")
+
+_SHOWN = 20
+_CHUNK = 2_000
+
+
+class Queryable(Generic[M, R]):
+    """Every public query method; `QuerySet` and `Manager` differ in what they start from.
+
+    Type parameters: the model, and what a row becomes (the model, or a dict or tuple after ``values``).
+    """
+
+    if not TYPE_CHECKING:
+        # One parameter suffices at run time too: QuerySet[Author].
+        @classmethod
+        def __class_getitem__(cls, parameters):
+            return cls
+
+    __slots__ = ()
+
+    def _queryset(self) -> QuerySet[M, R]:
+        """Return the queryset the methods work on."""
+        raise NotImplementedError
+
+    def _initial(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of a new row, with those that this start implies."""
+        return values
+
+    # -- build ---------------------------------------------------------------------------------------------------
+    def all(self) -> QuerySet[M, R]:
+        """Return a copy that has fetched nothing yet."""
+        return self._queryset()._clone()
+
+    def none(self) -> QuerySet[M, R]:
+        """Return a queryset without rows; it sends nothing."""
+        qs = self._queryset()
+        return qs._with(build.nothing(qs._plan), qs._values)
+
+    def filter(self, *args: Q | Node, **kwargs: Any) -> QuerySet[M, R]:
+        """Keep the rows that meet all conditions.
+
+        Raises: FieldError: a name or lookup that does not exist. InvalidValue: a value its field cannot take.
+        """
+        qs = self._queryset()
+        return qs._with(*build.filtered(qs._plan, qs._values, args, kwargs))
+
+    def exclude(self, *args: Q | Node, **kwargs: Any) -> QuerySet[M, R]:
+        """Drop the rows that meet all conditions together; rows where one is NULL are kept."""
+        qs = self._queryset()
+        return qs._with(*build.filtered(qs._plan, qs._values, args, kwargs, negated=True))
+
+    def order_by(self, *keys: str | Node) -> QuerySet[M, R]:
+        """Order by names (``-name`` descending, ``?`` at random), paths and expressions; nothing clears the order."""
+        qs = self._queryset()
+        return qs._with(*build.ordered(qs._plan, qs._values, keys))
+
+    def reverse(self) -> QuerySet[M, R]:
+        """Turn the order round."""
+        qs = self._queryset()
+        return qs._with(build.reversed_(qs._plan), qs._values)
+
+    def distinct(self, *names: str) -> QuerySet[M, R]:
+        """Drop equal rows; with names keep the first row of each (DISTINCT ON, where the dialect has it)."""
+        qs = self._queryset()
+        return qs._with(build.distinct(qs._plan, names), qs._values)
+
+    def annotate(self, *args: Any, **expressions: Any) -> QuerySet[M, R]:
+        """Add computed columns; an aggregate groups by the row, or by the columns of a preceding ``values``."""
+        qs = self._queryset()
+        named = aggregate_ops.named(args, expressions)
+        return qs._with(*build.annotated(qs._plan, qs._values, named))
+
+    def alias(self, *args: Any, **expressions: Any) -> QuerySet[M, R]:
+        """As `annotate`, for use in further conditions only: the columns are not selected."""
+        qs = self._queryset()
+        named = aggregate_ops.named(args, expressions)
+        return qs._with(*build.annotated(qs._plan, qs._values, named, hidden=True))
+
+    def values(self, *names: str, **expressions: Any) -> QuerySet[M, dict[str, Any]]:
+        """Give dicts of these columns (paths allowed; all columns and annotations when none is named)."""
+        qs = self._queryset()
+        changed = qs._with(*build.valued(qs._plan, qs._values, "dict", names, expressions))
+        return changed  # type: ignore[return-value]  # the row type changes here
+
+    def values_list(self, *names: str | Node, flat: bool = False, named: bool = False) -> QuerySet[M, Any]:
+        """Give tuples of these columns; *flat* gives the only column's values, *named* gives named tuples."""
+        if flat and named:
+            raise TypeError("'flat' and 'named' can't be used together.")
+        qs = self._queryset()
+        plain, expressions = build.named_references(names)
+        kind: Kind = "flat" if flat else "named" if named else "tuple"
+        changed = qs._with(*build.valued(qs._plan, qs._values, kind, plain, expressions))
+        return changed  # the row type changes here
+
+    def select_related(self, *paths: str | None) -> QuerySet[M, R]:
+        """Load these foreign keys' objects with the same statement; None clears, nothing means all required ones."""
+        qs = self._queryset()
+        if paths == (None,):
+            return qs._with(build.not_joined(qs._plan), qs._values)
+        return qs._with(build.joined(qs._plan, tuple(str(path) for path in paths)), qs._values)
+
+    def prefetch_related(self, *lookups: str | Prefetch | None) -> QuerySet[M, R]:
+        """Load these relations with one statement each once the rows are there; None clears."""
+        qs = self._queryset()
+        changed = qs._with(qs._plan, qs._values)
+        given = tuple(lookup for lookup in lookups if lookup is not None)
+        changed._prefetch = () if lookups == (None,) else (*qs._prefetch, *given)
+        return changed
+
+    def only(self, *names: str) -> QuerySet[M, R]:
+        """Load these columns (and the key) now, the others when they are read."""
+        qs = self._queryset()
+        return qs._with(build.loading(qs._plan, names, only=True), qs._values)
+
+    def defer(self, *names: str | None) -> QuerySet[M, R]:
+        """Load all columns but these; None loads all again."""
+        qs = self._queryset()
+        if names == (None,):
+            return qs._with(build.loading_all(qs._plan), qs._values)
+        return qs._with(build.loading(qs._plan, tuple(map(str, names)), only=False), qs._values)
+
+    def using(self, alias: str | None) -> QuerySet[M, R]:
+        """Run on the database *alias*."""
+        qs = self._queryset()
+        changed = qs._with(qs._plan, qs._values)
+        changed._alias = alias
+        return changed
+
+    # -- fetch ---------------------------------------------------------------------------------------------------
+    def get(self, *args: Q | Node, **kwargs: Any) -> R:
+        """Return the one row that matches.
+
+        Raises: Model.DoesNotExist, Model.MultipleObjectsReturned.
+        """
+        row: R = run(fetch.get(self._queryset(), args, kwargs))
+        return row
+
+    async def aget(self, *args: Q | Node, **kwargs: Any) -> R:
+        """Async twin of `get`."""
+        return await arun(fetch.get(self._queryset(), args, kwargs))
+
+    def first(self) -> R | None:
+        """Return the first row in order (by key when there is none), or None."""
+        row: R | None = run(fetch.first(self._queryset(), "first"))
+        return row
+
+    async def afirst(self) -> R | None:
+        """Async twin of `first`."""
+        return await arun(fetch.first(self._queryset(), "first"))
+
+    def last(self) -> R | None:
+        """Return the last row in order (by key when there is none), or None."""
+        row: R | None = run(fetch.first(self._queryset(), "last"))
+        return row
+
+    async def alast(self) -> R | None:
+        """Async twin of `last`."""
+        return await arun(fetch.first(self._queryset(), "last"))
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        return run(fetch.count(self._queryset()))
+
+    async def acount(self) -> int:
+        """Async twin of `count`."""
+        return await arun(fetch.count(self._queryset()))
+
+    def exists(self) -> bool:
+        """Return whether there is any row."""
+        return run(fetch.exists(self._queryset()))
+
+    async def aexists(self) -> bool:
+        """Async twin of `exists`."""
+        return await arun(fetch.exists(self._queryset()))
+
+    def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return aggregates over all rows by name."""
+        return run(aggregate_ops.aggregate(self._queryset(), args, kwargs))
+
+    async def aaggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Async twin of `aggregate`."""
+        return await arun(aggregate_ops.aggregate(self._queryset(), args, kwargs))
+
+    def in_bulk(self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk") -> dict[Any, R]:
+        """Return rows by the value of a unique field; all rows when no list is given."""
+        return run(fetch.in_bulk(self._queryset(), _listed(id_list), field_name))
+
+    async def ain_bulk(self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk") -> dict[Any, R]:
+        """Async twin of `in_bulk`."""
+        return await arun(fetch.in_bulk(self._queryset(), _listed(id_list), field_name))
+
+    # -- stream --------------------------------------------------------------------------------------------------
+    def iterator(self, chunk_size: int = _CHUNK) -> Iterator[R]:
+        """Give the rows one by one, *chunk_size* in memory at a time; nothing is kept on the queryset.
+
+        A connection is busy with it until the iterator ends or is closed.
+        """
+        return _iterate(self._queryset(), _positive(chunk_size))
+
+    def aiterator(self, chunk_size: int = _CHUNK) -> AsyncIterator[R]:
+        """Async twin of `iterator`."""
+        return _aiterate(self._queryset(), _positive(chunk_size))
+
+    # -- write ---------------------------------------------------------------------------------------------------
+    def create(self, **values: Any) -> M:
+        """Save a new instance and return it."""
+        instance: M = run(save.create(self._queryset(), self._initial(values)))
+        return instance
+
+    async def acreate(self, **values: Any) -> M:
+        """Async twin of `create`."""
+        return await arun(save.create(self._queryset(), self._initial(values)))
+
+    def bulk_create(
+        self, objs: Iterable[M], batch_size: int | None = None, *, ignore_conflicts: bool = False
+    ) -> list[M]:
+        """Insert *objs* in few statements and one transaction; keys are filled in, order is kept.
+
+        Args:
+            objs: instances of this model.
+            batch_size: rows a statement; None = 5,000.
+            ignore_conflicts: skip rows that clash with a constraint; keys are not filled in then.
+        Raises: IntegrityError: a constraint failed; nothing of the call is kept.
+        ``save()`` is not called and no signal sent.
+        """
+        return run(bulk.bulk_create(self._queryset(), objs, batch_size, ignore_conflicts))
+
+    async def abulk_create(
+        self, objs: Iterable[M], batch_size: int | None = None, *, ignore_conflicts: bool = False
+    ) -> list[M]:
+        """Async twin of `bulk_create`."""
+        return await arun(bulk.bulk_create(self._queryset(), objs, batch_size, ignore_conflicts))
+
+    def update(self, **values: Any) -> int:
+        """Set columns of all rows by one statement; return how many rows matched. ``save()`` is not called."""
+        return run(write.update(self._queryset(), values))
+
+    async def aupdate(self, **values: Any) -> int:
+        """Async twin of `update`."""
+        return await arun(write.update(self._queryset(), values))
+
+    # -- inspect -------------------------------------------------------------------------------------------------
+    def sql(self, alias: str | None = None) -> tuple[str, tuple[Any, ...]]:
+        """Return the SELECT of these rows and its parameters, for the database it would run on; nothing is sent."""
+        qs = self._queryset()
+        database = connections[alias] if alias is not None else fetch.reading(qs)
+        statement = selects.rows(qs._plan, database.dialect).statement(qs._values)
+        return statement.sql, tuple(statement.params)
+
+
+class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
+    """Rows of a model: a plan and its values. Building one sends nothing; rows are fetched once, when asked for."""
+
+    __slots__ = ("_alias", "_hints", "_plan", "_prefetch", "_rows", "_values")
+
+    _plan: Plan[Query]
+    _values: tuple[Any, ...]
+
+    def __init__(self, model: Any = None) -> None:
+        self._plan = model._meta.plan
+        self._values = ()
+        self._alias: str | None = None
+        self._hints: Mapping[str, Any] | None = None
+        self._prefetch: tuple[str | Prefetch, ...] = ()
+        self._rows: list[Any] | None = None
+
+    # -- copies --------------------------------------------------------------------------------------------------
+    def _queryset(self) -> QuerySet[M, R]:
+        return self
+
+    def _with(self, plan: Plan[Query], values: tuple[Any, ...]) -> Self:
+        """Return a queryset like this one with another plan."""
+        new = object.__new__(type(self))
+        new._plan = plan
+        new._values = values
+        new._alias = self._alias
+        new._hints = self._hints
+        new._prefetch = self._prefetch
+        new._rows = None
+        return new
+
+    def _clone(self) -> Self:
+        """Return a copy that has fetched nothing."""
+        return self._with(self._plan, self._values)
+
+    def _filled(self, rows: list[Any] | None) -> Self:
+        """Take *rows* as this queryset's result, when there are any."""
+        if rows is not None:
+            self._rows = rows
+        return self
+
+    @property
+    def model(self) -> Any:
+        """The model whose rows these are."""
+        return self._plan.query.model
+
+    @property
+    def db(self) -> str:
+        """Alias that these rows are read from."""
+        return fetch.reading(self).alias
+
+    @property
+    def ordered(self) -> bool:
+        """True when the rows come in an order that somebody asked for."""
+        return self._plan.query.is_ordered
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+    def __iter__(self) -> Iterator[R]:
+        return iter(run(fetch.fetch(self)) if self._rows is None else self._rows)
+
+    async def __aiter__(self) -> AsyncIterator[R]:
+        for row in await arun(fetch.fetch(self)):
+            yield row
+
+    def __await__(self) -> Generator[Any, None, list[R]]:
+        return arun(fetch.fetch(self)).__await__()
+
+    def __len__(self) -> int:
+        return len(run(fetch.fetch(self)))
+
+    def __bool__(self) -> bool:
+        return bool(run(fetch.fetch(self)))
+
+    def __contains__(self, item: object) -> bool:
+        return item in run(fetch.fetch(self))
+
+    @overload
+    def __getitem__(self, key: int) -> R: ...
+    @overload
+    def __getitem__(self, key: slice) -> QuerySet[M, R]: ...
+    def __getitem__(self, key: int | slice) -> Any:
+        if isinstance(key, slice):
+            if self._rows is not None:
+                return self._rows[key]
+            if key.step is not None:
+                return list(self._with(*build.sliced(self._plan, self._values, key.start, key.stop)))[:: key.step]
+            return self._with(*build.sliced(self._plan, self._values, key.start, key.stop))
+        if not isinstance(key, int):
+            raise TypeError(f"QuerySet indices must be integers or slices, not {type(key).__name__}.")
+        if key < 0:
+            raise ValueError("Negative indexing is not supported.")
+        return self._rows[key] if self._rows is not None else run(fetch.at(self, key))
+
+    def __repr__(self) -> str:
+        shown: list[Any] = list(self._rows[: _SHOWN + 1] if self._rows is not None else self[: _SHOWN + 1])
+        if len(shown) > _SHOWN:
+            shown[-1] = "...(remaining elements truncated)..."
+        return f"<{type(self).__name__} {shown!r}>"
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete all rows; return how many, in all and by model label."""
+        return run(delete_ops.delete(self))
+
+    async def adelete(self) -> tuple[int, dict[str, int]]:
+        """Async twin of `delete`."""
+        return await arun(delete_ops.delete(self))
+
+    # -- as part of another query --------------------------------------------------------------------------------
+    def query_key(self, values: Literals) -> Hashable:
+        values.extend(self._values)
+        return (QuerySet, self._plan)
+
+    def as_subquery(self) -> tuple[Select, int]:
+        """Return this queryset as SELECT of one column, and how many values it carries."""
+        query = self._plan.query
+        if query.kind != "object" and len(query.columns) != 1:
+            raise TypeError(f"The QuerySet value for a subquery must select one column, not {len(query.columns)}.")
+        if query.kind == "object":
+            return selects.key_select(query), self._plan.slots
+        return selects.rows_select(query)[0], self._plan.slots
+
+    def _prefetching(self, rows: Sequence[Any], alias: str) -> Operation[None]:
+        """Load what `prefetch_related` asked for."""
+        if self._plan.query.kind != "object":
+            raise FieldError("prefetch_related() needs instances: it cannot be combined with values().")
+        return prefetch(rows, self._prefetch, alias)
+
+
+def _iterate(qs: QuerySet[Any, T], chunk_size: int) -> Iterator[T]:
+    opened = run(stream.opened(qs, chunk_size))
+    if opened is None:
+        return
+    try:
+        while rows := run(stream.chunk(opened)):
+            yield from rows
+    finally:
+        run(stream.closed(opened))
+
+
+async def _aiterate(qs: QuerySet[Any, T], chunk_size: int) -> AsyncIterator[T]:
+    opened = await arun(stream.opened(qs, chunk_size))
+    if opened is None:
+        return
+    try:
+        while rows := await arun(stream.chunk(opened)):
+            for row in rows:
+                yield row
+    finally:
+        await arun(stream.closed(opened))
+
+
+def _positive(chunk_size: int) -> int:
+    if chunk_size <= 0:
+        raise ValueError("Chunk size must be strictly positive.")
+    return chunk_size
+
+
+def _listed(ids: Iterable[Any] | None) -> list[Any] | None:
+    return None if ids is None else list(ids)

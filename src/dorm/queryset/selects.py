@@ -1,0 +1,301 @@
+"""From the description of a query to SELECT, and from SELECT to something that can be sent: compiled once a plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dorm.db.dialect import Dialect
+from dorm.db.statement import Statement, Template
+from dorm.models.resolve import Resolver, constant, slot_node
+from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
+from dorm.queryset.query import Query
+from dorm.sql.boolean import And, Nothing, conjunction
+from dorm.sql.compiler import Bind, Compiler
+from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output, Text
+from dorm.sql.plan import Plan
+from dorm.sql.select import Join, Order, Select
+
+_COUNT = Text("COUNT(*)", INTEGER_OUTPUT)
+_ONE = Text("1", INTEGER_OUTPUT)
+SUB = "sub"
+
+
+class Compiled:
+    """A statement without its values.
+
+    Attributes:
+        template: text and what the driver wants to know of it.
+        bind: from the values of a queryset to parameters; None where they are the same tuple.
+        hydrate: from rows to results; None where they are the same.
+        source: text of the row function, for debugging.
+        empty: no row can match, so nothing is sent.
+    """
+
+    __slots__ = ("bind", "empty", "hydrate", "source", "template")
+
+    def __init__(
+        self,
+        template: Template,
+        bind: Bind | None,
+        hydrate: Hydrate | None = None,
+        source: str = "",
+        empty: bool = False,
+    ) -> None:
+        self.template = template
+        self.bind = bind
+        self.hydrate = hydrate
+        self.source = source
+        self.empty = empty
+
+    def statement(self, values: tuple[Any, ...]) -> Statement:
+        """Return the statement for these values."""
+        return Statement(self.template, values if self.bind is None else self.bind(values))
+
+
+# -- what is kept on a plan --------------------------------------------------------------------------------------
+
+
+def rows(plan: Plan[Query], dialect: Dialect) -> Compiled:
+    """Return the compiled SELECT of the rows of *plan*."""
+    key = ("rows", dialect.fingerprint)
+    found: Compiled | None = plan.derived.get(key)
+    if found is not None:
+        return found
+    made: Compiled = plan.derive(key, lambda: sized(_rows(plan, dialect)))
+    return made
+
+
+def counted(plan: Plan[Query], dialect: Dialect) -> Compiled:
+    """Return the compiled SELECT COUNT of *plan*."""
+    made: Compiled = plan.derive(
+        ("count", dialect.fingerprint), lambda: sized(compiled(plan, dialect, count_select(plan.query)))
+    )
+    return made
+
+
+def existing(plan: Plan[Query], dialect: Dialect) -> Compiled:
+    """Return the compiled SELECT that gives one row if *plan* has any."""
+    made: Compiled = plan.derive(
+        ("exists", dialect.fingerprint), lambda: sized(compiled(plan, dialect, exists_select(plan.query)))
+    )
+    return made
+
+
+def sized(made: Compiled) -> tuple[Compiled, int]:
+    """Return *made* with its estimated size in bytes."""
+    return made, 4 * len(made.template.sql) + 2 * len(made.source)
+
+
+def _rows(plan: Plan[Query], dialect: Dialect) -> Compiled:
+    select, shape = rows_select(plan.query)
+    outputs = [node.output for node in select.columns]
+    made = compiled(plan, dialect, select, outputs)
+    made.hydrate, made.source = hydrator(shape, outputs, dialect)
+    return made
+
+
+def compiled(
+    plan: Plan[Query], dialect: Dialect, select: Select, outputs: list[Output | None] | None = None
+) -> Compiled:
+    """Return *select* compiled for *dialect*."""
+    compiler = Compiler(dialect)
+    sql = compiler.select(select)
+    known = outputs if outputs is not None else [node.output for node in select.columns]
+    template = Template(
+        sql,
+        reads=True,
+        binary=all(output is not None and dialect.has_binary_loader(output.sql_type) for output in known),
+        prepare=compiler.worth_preparing(sql),
+        model=plan.query.model._meta.label,
+    )
+    return Compiled(template, compiler.binder(plan.slots), empty=is_empty(plan.query))
+
+
+def is_empty(query: Query) -> bool:
+    """True when no row can match."""
+    return query.empty or any(isinstance(part, Nothing) for part in query.where)
+
+
+# -- SELECTs -----------------------------------------------------------------------------------------------------
+
+
+def rows_select(query: Query) -> tuple[Select, RowShape]:
+    """Return the SELECT of the rows of *query*, and what each becomes."""
+    resolver = Resolver(query, 0, "order_by")
+    order = _order(query, resolver)
+    if query.kind == "object":
+        nodes, shape = _object_columns(query, resolver)
+    else:
+        nodes = tuple(node for _, node in query.columns)
+        shape = RowShape(query.kind, tuple(name for name, _ in query.columns))
+    select = Select(
+        query.model._meta.db_table,
+        query.alias,
+        nodes,
+        joins=tuple(resolver.joins),
+        where=conjunction(query.where),
+        group_by=_group(query, nodes, order, shape),
+        having=conjunction(query.having),
+        order_by=order,
+        distinct=query.distinct,
+        distinct_on=query.distinct_on,
+        limit=_limit(query),
+        offset=slot_node(query.offset, INTEGER_OUTPUT),
+    )
+    return select, shape
+
+
+def count_select(query: Query) -> Select:
+    """Return SELECT COUNT(*) of *query*, over a subquery where its rows are not those of the join."""
+    if query.is_sliced or query.ceiling is not None or query.distinct or query.distinct_on or query.group is not None:
+        inner, _ = rows_select(query if query.is_sliced else replace(query, order=()))
+        return Select(_labelled(inner), SUB, (_COUNT,))
+    return Select(
+        query.model._meta.db_table, query.alias, (_COUNT,), joins=_needed(query), where=conjunction(query.where)
+    )
+
+
+def exists_select(query: Query) -> Select:
+    """Return a SELECT of a constant, at most one row."""
+    if query.is_sliced or query.group is not None or query.distinct or query.distinct_on:
+        inner, _ = rows_select(query if query.is_sliced else replace(query, order=()))
+        return Select(_labelled(inner), SUB, (_ONE,), limit=constant(1))
+    return Select(
+        query.model._meta.db_table,
+        query.alias,
+        (_ONE,),
+        joins=_needed(query),
+        where=conjunction(query.where),
+        limit=constant(1),
+    )
+
+
+def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> Select:
+    """Return the SELECT of aggregates over the rows of *query*; a subquery where they are not those of the join."""
+    nodes = tuple(node for _, node in aggregates)
+    if not (query.is_sliced or query.distinct or query.distinct_on or query.group is not None):
+        return Select(query.model._meta.db_table, query.alias, nodes, joins=query.joins, where=conjunction(query.where))
+    inner, _ = rows_select(query if query.is_sliced else replace(query, order=()))
+    wanted: dict[Any, tuple[str, Node]] = {}
+    lifted = tuple(node.rebuilt(tuple(_lifted(arg, wanted) for arg in node.args)) for node in nodes)
+    columns, labels = list(inner.columns), [f"c{number}" for number in range(len(inner.columns))]
+    if not query.distinct:
+        columns, labels = [], []
+    for label, node in wanted.values():
+        columns.append(node)
+        labels.append(label)
+    if not columns:
+        columns, labels = [_ONE], ["one"]
+    return Select(replace(inner, columns=tuple(columns), labels=tuple(labels)), SUB, lifted)
+
+
+def key_select(query: Query, column: str | None = None) -> Select:
+    """Return the SELECT of one column (the primary key) of the rows of *query*, for ``IN (...)``."""
+    pk = query.model._meta.pk
+    node = Column(query.alias, column or pk.column, pk, False)
+    inner, _ = rows_select(
+        replace(query, kind="tuple", columns=(("pk", node),), order=query.order if query.is_sliced else ())
+    )
+    return inner
+
+
+def _lifted(node: Node, wanted: dict[Any, tuple[str, Node]]) -> Node:
+    """Return *node* with what belongs to the subquery replaced by columns of it."""
+    if isinstance(node, Column) or node.contains_aggregate:
+        key: Any = (node.alias, node.column) if isinstance(node, Column) else id(node)
+        label, _ = wanted.setdefault(key, (f"w{len(wanted)}", node))
+        return Column(SUB, label, node.output, True)
+    return node.rebuilt(tuple(_lifted(arg, wanted) for arg in node.args)) if node.args else node
+
+
+def _labelled(select: Select) -> Select:
+    return replace(select, labels=tuple(f"c{number}" for number in range(len(select.columns))))
+
+
+def _needed(query: Query) -> tuple[Join, ...]:
+    """Return the joins that decide which rows there are: all but outer joins to one partner that nothing uses."""
+    where = And(query.where)
+    used = {node.alias for node in where.walk() if isinstance(node, Column)}
+    if any(not isinstance(node, (Column, And)) and not node.args for node in where.walk()):
+        return query.joins
+    kept: list[Join] = []
+    for join in reversed(query.joins):
+        if join.multi or join.alias in used:
+            used.add(join.parent)
+            kept.append(join)
+    return tuple(reversed(kept))
+
+
+def _limit(query: Query) -> Node | None:
+    if query.limit is not None:
+        return slot_node(query.limit, INTEGER_OUTPUT)
+    return constant(query.ceiling) if query.ceiling is not None else None
+
+
+def _order(query: Query, resolver: Resolver) -> tuple[Order, ...]:
+    if query.order is not None:
+        order = query.order
+    elif query.group is not None:
+        # As Django since 3.1: Meta.ordering would add columns to GROUP BY behind the user's back.
+        order = ()
+    else:
+        order = resolver.order(query.model._meta.ordering)
+    return tuple(each.reversed() for each in order) if query.backwards else order
+
+
+def _group(query: Query, nodes: tuple[Node, ...], order: tuple[Order, ...], shape: RowShape) -> tuple[Node, ...] | None:
+    """Return GROUP BY: the columns asked for, and what SELECT and ORDER BY need beside them."""
+    if query.group is None:
+        return None
+    pk = query.model._meta.pk
+    own = Column(query.alias, pk.column, pk, False)
+    found: list[Node] = [own] if query.group == "key" else list(query.group)
+    seen = {_identity(node) for node in found}
+    for node in (*nodes, *[each.node for each in order]):
+        covered = query.group == "key" and isinstance(node, Column) and node.alias == query.alias
+        if covered or node.contains_aggregate or _identity(node) in seen:
+            continue
+        seen.add(_identity(node))
+        found.append(node)
+    return tuple(found)
+
+
+def _identity(node: Node) -> Any:
+    return (node.alias, node.column) if isinstance(node, Column) else id(node)
+
+
+# -- columns of objects ------------------------------------------------------------------------------------------
+
+
+def _object_columns(query: Query, resolver: Resolver) -> tuple[tuple[Node, ...], RowShape]:
+    nodes: list[Node] = []
+    root = _object(query.model, query.alias, query.loaded, query.related, resolver, nodes, ("", None, False))
+    names = tuple(name for name in query.annotations if name not in query.hidden)
+    nodes.extend(query.annotations[name] for name in names)
+    return tuple(nodes), RowShape("object", names, root)
+
+
+def _object(
+    model: Any,
+    alias: str,
+    loaded: frozenset[str] | None,
+    related: Any,
+    resolver: Resolver,
+    nodes: list[Node],
+    place: tuple[str, Any, bool],
+) -> ObjectShape:
+    """Add the columns of one object and of those joined to it to *nodes*; return its shape."""
+    attribute, _, optional = place
+    fields = [field for field in model._meta.fields if loaded is None or field.attname in loaded]
+    start = len(nodes)
+    nodes.extend(Column(alias, field.column, field, field.null or optional) for field in fields)
+    key = next((start + number for number, field in enumerate(fields) if field.primary_key), None)
+    joined = []
+    for name, inner in related.items():
+        field = model._meta.get_field(name)
+        missing = optional or field.null
+        below = resolver.join(alias, field.relation)
+        joined.append(_object(field.target, below, None, inner, resolver, nodes, (name, field, missing)))
+    attnames = tuple(field.attname for field in fields)
+    return ObjectShape(model, start, attnames, key if attribute else None, attribute, tuple(joined))

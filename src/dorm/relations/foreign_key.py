@@ -1,0 +1,273 @@
+"""ForeignKey: a column that holds the key of another model's row, and the object behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
+
+from dorm.conf.registry import registry
+from dorm.db.operation import run
+from dorm.exceptions import FieldError, ImproperlyConfigured
+from dorm.fields.base import Field
+from dorm.fields.options import FieldOptions
+from dorm.models.base import Model, _refuse_implicit
+from dorm.models.state import ORIGIN
+from dorm.queryset.ops import fetch
+from dorm.relations.managers import ReverseAccessor
+from dorm.relations.reverse import ForwardRelation, ReverseRelation
+
+if TYPE_CHECKING:
+    from dorm.db.dialect import Converter, Dialect
+    from dorm.db.types import SqlType
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Model)
+
+
+class OnDelete:
+    """What happens to the rows with the key when the row they point at is deleted."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+CASCADE = OnDelete("CASCADE")
+PROTECT = OnDelete("PROTECT")
+RESTRICT = OnDelete("RESTRICT")
+SET_NULL = OnDelete("SET_NULL")
+DO_NOTHING = OnDelete("DO_NOTHING")
+
+
+class KeyAttribute:
+    """``<name>_id``: the raw key; absent from the instance while it is deferred."""
+
+    def __init__(self, field: ForeignKey[Any]) -> None:
+        self.field = field
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        if instance is None:
+            return self
+        return instance._load_deferred(self.field)
+
+
+class ForeignKey(Field[T]):
+    """Many rows of this model point at one row of *to*.
+
+    Args:
+        to: the model: a class, ``"self"``, ``"Model"`` of the same app, or ``"app.Model"``.
+        on_delete: CASCADE, PROTECT, RESTRICT, SET_NULL or DO_NOTHING.
+        related_name: attribute of the target for the rows pointing at it (default ``<model>_set``); ``"+"`` for none.
+        related_query_name: its name in queries (default: *related_name*, else the model's name).
+        to_field: unique field of the target that the key refers to (default: its primary key).
+        db_constraint: False leaves the reference out of the database.
+    """
+
+    is_relation = True
+    many_to_one = True
+
+    @overload
+    def __init__(
+        self: ForeignKey[R],
+        to: type[R],
+        on_delete: OnDelete = ...,
+        *,
+        related_name: str | None = ...,
+        related_query_name: str | None = ...,
+        to_field: str | None = ...,
+        db_constraint: bool = ...,
+        null: Literal[False] = ...,
+        **options: Unpack[FieldOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ForeignKey[R | None],
+        to: type[R],
+        on_delete: OnDelete = ...,
+        *,
+        related_name: str | None = ...,
+        related_query_name: str | None = ...,
+        to_field: str | None = ...,
+        db_constraint: bool = ...,
+        null: Literal[True],
+        **options: Unpack[FieldOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        to: str,
+        on_delete: OnDelete = ...,
+        *,
+        related_name: str | None = ...,
+        related_query_name: str | None = ...,
+        to_field: str | None = ...,
+        db_constraint: bool = ...,
+        null: bool = ...,
+        **options: Unpack[FieldOptions],
+    ) -> None: ...
+    def __init__(
+        self,
+        to: Any,
+        on_delete: OnDelete = CASCADE,
+        *,
+        related_name: str | None = None,
+        related_query_name: str | None = None,
+        to_field: str | None = None,
+        db_constraint: bool = True,
+        null: bool = False,
+        **options: Any,
+    ) -> None:
+        if not isinstance(on_delete, OnDelete):
+            raise TypeError(f"on_delete takes CASCADE, PROTECT, RESTRICT, SET_NULL or DO_NOTHING, not {on_delete!r}")
+        if on_delete is SET_NULL and not null:
+            raise ImproperlyConfigured("on_delete=SET_NULL needs null=True")
+        options.setdefault("db_index", True)
+        super().__init__(null=null, **options)
+        self.to = to
+        self.on_delete = on_delete
+        self.related_name = related_name
+        self.related_query_name = related_query_name
+        self.to_field = to_field
+        self.db_constraint = db_constraint
+        self.relation = ForwardRelation(self)
+        self._target: type[Model] | None = None
+
+    # -- declaration ---------------------------------------------------------------------------------------------
+    def set_attributes_from_name(self, name: str) -> None:
+        super().set_attributes_from_name(name)
+        self.attname = f"{self.name}_id"
+        self.column = self.db_column or self.attname
+
+    def contribute_to_class(self, cls: Any, name: str) -> None:
+        super().contribute_to_class(cls, name)
+        setattr(cls, self.attname, KeyAttribute(self))
+        if cls._meta.abstract:
+            return
+        if isinstance(self.to, str):
+            reference = cls.__name__ if self.to == "self" else self.to
+            registry.when_ready(cls._meta.app_label, reference, self._bind)
+        else:
+            self._bind(self.to)
+
+    def _bind(self, target: type[Model]) -> None:
+        """Take *target* as the other end and tell it about the reverse."""
+        self._target = target
+        accessor: str | None = self.related_name or f"{self.model._meta.model_name}_set"
+        name = self.related_query_name or self.related_name or self.model._meta.model_name
+        if accessor is not None and accessor.endswith("+"):
+            accessor = None
+            name = f"{self.model._meta.model_name}_{self.name}+"
+        relation = ReverseRelation(self, name, accessor)
+        target._meta.add_relation(relation)
+        if accessor is not None:
+            setattr(target, accessor, ReverseAccessor(relation))
+
+    @property
+    def target(self) -> type[Model]:
+        """The model this key points at."""
+        if self._target is None:
+            raise ImproperlyConfigured(
+                f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
+                "or name it as 'app.Model'."
+            )
+        return self._target
+
+    @property
+    def target_field(self) -> Field[Any]:
+        """The field of the target that the key refers to."""
+        meta = self.target._meta
+        return meta.get_field(self.to_field) if self.to_field is not None else meta.pk
+
+    @property
+    def related_model(self) -> type[Model]:
+        """The model this key points at, under Django's name."""
+        return self.target
+
+    # -- values --------------------------------------------------------------------------------------------------
+    @property
+    def sql_type(self) -> SqlType:
+        found: SqlType = self.target_field.rel_sql_type
+        return found
+
+    @property
+    def prepares(self) -> bool:
+        return True
+
+    def prepare(self, value: Any) -> Any:
+        """Return the key that *value* (an instance or a raw key) stands for."""
+        if isinstance(value, Model):
+            value = self.key_of(value)
+        return self.target_field.prepare(value)
+
+    def key_of(self, instance: Model) -> Any:
+        """Return the key of an instance of the target; refuse other models and instances without a key."""
+        if not isinstance(instance, self.target):
+            raise FieldError(f"{self} refers to {self.target.__name__}: got an instance of {type(instance).__name__}.")
+        key = getattr(instance, self.target_field.attname)
+        if key is None:
+            raise ValueError(f"{self} needs a saved {self.target.__name__}: this instance has no key. Save it first.")
+        return key
+
+    def bind(self, dialect: Dialect) -> Converter | None:
+        found: Converter | None = self.target_field.bind(dialect)
+        return found
+
+    def load(self, dialect: Dialect) -> Converter | None:
+        found: Converter | None = self.target_field.load(dialect)
+        return found
+
+    # -- the object ----------------------------------------------------------------------------------------------
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        values = instance.__dict__
+        key = values[self.attname] if self.attname in values else getattr(instance, self.attname)
+        cached = values.get(self.name)
+        if cached is not None and getattr(cached, self.target_field.attname) == key:
+            return cached
+        if key is None:
+            return None
+        values.pop(self.name, None)
+        _refuse_implicit(f"{type(instance).__name__}.{self.name} is not loaded", "Model.objects.select_related")
+        found = run(fetch.related(self, instance, key))
+        values[self.name] = found
+        return found
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        values = instance.__dict__
+        if value is None:
+            values[self.attname] = None
+            values.pop(self.name, None)
+            return
+        if not isinstance(value, self.target):
+            raise ValueError(
+                f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{self.name}" must be a '
+                f'"{self.target.__name__}" instance. For a raw key assign to {self.attname}.'
+            )
+        values[self.attname] = getattr(value, self.target_field.attname)
+        values[self.name] = value
+
+    def is_cached(self, instance: Any) -> bool:
+        """True when the object stands on *instance* and belongs to its key."""
+        cached = instance.__dict__.get(self.name)
+        return cached is not None and getattr(cached, self.target_field.attname) == instance.__dict__.get(self.attname)
+
+    def check_saved(self, instance: Any) -> None:
+        """Take over the key of an object that was saved after it was assigned; refuse one that was not saved."""
+        cached = instance.__dict__.get(self.name)
+        if cached is None:
+            return
+        key = getattr(cached, self.target_field.attname)
+        if instance.__dict__.get(self.attname) is None:
+            if key is None:
+                raise ValueError(
+                    f"save() prohibited to prevent data loss due to unsaved related object '{self.name}': "
+                    f"save {self.target.__name__} first."
+                )
+            instance.__dict__[self.attname] = key
+
+    def alias_of(self, instance: Any) -> str | None:
+        """Return the alias an instance came from."""
+        origin = instance.__dict__.get(ORIGIN)
+        return origin.alias if origin is not None else None
