@@ -218,35 +218,37 @@ class ForeignKey(Field[T]):
         return found
 
     # -- the object ----------------------------------------------------------------------------------------------
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        if instance is None:
-            return self
-        values = instance.__dict__
-        key = values[self.attname] if self.attname in values else getattr(instance, self.attname)
-        cached = values.get(self.name)
-        if cached is not None and getattr(cached, self.target_field.attname) == key:
-            return cached
-        if key is None:
-            return None
-        values.pop(self.name, None)
-        _refuse_implicit(f"{type(instance).__name__}.{self.name} is not loaded", "Model.objects.select_related")
-        found = run(fetch.related(self, instance, key))
-        values[self.name] = found
-        return found
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        values = instance.__dict__
-        if value is None:
-            values[self.attname] = None
+    if not TYPE_CHECKING:
+        # Type checkers see the overloads of Field.__get__: the class gives the field, an instance the object.
+        def __get__(self, instance, owner=None):
+            if instance is None:
+                return self
+            values = instance.__dict__
+            key = values[self.attname] if self.attname in values else getattr(instance, self.attname)
+            cached = values.get(self.name)
+            if cached is not None and getattr(cached, self.target_field.attname) == key:
+                return cached
+            if key is None:
+                return None
             values.pop(self.name, None)
-            return
-        if not isinstance(value, self.target):
-            raise ValueError(
-                f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{self.name}" must be a '
-                f'"{self.target.__name__}" instance. For a raw key assign to {self.attname}.'
-            )
-        values[self.attname] = getattr(value, self.target_field.attname)
-        values[self.name] = value
+            _refuse_implicit(f"{type(instance).__name__}.{self.name} is not loaded", "Model.objects.select_related")
+            found = run(fetch.related(self, instance, key))
+            values[self.name] = found
+            return found
+
+        def __set__(self, instance, value):
+            values = instance.__dict__
+            if value is None:
+                values[self.attname] = None
+                values.pop(self.name, None)
+                return
+            if not isinstance(value, self.target):
+                raise ValueError(
+                    f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{self.name}" must be a '
+                    f'"{self.target.__name__}" instance. For a raw key assign to {self.attname}.'
+                )
+            values[self.attname] = getattr(value, self.target_field.attname)
+            values[self.name] = value
 
     def is_cached(self, instance: Any) -> bool:
         """True when the object stands on *instance* and belongs to its key."""
