@@ -39,7 +39,10 @@ async def evaluate(face: Face, build: Callable[[], Any]) -> Any:
 
 
 WRONG_NAMES: list[tuple[Callable[[], Any], str]] = [
-    (lambda: Author.objects.filter(nmae="x"), r"Author has no field 'nmae'.*Did you mean 'name'\?.*Fields: id, name"),
+    (
+        lambda: Author.objects.filter(nmae="x"),
+        r"Author has no field 'nmae'.*Did you mean 'name'\?.*Choices are: id, name",
+    ),
     (lambda: Author.objects.exclude(Q(agee=1)), r"no field 'agee'.*Did you mean 'age'\?"),
     (lambda: Author.objects.filter(name__contians="x"), r"'name' has no lookup.*'contians'.*Did you mean 'contains'\?"),
     (lambda: Book.objects.filter(author__nmae="x"), r"Author has no field 'nmae' \(in Book.objects.filter"),

@@ -28,6 +28,8 @@ class Dialect(ABC):
     # -- what it can do ------------------------------------------------------------------------------------------
     supports_returning: bool = False
     """INSERT, UPDATE and DELETE can give rows back."""
+    numbers_placeholders: bool = False
+    """A placeholder says which parameter it means, so one parameter may stand in several places."""
     supports_array_parameters: bool = False
     """``IN`` over a list takes one array parameter (`in_array`)."""
     supports_filter_clause: bool = False

@@ -9,39 +9,49 @@ from typing import TYPE_CHECKING, Any
 from dorm.exceptions import FieldError, choices_text, nearest
 from dorm.expressions.predicate import Q
 from dorm.lookups.core import Comparison, IsNull, build_lookup, is_lookup, lookup_names
+from dorm.models.paths import NoSuchName, Route, relation_of, walk
 from dorm.sql.boolean import And, conjunction, disjunction, negation
 from dorm.sql.node import Column, Node, Param, QueryLike, Text
 from dorm.sql.plan import Prepares
 from dorm.sql.select import ExistsSelect, Join, Order, Select, SubSelect
 
 if TYPE_CHECKING:
-    from dorm.fields.base import Field
     from dorm.queryset.query import Query
 
 _ONE = Text("1")
+_ANY = -1
+"""In place of a call's number: joins over several partners are shared whoever made them."""
 
 
 class Resolver:
     """Resolves the names of one step of a query; collects the joins and slots that the step adds.
 
-    It is the `Scope` of the nodes it resolves. Joins over at most one partner are shared by the whole query, joins over
-    several partners by the lookups of one call.
+    It is the `Scope` of the nodes it resolves. Joins over at most one partner are shared by the whole query. Joins over
+    several partners are shared by the lookups of one ``filter()`` call; annotations, orders and columns use the latest.
     """
 
-    def __init__(self, query: Query, slots: int, where: str) -> None:
+    def __init__(self, query: Query, slots: int, where: str, filtering: bool = False) -> None:
         self.query = query
         self.joins: list[Join] = list(query.joins)
         self.prepares: list[Callable[[Any], Any] | None] = []
-        self.call = query.calls + 1
+        self.outers: dict[Any, None] = dict.fromkeys(query.outers)
+        self.call = query.calls + 1 if filtering else _ANY
         self._first_slot = slots
         self._where = where
+        self._filtering = filtering
         self._negated = False
+        self._below_not = False
         self._subqueries = 0
+        self._last: Route | None = None
 
     @property
     def taken(self) -> Prepares:
         """What is applied to the value of each slot this step took."""
         return tuple(self.prepares)
+
+    def applied(self, **changes: Any) -> Query:
+        """Return the query with the joins and outer references of this step, and *changes*."""
+        return replace(self.query, joins=tuple(self.joins), outers=tuple(self.outers), **changes)
 
     # -- Scope ---------------------------------------------------------------------------------------------------
     def slot(self, prepare: Callable[[Any], Any] | None, /) -> int:
@@ -55,7 +65,12 @@ class Resolver:
         return node
 
     def predicate(self, condition: Any, /) -> Node:
-        return self._condition(condition) or And(())
+        before = self._filtering, self._negated, self._below_not
+        self._filtering = False
+        try:
+            return self._condition(condition) or And(())
+        finally:
+            self._filtering, self._negated, self._below_not = before
 
     def literal(self, output: Any, value: Any) -> Node:
         """Return the node of a literal for a place of type *output*: a slot, or NULL."""
@@ -87,13 +102,13 @@ class Resolver:
         if not isinstance(condition, Q):
             resolved: Node = condition.resolve(self)
             return resolved
-        before = self._negated
+        before = self._negated, self._below_not
         if condition.negated:
-            self._negated = not before
+            self._negated, self._below_not = not self._negated, True
         try:
             parts = [self._child(child) for child in condition.children]
         finally:
-            self._negated = before
+            self._negated, self._below_not = before
         demanding = [part for part in parts if part is not None]
         if not demanding:
             return None
@@ -112,13 +127,16 @@ class Resolver:
 
     def _lookup(self, path: str, value: Any) -> Node:
         names = path.split("__")
-        if self._negated:
+        if self._below_not and self._filtering:
             across = self._across(names, path, value)
             if across is not None:
                 return across
         node, rest = self._path(names, path)
-        lookup = self._lookup_name(rest, path, node)
-        condition = build_lookup(lookup, node, value, self)
+        return self._compared(node, rest, path, value)
+
+    def _compared(self, node: Node, rest: list[str], path: str, value: Any) -> Node:
+        """Return the condition that the lookup in *rest* states, safe against NULL where a NOT stands above it."""
+        condition = build_lookup(self._lookup_name(rest, path, node), node, value, self)
         if self._negated and condition.nullable and node.nullable and not isinstance(condition, IsNull):
             # NOT (x = 1) would lose the rows where x is NULL.
             return And((condition, IsNull(node, False)))
@@ -133,99 +151,77 @@ class Resolver:
 
     # -- conditions across several partners, negated -------------------------------------------------------------
     def _across(self, names: list[str], path: str, value: Any) -> Node | None:
-        """Return EXISTS for a negated lookup whose path meets several partners; None for other paths."""
-        split = self._first_multi(names)
-        if split is None:
+        """Return EXISTS for a lookup below a NOT whose path meets several partners; None for other paths."""
+        if names[0] in self.query.annotations:
             return None
-        parent, step, rest = split
+        route = self._route(names, path)
+        first = next((number for number, step in enumerate(route.steps) if step.multi), None)
+        if first is None:
+            return None
+        parent = self._joined(self.query.alias, route.steps[:first])
+        step = route.steps[first]
         self._subqueries += 1
-        alias = f"U{self._depth()}{self._subqueries}"
-        link = And(
-            tuple(
-                _equal(Column(alias, theirs, None, False), Column(parent, ours, None, False))
-                for ours, theirs in step.pairs
-            )
-        )
-        inner = Resolver(self._inner_query(step.target, alias), self._first_slot + len(self.prepares), self._where)
-        condition = inner._lookup("__".join(rest) or "pk", value) if rest != ["isnull"] else None
-        self.prepares.extend(inner.prepares)
-        related = ExistsSelect(Select(step.table, alias, (_ONE,), where=link))
-        if condition is None:
-            return negation(related) if value else related
-        matching = Select(step.table, alias, (_ONE,), joins=tuple(inner.joins), where=And((link, condition)))
-        found = ExistsSelect(matching)
-        if rest[-1:] == ["isnull"] and value is True:
+        alias = f"U{self._subqueries}"
+        link = [
+            Comparison("exact", Column(alias, theirs, None, False), Column(parent, ours, None, False))
+            for ours, theirs in step.pairs
+        ]
+        link += [Comparison("exact", Column(alias, column, None, False), _constant(it)) for column, it in step.extra]
+        related = ExistsSelect(Select(step.table, alias, (_ONE,), where=And(link)))
+        is_missing = route.rest[-1:] == ("isnull",) or value is None
+        wanted = value is None or value is True
+        if is_missing and route.relation is not None and len(route.rest) < 2 and len(route.steps) == first + 1:
+            return negation(related) if wanted else related
+        inner: list[Join] = []
+        last = self._joined(alias, route.steps[first + 1 :], inner, f"{alias}_")
+        node, rest = self._finished(Column(last, route.column, route.output, route.optional), list(route.rest), path)
+        condition = self._compared(node, rest, path, value)
+        found = ExistsSelect(Select(step.table, alias, (_ONE,), joins=tuple(inner), where=And((*link, condition))))
+        if is_missing and wanted:
             # No partner at all counts as a partner whose columns are NULL, as an outer join gives it.
             return disjunction([negation(related), found])
         return found
 
-    def _first_multi(self, names: list[str]) -> tuple[str, Any, list[str]] | None:
-        """Walk *names* up to the first relation with several partners; return (alias before it, relation, rest)."""
-        if names[0] in self.query.annotations:
-            return None
-        meta = self.query.model._meta
-        steps: list[Any] = []
-        for number, name in enumerate(names):
-            step = _relation(meta, name)
-            if step is None:
-                return None
-            if step.multi:
-                alias = self.query.alias
-                for earlier in steps:
-                    alias = self.join(alias, earlier)
-                return alias, step, names[number + 1 :]
-            steps.append(step)
-            meta = step.target._meta
-        return None
-
-    def _inner_query(self, model: Any, alias: str) -> Query:
-        root: Query = model._meta.plan.query
-        return replace(root, alias=alias)
-
-    def _depth(self) -> int:
-        return self.query.alias.count("U") if self.query.alias.startswith("U") else 0
-
     # -- paths ---------------------------------------------------------------------------------------------------
     def _path(self, names: list[str], path: str) -> tuple[Node, list[str]]:
-        """Walk *names* as far as they are fields; return the node reached and the names left (a lookup)."""
+        """Return the node that *names* lead to, and the names left (a lookup)."""
         annotation = self.query.annotations.get(names[0])
         if annotation is not None:
-            return annotation, names[1:]
-        meta = self.query.model._meta
-        alias, optional = self.query.alias, False
-        for number, name in enumerate(names):
-            rest = names[number + 1 :]
-            field = meta.pk if name == "pk" else meta.find(name)
-            step = _relation(meta, name)
-            if step is None:
-                if field is None:
-                    raise self._no_field(meta, name, path)
-                return Column(alias, field.column, field, field.null or optional), rest
-            if field is not None and (not rest or is_lookup(rest[0])):
-                return Column(alias, field.column, field, field.null or optional), rest
-            if field is not None and self._is_key(step, rest[0]):
-                # The key of the target stands in this very table: no join.
-                optional = optional or field.null
-                return Column(alias, field.column, field, optional), rest[1:]
-            alias = self.join(alias, step)
-            optional = optional or step.nullable
-            meta = step.target._meta
-            if not rest or (is_lookup(rest[0]) and meta.find(rest[0]) is None and rest[0] not in meta.relations):
-                return Column(alias, meta.pk.column, meta.pk, optional), rest
-        raise AssertionError("a path of no names")
+            self._last = None
+            return self._finished(annotation, names[1:], path)
+        route = self._route(names, path)
+        alias = self._joined(self.query.alias, route.steps)
+        return self._finished(Column(alias, route.column, route.output, route.optional), list(route.rest), path)
 
-    def _is_key(self, step: Any, name: str) -> bool:
-        target: Field[Any] = step.target_field
-        return name in (target.name, target.attname) or (name == "pk" and target.primary_key)
+    def _route(self, names: list[str], path: str) -> Route:
+        try:
+            self._last = walk(self.query.model._meta, names)
+        except NoSuchName as exc:
+            raise self._no_field(exc.meta, exc.name, path) from None
+        return self._last
 
-    def join(self, parent: str, step: Any) -> str:
+    def _finished(self, node: Node, rest: list[str], path: str) -> tuple[Node, list[str]]:
+        """Apply the transforms in *rest* to *node*; return what is left, a lookup at most."""
+        return node, rest
+
+    def _joined(
+        self, alias: str, steps: Iterable[Any], joins: list[Join] | None = None, prefix: str | None = None
+    ) -> str:
+        for step in steps:
+            alias = self.join(alias, step, joins, prefix)
+        return alias
+
+    def join(self, parent: str, step: Any, joins: list[Join] | None = None, prefix: str | None = None) -> str:
         """Return the alias of the table that *step* leads to, joining it unless a join can be shared."""
-        for join in self.joins:
-            if join.parent == parent and join.relation is step.key and (not join.multi or join.scope == self.call):
+        known = self.joins if joins is None else joins
+        for join in reversed(known):
+            shared = not join.multi or self.call in (_ANY, join.scope)
+            if shared and join.parent == parent and join.relation is step.key:
                 return join.alias
-        prefix = self.query.alias if self.query.alias.startswith("U") else "T"
-        alias = f"{prefix}{len(self.joins) + 1}"
-        self.joins.append(Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, self.call))
+        alias = f"{prefix or 'T'}{len(known) + 1}"
+        scope = 0 if self.call == _ANY else self.call
+        extra = tuple(getattr(step, "extra", ()))
+        known.append(Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, scope, extra))
         return alias
 
     # -- order ---------------------------------------------------------------------------------------------------
@@ -256,8 +252,8 @@ class Resolver:
             return None
         meta = self.query.model._meta
         for part in names:
-            step = _relation(meta, part)
-            if step is None or (part == meta.find(part).attname if meta.find(part) is not None else False):
+            step = relation_of(meta, part)
+            if step is None:
                 return None
             meta = step.target._meta
         if not meta.ordering:
@@ -274,26 +270,27 @@ class Resolver:
         names = [*meta.names(), *(self.query.annotations if meta is self.query.model._meta else ())]
         where = f" (in {self.query.model.__name__}.objects.{self._where}: {path!r})"
         return FieldError(
-            f"{meta.object_name} has no field {name!r}{where}.{nearest(name, names)} Fields: {choices_text(names)}."
+            f"Cannot resolve keyword {name!r} into field. {meta.object_name} has no field {name!r}{where}."
+            f"{nearest(name, names)} Choices are: {choices_text(names)}."
         )
 
     def _unknown(self, name: str, path: str, node: Node) -> FieldError:
+        last = self._last
+        if last is not None and last.relation is not None and last.rest[:1] == (name,):
+            return self._no_field(last.meta, name, path)
         field = getattr(node.output, "name", None)
         what = f"{field!r} has no lookup or further field {name!r}" if field else f"there is no lookup {name!r}"
         where = f" (in {self.query.model.__name__}.objects.{self._where}: {path!r})"
-        return FieldError(f"{what}{where}.{nearest(name, lookup_names())} Lookups: {choices_text(lookup_names(), 30)}.")
+        return FieldError(
+            f"Unsupported lookup {name!r}: {what}{where}.{nearest(name, lookup_names())} "
+            f"Lookups: {choices_text(lookup_names(), 30)}."
+        )
 
 
-def _relation(meta: Any, name: str) -> Any | None:
-    """Return the relation that *name* is on a model: a foreign key by its name, or a reverse relation."""
-    field = meta.pk if name == "pk" else meta.find(name)
-    if field is not None:
-        return field.relation if field.is_relation and name != field.attname else None
-    return meta.relations.get(name)
-
-
-def _equal(one: Node, other: Node) -> Node:
-    return Comparison("exact", one, other)
+def _constant(value: Any) -> Node:
+    if isinstance(value, Node):
+        return value
+    return Text("'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value))
 
 
 def _odd(parts: list[Node]) -> Node:

@@ -78,15 +78,9 @@ def _is_plain(kwargs: dict[str, Any], collected: Literals) -> bool:
 
 def _filter(plan: Plan[Query], condition: Q) -> tuple[Query, Prepares]:
     query = plan.query
-    resolver = Resolver(query, plan.slots, "exclude" if condition.negated else "filter")
+    resolver = Resolver(query, plan.slots, "exclude" if condition.negated else "filter", filtering=True)
     where, having = resolver.conditions(condition)
-    changed = replace(
-        query,
-        joins=tuple(resolver.joins),
-        where=query.where + where,
-        having=query.having + having,
-        calls=query.calls + 1,
-    )
+    changed = resolver.applied(where=query.where + where, having=query.having + having, calls=query.calls + 1)
     return changed, resolver.taken
 
 
@@ -104,7 +98,7 @@ def ordered(plan: Plan[Query], values: Values, keys: Iterable[Any]) -> Built:
     def build() -> tuple[Query, Prepares]:
         resolver = Resolver(plan.query, plan.slots, "order_by")
         order = resolver.order(names)
-        return replace(plan.query, order=order, backwards=False, joins=tuple(resolver.joins)), resolver.taken
+        return resolver.applied(order=order, backwards=False), resolver.taken
 
     return step(plan, values, key, collected, build)
 
@@ -124,7 +118,7 @@ def distinct(plan: Plan[Query], names: tuple[str, ...]) -> Plan[Query]:
     def build() -> tuple[Query, Prepares]:
         resolver = Resolver(plan.query, plan.slots, "distinct")
         on = tuple(resolver.reference(name) for name in names)
-        return replace(plan.query, distinct=True, distinct_on=on, joins=tuple(resolver.joins)), ()
+        return resolver.applied(distinct=True, distinct_on=on), ()
 
     return plan.step(("distinct", *names), build)
 
@@ -201,7 +195,7 @@ def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any],
             resolver = Resolver(changed, plan.slots + len(taken), "annotate")
             node = expression.resolve(resolver)
             taken.extend(resolver.taken)
-            changed = _with_annotation(replace(changed, joins=tuple(resolver.joins)), name, node, hidden)
+            changed = _with_annotation(resolver.applied(), name, node, hidden)
         return changed, tuple(taken)
 
     return step(plan, values, key, collected, build)
@@ -268,7 +262,7 @@ def _valued(plan: Plan[Query], kind: Kind, names: tuple[str, ...]) -> tuple[Quer
         )
     resolver = Resolver(query, plan.slots, "values")
     columns = tuple((name, resolver.reference(name)) for name in names)
-    return replace(query, kind=kind, columns=columns, joins=tuple(resolver.joins), related={}, loaded=None), ()
+    return resolver.applied(kind=kind, columns=columns, related={}, loaded=None), ()
 
 
 def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -382,4 +376,4 @@ def _assigned(plan: Plan[Query], new: Mapping[str, Any]) -> tuple[Query, Prepare
         if any(isinstance(part, Column) and part.alias != query.alias for part in node.walk()):
             raise FieldError(f"Joined field references are not permitted in update(): {meta.object_name}.{name}")
         pairs.append((field.column, node))
-    return replace(query, assigned=tuple(pairs), joins=tuple(resolver.joins)), resolver.taken
+    return resolver.applied(assigned=tuple(pairs)), resolver.taken

@@ -39,6 +39,7 @@ class Query:
         ceiling: most rows, as a number in the text (``first``, ``get``).
         calls: number of ``filter`` calls so far.
         assigned: new values by column (``update``).
+        outers: names of the surrounding query that this one refers to (`OuterRef`).
     """
 
     model: Any
@@ -63,6 +64,7 @@ class Query:
     empty: bool = False
     calls: int = 0
     assigned: tuple[tuple[str, Node], ...] = ()
+    outers: tuple[Any, ...] = ()
 
     @property
     def is_sliced(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dorm.db.dialect import Dialect
 from dorm.db.statement import Statement, Template
+from dorm.models.paths import leading_up, steps_of
 from dorm.models.resolve import Resolver, constant, slot_node
 from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
 from dorm.queryset.query import Query
@@ -289,13 +290,19 @@ def _object(
     attribute, _, optional = place
     fields = [field for field in model._meta.fields if loaded is None or field.attname in loaded]
     start = len(nodes)
-    nodes.extend(Column(alias, field.column, field, field.null or optional) for field in fields)
+    for field in fields:
+        own = alias
+        for step in leading_up(model._meta, field.model):
+            own = resolver.join(own, step)
+        nodes.append(Column(own, field.column, field, field.null or optional))
     key = next((start + number for number, field in enumerate(fields) if field.primary_key), None)
     joined = []
     for name, inner in related.items():
         field = model._meta.get_field(name)
         missing = optional or field.null
-        below = resolver.join(alias, field.relation)
+        below = alias
+        for step in (*leading_up(model._meta, field.model), *steps_of(field.relation)):
+            below = resolver.join(below, step)
         joined.append(_object(field.target, below, None, inner, resolver, nodes, (name, field, missing)))
     attnames = tuple(field.attname for field in fields)
     return ObjectShape(model, start, attnames, key if attribute else None, attribute, tuple(joined))

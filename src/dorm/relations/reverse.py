@@ -14,10 +14,22 @@ class ForwardRelation:
     """From the model with the foreign key to the model it points at."""
 
     multi = False
+    extra: tuple[tuple[str, Any], ...] = ()
 
     def __init__(self, field: ForeignKey[Any]) -> None:
         self.field = field
         self.key = self
+
+    @property
+    def steps(self) -> tuple[Any, ...]:
+        """The single joins this relation is made of: itself."""
+        return (self,)
+
+    @property
+    def model(self) -> type[Model]:
+        """The model this relation starts from."""
+        found: type[Model] = self.field.model
+        return found
 
     @property
     def target(self) -> type[Model]:
@@ -54,12 +66,28 @@ class ReverseRelation:
 
     multi = True
     nullable = True
+    extra: tuple[tuple[str, Any], ...] = ()
 
     def __init__(self, field: ForeignKey[Any], name: str, accessor: str | None) -> None:
         self.field = field
         self.name = name
         self.accessor = accessor
         self.key = self
+
+    @property
+    def steps(self) -> tuple[Any, ...]:
+        """The single joins this relation is made of: itself."""
+        return (self,)
+
+    @property
+    def model(self) -> type[Model]:
+        """The model this relation starts from."""
+        return self.field.target
+
+    @property
+    def related_model(self) -> type[Model]:
+        """The model with the foreign key, under Django's name."""
+        return self.target
 
     @property
     def target(self) -> type[Model]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import NotSupportedError
+from dorm.sql.node import Node
 from dorm.sql.select import Join, Order, Select, inner_aliases
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def _columns(compiler: Compiler, select: Select) -> str:
 
 
 def _source(compiler: Compiler, select: Select) -> str:
-    alias = compiler.quote(select.alias)
+    alias = compiler.alias(select.alias)
     if isinstance(select.source, Select):
-        return f"({compiler.select(select.source)}) {alias}"
+        return f"({compiler.derived(select.source)}) {alias}"
     table = compiler.quote(select.source)
     return table if table == alias else f"{table} {alias}"
 
@@ -63,12 +64,23 @@ def joins_sql(compiler: Compiler, select: Select) -> str:
 
 
 def _join(compiler: Compiler, join: Join, inner: bool) -> str:
-    on = " AND ".join(
+    parts = [
         f"{compiler.column(join.parent, ours)} = {compiler.column(join.alias, theirs)}" for ours, theirs in join.pairs
-    )
-    table, alias = compiler.quote(join.table), compiler.quote(join.alias)
+    ]
+    parts += [f"{compiler.column(join.alias, column)} = {constant(compiler, value)}" for column, value in join.extra]
+    if join.condition is not None:
+        parts.append(f"({join.condition.sql(compiler)})")
+    on = " AND ".join(parts)
+    table, alias = compiler.quote(join.table), compiler.alias(join.alias)
     named = table if table == alias else f"{table} {alias}"
     return f" {'INNER' if inner else 'LEFT OUTER'} JOIN {named} ON {on}"
+
+
+def constant(compiler: Compiler, value: Any) -> str:
+    """Return a constant of a join's condition: a node, or a literal that dorm knows (never a user's value)."""
+    if isinstance(value, Node):
+        return value.sql(compiler)
+    return compiler.dialect.quote_literal(value) if isinstance(value, str) else str(value)
 
 
 def order_sql(compiler: Compiler, order: Order) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from dorm.db.dialect import Converter, Dialect
@@ -17,14 +17,37 @@ LONGEST_PREPARED_SQL = 4096
 MOST_PREPARED_PARAMETERS = 50
 
 
-class Compiler:
-    """Renders one statement for one dialect; collects its parameters in the order of their placeholders."""
+class Frame:
+    """One SELECT while it is rendered: the names of its tables, and what its outer references mean.
 
-    def __init__(self, dialect: Dialect) -> None:
+    Attributes:
+        names: text of each alias; an alias that a surrounding SELECT uses already gets another one.
+        outer: nodes of the surrounding query by reference; None for a derived table, which sees what its SELECT sees.
+        base: first of its slots.
+    """
+
+    __slots__ = ("base", "names", "outer")
+
+    def __init__(self, names: dict[str, str], outer: Mapping[Any, Node] | None, base: int) -> None:
+        self.names = names
+        self.outer = outer
+        self.base = base
+
+
+class Compiler:
+    """Renders one statement for one dialect; collects its parameters in the order of their placeholders.
+
+    Args:
+        tables: aliases that stand outside any SELECT (the table of an UPDATE).
+    """
+
+    def __init__(self, dialect: Dialect, tables: Iterable[str] = ()) -> None:
         self.dialect = dialect
+        self._frames: list[Frame] = [Frame({name: name for name in tables}, {}, 0)]
         self._base = 0
         self._sources: list[str] = []
         self._names: dict[str, Any] = {}
+        self._numbers: dict[Any, int] = {}
         self._count = 0
         self._plain = True
 
@@ -34,19 +57,49 @@ class Compiler:
 
     def column(self, alias: str, column: str) -> str:
         """Return a column as ``alias.column``."""
-        return f"{self.dialect.quote(alias)}.{self.dialect.quote(column)}"
+        return f"{self.alias(alias)}.{self.dialect.quote(column)}"
+
+    def alias(self, alias: str) -> str:
+        """Return the text of a table's alias, as the innermost SELECT that has it calls it."""
+        for frame in reversed(self._frames):
+            if alias in frame.names:
+                return self.dialect.quote(frame.names[alias])
+        return self.dialect.quote(alias)
+
+    def outer(self, name: Any) -> str:
+        """Return the text of an outer reference: a node of the query around the SELECT that is being rendered."""
+        frames = self._frames
+        depth = next((number for number in range(len(frames) - 1, 0, -1) if frames[number].outer is not None), None)
+        node = (frames[depth].outer or {}).get(name) if depth is not None else None
+        if depth is None or node is None:
+            raise ValueError("This queryset contains a reference to an outer query and may only be used in a subquery.")
+        self._frames, base = frames[:depth], self._base
+        self._base = self._frames[-1].base
+        try:
+            return node.sql(self)
+        finally:
+            self._frames, self._base = frames, base
 
     # -- parameters ----------------------------------------------------------------------------------------------
     def param(self, slot: int, output: Output | None, convert: Converter | None = None) -> str:
-        """Return a placeholder for the value in *slot*; *convert* stands in for the output's binder."""
+        """Return a placeholder for the value in *slot*; *convert* stands in for the output's binder.
+
+        Where the dialect numbers its placeholders, the same value is the same placeholder each time it stands in the
+        statement: an expression in GROUP BY is then recognised as the one in the select list.
+        """
         converter = convert or (output.bind(self.dialect) if output is not None else None)
         position = self._base + slot
+        sql_type = output.sql_type if output is not None else None
+        known = self._numbers.get((position, converter, sql_type)) if self.dialect.numbers_placeholders else None
+        if known is not None:
+            return self.dialect.placeholder(known, sql_type)
         if converter is None:
             self._add(f"v[{position}]", position)
         else:
             self._plain = False
             self._add(f"{self._named(converter)}(v[{position}])", None)
-        return self.dialect.placeholder(self._count, output.sql_type if output is not None else None)
+        self._numbers[position, converter, sql_type] = self._count
+        return self.dialect.placeholder(self._count, sql_type)
 
     def array(self, slot: int, output: Output | None) -> str:
         """Return a placeholder for the list in *slot* as one array parameter."""
@@ -100,16 +153,34 @@ class Compiler:
     # -- parts ---------------------------------------------------------------------------------------------------
     def select(self, select: Select) -> str:
         """Return the text of a SELECT."""
-        return select_sql(self, select)
+        return self._framed(select, {}, self._base)
 
-    def nested(self, select: Select, base: int) -> str:
+    def derived(self, select: Select) -> str:
+        """Return the text of a SELECT that stands as a table in the FROM of another."""
+        return self._framed(select, None, self._base)
+
+    def nested(self, select: Select, base: int, outer: Mapping[Any, Node] | None = None) -> str:
         """Return the text of a SELECT whose slots start at *base* of this query's."""
-        outer = self._base
-        self._base = outer + base
+        return self._framed(select, outer if outer is not None else {}, self._base + base)
+
+    def _framed(self, select: Select, outer: Mapping[Any, Node] | None, base: int) -> str:
+        used = {name for frame in self._frames for name in frame.names.values()}
+        names: dict[str, str] = {}
+        for alias in (select.alias, *[join.alias for join in select.joins]):
+            name, number = alias, 0
+            while name in used:
+                name = f"U{number}"
+                number += 1
+            used.add(name)
+            names[alias] = name
+        before = self._base
+        self._frames.append(Frame(names, outer, base))
+        self._base = base
         try:
             return select_sql(self, select)
         finally:
-            self._base = outer
+            self._frames.pop()
+            self._base = before
 
     def expressions(self, nodes: tuple[Node, ...]) -> str:
         """Return *nodes* separated by commas."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dorm.sql.node import Node, Scope
 
@@ -25,6 +25,9 @@ class Join:
         multi: a row of the parent may have several partners.
         relation: identity of the relation, for reuse.
         scope: number of the ``filter()`` call that made it; a join over several partners serves that call only.
+            0 for joins that no filter made.
+        extra: further equalities on the joined table, (column, constant).
+        condition: a further condition of the join (`FilteredRelation`).
     """
 
     alias: str
@@ -35,6 +38,8 @@ class Join:
     multi: bool
     relation: object
     scope: int
+    extra: tuple[tuple[str, Any], ...] = ()
+    condition: Node | None = None
 
 
 @dataclass(frozen=True, slots=True)

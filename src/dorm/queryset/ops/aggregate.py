@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.operation import Operation, operation
@@ -62,15 +61,14 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _resolved(plan: Plan[Query], aggregates: dict[str, Any]) -> tuple[Query, Prepares]:
-    query = plan.query
-    resolver = Resolver(query, plan.slots, "aggregate")
+    resolver = Resolver(plan.query, plan.slots, "aggregate")
     columns = []
     for name, expression in aggregates.items():
         node = expression.resolve(resolver)
         if not node.contains_aggregate:
             raise TypeError(f"{name} is not an aggregate expression")
         columns.append((name, node))
-    return replace(query, joins=tuple(resolver.joins), columns=tuple(columns)), resolver.taken
+    return resolver.applied(columns=tuple(columns)), resolver.taken
 
 
 def _compiled(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:

@@ -41,6 +41,7 @@ class PostgresDialect(Dialect):
 
     vendor = "postgresql"
     supports_returning = True
+    numbers_placeholders = True
     supports_array_parameters = True
     supports_filter_clause = True
     supports_distinct_on = True
