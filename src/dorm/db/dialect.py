@@ -6,11 +6,14 @@ a piece of text; nobody outside `dorm.db.backends` asks for its vendor.
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from dorm.db.schema import ColumnDef, TableDef
+from dorm.db.schema import Schema
 from dorm.db.statement import Template
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
@@ -171,9 +174,26 @@ class Dialect(ABC):
         return Template(f"ROLLBACK TO SAVEPOINT {self.quote(name)}")
 
     # -- DDL (the statements themselves are put together in `dorm.db.schema`) ------------------------------------
-    @abstractmethod
-    def column_definition(self, table: TableDef, column: ColumnDef) -> str:
-        """Return one column of CREATE TABLE: name, type, key, NULL, default, check, reference."""
+    @property
+    def schema(self) -> Schema:
+        """What writes the statements that change tables."""
+        raise NotSupportedError(f"{self.vendor} cannot change tables")
+
+    def literal(self, value: Any, sql_type: SqlType | None = None) -> str:
+        """Return a driver's value (what a binder gave) as text, for DDL, where parameters cannot stand."""
+        if value is None:
+            return "NULL"
+        if isinstance(value, bool):
+            return "TRUE" if value else "FALSE"
+        if isinstance(value, (int, decimal.Decimal)):
+            return str(value)
+        if isinstance(value, float):
+            return repr(value)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return f"X'{bytes(value).hex()}'"
+        if isinstance(value, (str, datetime.date, datetime.time, uuid.UUID)):
+            return self.quote_literal(str(value))
+        raise NotSupportedError(f"a {type(value).__name__} cannot be written as a literal of {self.vendor}")
 
     def table_exists(self, name: str) -> tuple[str, tuple[Any, ...]]:
         """Return a query (text, parameters) that gives one row when a table of that name can be seen."""

@@ -1,28 +1,53 @@
-"""Tables as values, and the statements that make and drop them.
+"""Tables as values, and the statements that turn one set of tables into another.
 
-A `TableDef` says what a table is without saying how a backend spells it; models are turned into them above
-(`dorm.migrations.schema`). The statements come out as text: whoever wants them run yields them as requests.
+A `TableDef` says what a table is, with expressions already in the backend's spelling; models are turned into them above
+(`dorm.migrations.tables`). A `Schema` turns differences of such values into statements. It writes the SQL standard's
+form; a backend's own `schema` module overrides what it spells otherwise. Statements are operations: they go out through
+an `Editor`, which sends them, or notes them down for a dry run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
+from dorm.db.operation import Operation
+from dorm.db.request import Execute, Source, StatementRequest
+from dorm.db.statement import Row, Statement, Template
 from dorm.db.types import SqlType
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Dialect
 
+_LONGEST_NAME = 63
+
+
+def cut(text: str, longest: int) -> str:
+    """Return *text* cut to *longest* bytes, never inside a character."""
+    return text.encode()[:longest].decode(errors="ignore")
+
+
+def shortened(name: str) -> str:
+    """Return *name*, or when it is longer than 63 bytes its beginning with a hash of all of it."""
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{cut(name, _LONGEST_NAME - 9)}_{digest}"
+
+
+# -- tables as values --------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignKeyDef:
-    """A reference of one column to one column of another table."""
+    """A reference of some columns to columns of another table, checked at COMMIT."""
 
-    table: str
-    column: str
     name: str
+    columns: tuple[str, ...]
+    table: str
+    targets: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +55,67 @@ class ColumnDef:
     """One column.
 
     Args:
-        check: SQL of a column check, with the quoted column name in place.
+        spelled: the type as a field of the user's own spells it; empty for the dialect's spelling of *type*.
         default: SQL text of a default made by the database, or None.
+        generated: SQL text of the expression of a generated column, or None.
+        stored: the generated value is kept in the row.
+        fill: SQL text of the value that existing rows get when the column is added or becomes NOT NULL; it is no part
+            of the table.
     """
 
     name: str
     type: SqlType
     null: bool = False
-    primary_key: bool = False
-    unique: bool = False
+    spelled: str = ""
     default: str | None = None
-    check: str | None = None
-    references: ForeignKeyDef | None = None
+    generated: str | None = None
+    stored: bool = True
+    collation: str | None = None
+    comment: str | None = None
+    fill: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexDef:
-    """One index over columns; a column that starts with ``-`` is descending."""
+    """One index. Its parts are SQL text: quoted columns or expressions with operator class and direction."""
 
     name: str
-    columns: tuple[str, ...]
+    parts: tuple[str, ...]
     unique: bool = False
+    method: str = ""
+    where: str = ""
+    include: tuple[str, ...] = ()
+    options: str = ""
+    tablespace: str = ""
+    nulls_distinct: bool | None = None
+    columns: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class UniqueDef:
-    """A named UNIQUE over several columns."""
+    """A UNIQUE constraint; ``deferrable`` is empty, "deferred" or "immediate"."""
 
     name: str
     columns: tuple[str, ...]
+    deferrable: str = ""
+    include: tuple[str, ...] = ()
+    nulls_distinct: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDef:
+    """A CHECK constraint."""
+
+    name: str
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExclusionDef:
+    """An EXCLUDE constraint; *body* is what stands behind EXCLUDE."""
+
+    name: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +124,14 @@ class TableDef:
 
     name: str
     columns: tuple[ColumnDef, ...]
-    indexes: tuple[IndexDef, ...] = ()
+    primary_key: tuple[str, ...] = ()
     uniques: tuple[UniqueDef, ...] = ()
+    checks: tuple[CheckDef, ...] = ()
+    exclusions: tuple[ExclusionDef, ...] = ()
+    foreign_keys: tuple[ForeignKeyDef, ...] = ()
+    indexes: tuple[IndexDef, ...] = ()
+    comment: str | None = None
+    tablespace: str = ""
 
     def column(self, name: str) -> ColumnDef:
         """Return the column of that name; KeyError when there is none."""
@@ -77,30 +140,339 @@ class TableDef:
                 return column
         raise KeyError(name)
 
+    def has(self, name: str) -> bool:
+        """True when there is a column of that name."""
+        return any(column.name == name for column in self.columns)
 
-def create_table(dialect: Dialect, table: TableDef) -> Iterator[str]:
-    """Yield the statements that make *table* and its indexes; references to other tables stand inline."""
-    parts = [dialect.column_definition(table, column) for column in table.columns]
-    for unique in table.uniques:
-        columns = ", ".join(map(dialect.quote, unique.columns))
-        parts.append(f"CONSTRAINT {dialect.quote(unique.name)} UNIQUE ({columns})")
-    body = ",\n    ".join(parts)
-    yield f"CREATE TABLE {dialect.quote(table.name)} (\n    {body}\n)"
-    for index in table.indexes:
-        yield create_index(dialect, table.name, index)
+    @property
+    def key_name(self) -> str:
+        """Name of the primary key's constraint."""
+        return shortened(f"{self.name.replace(chr(34), '').replace('.', '_')}_pkey")
 
 
-def create_index(dialect: Dialect, table: str, index: IndexDef) -> str:
-    """Return CREATE INDEX."""
-    columns = ", ".join(_index_column(dialect, column) for column in index.columns)
-    kind = "UNIQUE INDEX" if index.unique else "INDEX"
-    return f"CREATE {kind} {dialect.quote(index.name)} ON {dialect.quote(table)} ({columns})"
+# -- statements --------------------------------------------------------------------------------------------------
 
 
-def _index_column(dialect: Dialect, column: str) -> str:
-    return f"{dialect.quote(column[1:])} DESC" if column.startswith("-") else dialect.quote(column)
+@dataclass(frozen=True, slots=True)
+class Ddl:
+    """One statement that changes a schema.
+
+    Args:
+        table: name of the table whose lock it takes, for plans; empty where it is none.
+        lock: the lock as the server names it; empty where the backend locks the whole database.
+        rewrites: the table is written anew, row by row. scans: the table is read from end to end.
+        concurrent: it must run outside transactions.
+        constraints: False when it is a switch of the enforcement of foreign keys (SQLite), True for the other way.
+    """
+
+    sql: str
+    params: tuple[Any, ...] = ()
+    table: str = ""
+    lock: str = ""
+    rewrites: bool = False
+    scans: bool = False
+    concurrent: bool = False
+    enforce: bool | None = None
 
 
-def drop_table(dialect: Dialect, name: str) -> str:
-    """Return DROP TABLE."""
-    return f"DROP TABLE {dialect.quote(name)}"
+class Editor(Protocol):
+    """What schema changes go out through."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    def send(self, ddl: Ddl, /) -> Operation[None]:
+        """Send one statement, or note it down."""
+        ...
+
+    def read(self, sql: str, params: Sequence[Any] = (), /) -> Operation[list[Row]]:
+        """Read from the catalogue; done in a dry run too."""
+        ...
+
+
+class Schema:
+    """Statements for changes of tables, by the SQL standard; one object a dialect."""
+
+    inline_foreign_keys = False
+    """References stand in CREATE TABLE, since they cannot be added later."""
+    lock_create = ""
+    lock_alter = ""
+    lock_reference = ""
+    lock_index = ""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.quote = dialect.quote
+
+    def request(self, source: Source, ddl: Ddl) -> StatementRequest[int]:
+        """Return the request that sends a statement."""
+        return Execute(source, Statement(Template(ddl.sql, prepare=False), ddl.params))
+
+    # -- text of parts -------------------------------------------------------------------------------------------
+    def table(self, name: str) -> str:
+        """Return a table's name, quoted; ``"schema"."table"`` given in quotes stays as it is."""
+        return name if name.startswith('"') and name.endswith('"') else self.quote(name)
+
+    def names(self, columns: Iterable[str]) -> str:
+        """Return column names, quoted, separated by commas."""
+        return ", ".join(map(self.quote, columns))
+
+    def type_of(self, column: ColumnDef) -> str:
+        """Return the type of a column as DDL spells it."""
+        return column.spelled or self.dialect.column_type(column.type)
+
+    def column(self, table: TableDef, column: ColumnDef) -> str:
+        """Return one column of CREATE TABLE."""
+        parts = [self.quote(column.name), self.type_of(column)]
+        if column.collation:
+            parts.append(f"COLLATE {self.quote(column.collation)}")
+        if column.generated is not None:
+            parts.append(self.generated(column))
+        elif column.type.auto:
+            parts.append(self.identity())
+        if column.default is not None:
+            parts.append(f"DEFAULT {column.default}")
+        if column.generated is None or not column.null:
+            parts.append("NULL" if column.null else "NOT NULL")
+        return " ".join(parts)
+
+    def generated(self, column: ColumnDef) -> str:
+        """Return the clause of a generated column."""
+        return f"GENERATED ALWAYS AS ({column.generated}) {'STORED' if column.stored else 'VIRTUAL'}"
+
+    def identity(self) -> str:
+        """Return the clause of a column that the database counts."""
+        return "GENERATED BY DEFAULT AS IDENTITY"
+
+    def unique(self, unique: UniqueDef) -> str:
+        nulls = "" if unique.nulls_distinct is not False else " NULLS NOT DISTINCT"
+        include = f" INCLUDE ({self.names(unique.include)})" if unique.include else ""
+        wait = f" DEFERRABLE INITIALLY {unique.deferrable.upper()}" if unique.deferrable else ""
+        return f"CONSTRAINT {self.quote(unique.name)} UNIQUE{nulls} ({self.names(unique.columns)}){include}{wait}"
+
+    def check(self, check: CheckDef) -> str:
+        return f"CONSTRAINT {self.quote(check.name)} CHECK ({check.condition})"
+
+    def exclusion(self, exclusion: ExclusionDef) -> str:
+        return f"CONSTRAINT {self.quote(exclusion.name)} EXCLUDE {exclusion.body}"
+
+    def foreign_key(self, key: ForeignKeyDef) -> str:
+        return (
+            f"CONSTRAINT {self.quote(key.name)} FOREIGN KEY ({self.names(key.columns)}) "
+            f"REFERENCES {self.table(key.table)} ({self.names(key.targets)}) DEFERRABLE INITIALLY DEFERRED"
+        )
+
+    def constraints(self, table: TableDef) -> list[tuple[str, str]]:
+        """Return name and text of all constraints of a table but its references."""
+        return [
+            *[(each.name, self.unique(each)) for each in table.uniques],
+            *[(each.name, self.check(each)) for each in table.checks],
+            *[(each.name, self.exclusion(each)) for each in table.exclusions],
+        ]
+
+    def primary_key(self, table: TableDef) -> str:
+        """Return the constraint of the primary key; empty where there is none, or it stands at its column."""
+        if not table.primary_key:
+            return ""
+        return f"CONSTRAINT {self.quote(table.key_name)} PRIMARY KEY ({self.names(table.primary_key)})"
+
+    def create_table_text(self, table: TableDef, name: str | None = None) -> str:
+        """Return CREATE TABLE, under another *name* when one is given."""
+        parts = [self.column(table, column) for column in table.columns]
+        parts.extend(filter(None, [self.primary_key(table)]))
+        parts.extend(text for _, text in self.constraints(table))
+        if self.inline_foreign_keys:
+            parts.extend(map(self.foreign_key, table.foreign_keys))
+        space = f" TABLESPACE {self.quote(table.tablespace)}" if table.tablespace else ""
+        body = ",\n    ".join(parts)
+        return f"CREATE TABLE {self.table(name or table.name)} (\n    {body}\n){space}"
+
+    def create_index_text(self, table: str, index: IndexDef, concurrently: bool = False) -> str:
+        """Return CREATE INDEX."""
+        kind = "UNIQUE INDEX" if index.unique else "INDEX"
+        parts = [
+            f"CREATE {kind} {'CONCURRENTLY ' if concurrently else ''}{self.quote(index.name)} ON {self.table(table)}",
+            f"USING {index.method}" if index.method else "",
+            f"({', '.join(index.parts)})",
+            f"INCLUDE ({self.names(index.include)})" if index.include else "",
+            "NULLS NOT DISTINCT" if index.nulls_distinct is False else "",
+            f"WITH ({index.options})" if index.options else "",
+            f"TABLESPACE {self.quote(index.tablespace)}" if index.tablespace else "",
+            f"WHERE {index.where}" if index.where else "",
+        ]
+        return " ".join(filter(None, parts))
+
+    # -- tables --------------------------------------------------------------------------------------------------
+    def create_table(self, editor: Editor, table: TableDef, references: bool = True) -> Operation[None]:
+        """Make a table with its indexes; *references* False leaves the foreign keys to `add_references`."""
+        yield from editor.send(Ddl(self.create_table_text(table), table=table.name, lock=self.lock_create))
+        for index in table.indexes:
+            yield from self.create_index(editor, table, index)
+        yield from self.comments(editor, table)
+        if references:
+            yield from self.add_references(editor, table)
+
+    def add_references(self, editor: Editor, table: TableDef) -> Operation[None]:
+        """Add the foreign keys of a table that was made without them."""
+        if not self.inline_foreign_keys:
+            for key in table.foreign_keys:
+                yield from self.add_constraint(editor, table, self.foreign_key(key), self.lock_reference, scans=True)
+
+    def comments(self, editor: Editor, table: TableDef) -> Operation[None]:
+        """Set the comments of a table; nothing where the backend keeps none."""
+        return
+        yield
+
+    def drop_table(self, editor: Editor, table: str) -> Operation[None]:
+        yield from editor.send(Ddl(f"DROP TABLE {self.table(table)}", table=table, lock=self.lock_alter))
+
+    def rename_table(self, editor: Editor, old: TableDef, new: TableDef) -> Operation[None]:
+        """Rename a table, and what is named after it; *new* differs from *old* in names only."""
+        if old.name != new.name:
+            sql = f"ALTER TABLE {self.table(old.name)} RENAME TO {self.table(new.name)}"
+            yield from editor.send(Ddl(sql, table=old.name, lock=self.lock_alter))
+        yield from self.rename_parts(editor, old, new)
+
+    def rename_column(self, editor: Editor, old: TableDef, new: TableDef, before: str, after: str) -> Operation[None]:
+        """Rename a column, and what is named after it; *new* differs from *old* in names only."""
+        if before != after:
+            sql = f"ALTER TABLE {self.table(old.name)} RENAME COLUMN {self.quote(before)} TO {self.quote(after)}"
+            yield from editor.send(Ddl(sql, table=old.name, lock=self.lock_alter))
+        yield from self.rename_parts(editor, old, new)
+
+    def rename_parts(self, editor: Editor, old: TableDef, new: TableDef) -> Operation[None]:
+        """Give constraints and indexes, which stand in the same order in both, the names they have in *new*."""
+        if old.key_name != new.key_name and old.primary_key:
+            yield from self.rename_constraint(editor, new, old.key_name, new.key_name)
+        named: list[tuple[Any, Any]] = [
+            *zip(old.uniques, new.uniques, strict=False),
+            *zip(old.checks, new.checks, strict=False),
+            *zip(old.exclusions, new.exclusions, strict=False),
+            *zip(old.foreign_keys, new.foreign_keys, strict=False),
+        ]
+        for before, after in named:
+            if before.name != after.name:
+                yield from self.rename_constraint(editor, new, before.name, after.name)
+        for was, index in zip(old.indexes, new.indexes, strict=False):
+            if was.name != index.name:
+                yield from self.rename_index(editor, new, was.name, index)
+
+    def rename_constraint(self, editor: Editor, table: TableDef, before: str, after: str) -> Operation[None]:
+        sql = f"ALTER TABLE {self.table(table.name)} RENAME CONSTRAINT {self.quote(before)} TO {self.quote(after)}"
+        yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter))
+
+    # -- indexes and constraints ---------------------------------------------------------------------------------
+    def create_index(
+        self, editor: Editor, table: TableDef, index: IndexDef, concurrently: bool = False
+    ) -> Operation[None]:
+        yield from editor.send(
+            Ddl(self.create_index_text(table.name, index), table=table.name, lock=self.lock_index, scans=True)
+        )
+
+    def drop_index(self, editor: Editor, table: TableDef, name: str, concurrently: bool = False) -> Operation[None]:
+        yield from editor.send(Ddl(f"DROP INDEX {self.quote(name)}", table=table.name, lock=self.lock_alter))
+
+    def rename_index(self, editor: Editor, table: TableDef, before: str, index: IndexDef) -> Operation[None]:
+        sql = f"ALTER INDEX {self.quote(before)} RENAME TO {self.quote(index.name)}"
+        yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter))
+
+    def add_constraint(
+        self, editor: Editor, table: TableDef, text: str, lock: str = "", scans: bool = False
+    ) -> Operation[None]:
+        sql = f"ALTER TABLE {self.table(table.name)} ADD {text}"
+        yield from editor.send(Ddl(sql, table=table.name, lock=lock or self.lock_alter, scans=scans))
+
+    def drop_constraint(self, editor: Editor, table: TableDef, name: str) -> Operation[None]:
+        sql = f"ALTER TABLE {self.table(table.name)} DROP CONSTRAINT {self.quote(name)}"
+        yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter))
+
+    # -- changes -------------------------------------------------------------------------------------------------
+    def alter_tables(self, editor: Editor, pairs: Sequence[tuple[TableDef, TableDef]]) -> Operation[None]:
+        """Change each first table of *pairs* into the second; names of tables and columns stay.
+
+        Several tables at once, since a column and those that refer to it change their type together.
+        """
+        raise NotImplementedError
+
+    def table_exists(self, editor: Editor, name: str) -> Operation[bool]:
+        """Tell whether a table (or view) of that name can be seen."""
+        sql, params = self.dialect.table_exists(name)
+        return bool((yield from editor.read(sql, params)))
+
+
+# -- differences -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What has to happen to turn one table into another of the same name.
+
+    Args:
+        changing: (table, column) of all columns whose type changes in the same step, here and elsewhere.
+    """
+
+    old: TableDef
+    new: TableDef
+    changing: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def added(self) -> list[ColumnDef]:
+        return [column for column in self.new.columns if not self.old.has(column.name)]
+
+    @property
+    def removed(self) -> list[ColumnDef]:
+        return [column for column in self.old.columns if not self.new.has(column.name)]
+
+    @property
+    def altered(self) -> list[tuple[ColumnDef, ColumnDef]]:
+        both = [(self.old.column(column.name), column) for column in self.new.columns if self.old.has(column.name)]
+        return [(before, after) for before, after in both if before != after]
+
+    @property
+    def indexes(self) -> tuple[list[IndexDef], list[IndexDef]]:
+        """Indexes to drop and to make."""
+        return _changes(self.old.indexes, self.new.indexes)
+
+    @property
+    def foreign_keys(self) -> tuple[list[ForeignKeyDef], list[ForeignKeyDef]]:
+        """References to drop and to make; those over a column that changes its type are both."""
+        dropped, made = _changes(self.old.foreign_keys, self.new.foreign_keys)
+        kept = [key for key in self.old.foreign_keys if key not in dropped and self._is_touched(key)]
+        return [*dropped, *kept], [*made, *kept]
+
+    def _is_touched(self, key: ForeignKeyDef) -> bool:
+        ours = {(self.old.name, column) for column in key.columns}
+        return not self.changing.isdisjoint(ours | {(key.table, column) for column in key.targets})
+
+    @property
+    def keeps_rows(self) -> bool:
+        """True when the columns and constraints stay, and only indexes or comments change."""
+        return (
+            not self.added
+            and not self.removed
+            and all(replace(before, comment=after.comment) == after for before, after in self.altered)
+            and (self.old.primary_key, self.old.uniques, self.old.checks, self.old.exclusions, self.old.foreign_keys)
+            == (self.new.primary_key, self.new.uniques, self.new.checks, self.new.exclusions, self.new.foreign_keys)
+        )
+
+
+def differences(pairs: Sequence[tuple[TableDef, TableDef]]) -> list[Difference]:
+    """Return the differences of pairs of tables that change together."""
+    changing = frozenset(
+        (old.name, before.name)
+        for old, new in pairs
+        for before, after in Difference(old, new).altered
+        if (before.type, before.spelled) != (after.type, after.spelled)
+    )
+    return [Difference(old, new, changing) for old, new in pairs if old != new]
+
+
+def _changes(old: Sequence[Any], new: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    return [each for each in old if each not in new], [each for each in new if each not in old]
+
+
+def changed_constraints(old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """Return the names to drop and the texts to add, of two lists of constraints by name."""
+    before, after = dict(old), dict(new)
+    dropped = [name for name, text in before.items() if after.get(name) != text]
+    return dropped, [text for name, text in after.items() if before.get(name) != text]

@@ -1,68 +1,15 @@
-"""From models to tables, and the operations that make and drop them."""
+"""Making and dropping tables by hand: what migrations do, without migrations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dorm.db.connection import Database, connections
+from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
-from dorm.db.perform import perform
-from dorm.db.request import Execute, Query as Fetch
-from dorm.db.schema import (
-    ColumnDef,
-    ForeignKeyDef,
-    IndexDef,
-    TableDef,
-    UniqueDef,
-    create_table,
-    drop_table,
-)
-from dorm.db.statement import Statement, Template
-from dorm.indexes import automatic_name
+from dorm.migrations.editor import Editor
+from dorm.migrations.tables import table_of
 from dorm.transaction import in_transaction
-
-
-def table_of(model: Any) -> TableDef:
-    """Return the table of a model."""
-    meta = model._meta
-    indexes = [
-        IndexDef(automatic_name(meta.db_table, [field.column], "idx"), (field.column,))
-        for field in meta.fields
-        if field.db_index and not field.unique
-    ]
-    for index in meta.indexes:
-        columns = tuple(_column_of(meta, name) for name in index.fields)
-        indexes.append(IndexDef(index.name_for(meta.db_table, columns), columns, index.unique))
-    uniques = []
-    for names in meta.unique_together:
-        columns = tuple(_column_of(meta, name) for name in names)
-        uniques.append(UniqueDef(automatic_name(meta.db_table, columns, "uniq"), columns))
-    return TableDef(meta.db_table, tuple(map(_column, meta.fields)), tuple(indexes), tuple(uniques))
-
-
-def _column_of(meta: Any, name: str) -> str:
-    descending = "-" if name.startswith("-") else ""
-    return f"{descending}{meta.get_field(name.removeprefix('-')).column}"
-
-
-def _column(field: Any) -> ColumnDef:
-    references = None
-    if field.is_relation and field.db_constraint:
-        target = field.target._meta.db_table
-        references = ForeignKeyDef(
-            target,
-            field.target_field.column,
-            automatic_name(field.model._meta.db_table, [field.column, target], "fk"),
-        )
-    return ColumnDef(
-        field.column,
-        field.sql_type,
-        null=field.null,
-        primary_key=field.primary_key,
-        unique=field.unique,
-        references=references,
-    )
 
 
 def in_order(models: Iterable[Any]) -> list[Any]:
@@ -82,20 +29,54 @@ def _waits_for(model: Any, others: Sequence[Any]) -> bool:
     )
 
 
-@operation
-def _create(models: Sequence[Any], database: Database) -> Operation[None]:
-    for model in in_order(models):
-        for sql in create_table(database.dialect, table_of(model)):
-            yield from perform(Execute(database, Statement(Template(sql, prepare=False))))
+def automatic_throughs(model: Any) -> list[Any]:
+    """Return the models of the many-to-many tables that *model* brings with it."""
+    throughs = [getattr(field, "through", None) for field in getattr(model._meta, "local_many_to_many", ())]
+    return [through for through in throughs if through is not None and through._meta.auto_created]
+
+
+def with_throughs(models: Iterable[Any]) -> list[Any]:
+    """Return *models* and the automatic many-to-many models that they bring with them."""
+    found: list[Any] = []
+    for model in models:
+        for each in (model, *automatic_throughs(model)):
+            if each not in found:
+                found.append(each)
+    return found
+
+
+# -- operations --------------------------------------------------------------------------------------------------
 
 
 @operation
-def _drop(models: Sequence[Any], database: Database) -> Operation[None]:
-    for model in reversed(in_order(models)):
-        sql, params = database.dialect.table_exists(model._meta.db_table)
-        if (yield from perform(Fetch(database, Statement(Template(sql), params)))):
-            statement = Statement(Template(drop_table(database.dialect, model._meta.db_table), prepare=False))
-            yield from perform(Execute(database, statement))
+def create_models(editor: Editor, models: Sequence[Any]) -> Operation[None]:
+    """Create the tables of *models* in an order that works; references come last, so that they may go in circles."""
+    schema = editor.dialect.schema
+    tables = [table_of(model, editor.database) for model in in_order(with_throughs(models))]
+    for table in tables:
+        yield from schema.create_table(editor, table, references=False)
+    for table in tables:
+        yield from schema.add_references(editor, table)
+
+
+@operation
+def drop_models(editor: Editor, models: Sequence[Any]) -> Operation[None]:
+    """Drop the tables of *models* that exist."""
+    for model in reversed(in_order(with_throughs(models))):
+        name = model._meta.db_table
+        if (yield from editor.dialect.schema.table_exists(editor, name)):
+            yield from editor.dialect.schema.drop_table(editor, name)
+
+
+# -- functions ---------------------------------------------------------------------------------------------------
+
+
+def _create(models: Sequence[Any], using: str) -> Operation[None]:
+    return in_transaction(create_models(Editor(connections[using]), models), using)
+
+
+def _drop(models: Sequence[Any], using: str) -> Operation[None]:
+    return in_transaction(drop_models(Editor(connections[using]), models), using)
 
 
 def create_tables(models: Sequence[Any], using: str = "default") -> None:
@@ -103,19 +84,19 @@ def create_tables(models: Sequence[Any], using: str = "default") -> None:
 
     Raises: ProgrammingError: a table exists already.
     """
-    run(in_transaction(_create(models, connections[using]), using))
+    run(_create(models, using))
 
 
 async def acreate_tables(models: Sequence[Any], using: str = "default") -> None:
     """Async twin of `create_tables`."""
-    await arun(in_transaction(_create(models, connections[using]), using))
+    await arun(_create(models, using))
 
 
 def drop_tables(models: Sequence[Any], using: str = "default") -> None:
     """Drop the tables of *models* that exist, in one transaction."""
-    run(in_transaction(_drop(models, connections[using]), using))
+    run(_drop(models, using))
 
 
 async def adrop_tables(models: Sequence[Any], using: str = "default") -> None:
     """Async twin of `drop_tables`."""
-    await arun(in_transaction(_drop(models, connections[using]), using))
+    await arun(_drop(models, using))

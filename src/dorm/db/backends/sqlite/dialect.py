@@ -5,19 +5,18 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import math
 import uuid
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from dorm.db.backends.sqlite.schema import SqliteSchema, is_scaled
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
 from dorm.db.rawsql import placeholders
-from dorm.db.schema import ColumnDef, TableDef
+from dorm.db.schema import Schema
 from dorm.db.statement import Template
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
-
-LARGEST_SCALED = 18
-"""Digits of a decimal that fit a 64-bit integer; longer ones are stored as text with the collation dorm_decimal."""
 
 _TYPES: dict[str, str] = {
     "smallint": "INTEGER",
@@ -87,12 +86,12 @@ class SqliteDialect(Dialect):
         if sql_type.kind == "varchar":
             return f"VARCHAR({sql_type.length})"
         if sql_type.kind == "numeric":
-            return "INTEGER" if _is_scaled(sql_type) else "TEXT COLLATE dorm_decimal"
+            return "INTEGER" if is_scaled(sql_type) else "TEXT COLLATE dorm_decimal"
         return _TYPES[sql_type.kind]
 
     def binder(self, sql_type: SqlType) -> Converter | None:
         if sql_type.kind == "numeric":
-            return _scaled_binder(sql_type) if _is_scaled(sql_type) else str
+            return _scaled_binder(sql_type) if is_scaled(sql_type) else str
         return _BINDERS.get(sql_type.kind)
 
     def loader(self, sql_type: SqlType) -> Converter | None:
@@ -117,26 +116,18 @@ class SqliteDialect(Dialect):
         return BEGIN_READING if read_only else BEGIN
 
     # -- DDL -----------------------------------------------------------------------------------------------------
-    def column_definition(self, table: TableDef, column: ColumnDef) -> str:
-        name = self.quote(column.name)
-        if column.primary_key and column.type.auto:
-            return f"{name} INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
-        parts = [name, self.column_type(column.type), "NULL" if column.null else "NOT NULL"]
-        if column.primary_key:
-            parts.append("PRIMARY KEY")
-        elif column.unique:
-            parts.append("UNIQUE")
-        if column.default is not None:
-            parts.append(f"DEFAULT {column.default}")
-        if column.type.unsigned:
-            parts.append(f"CHECK ({name} >= 0)")
-        if column.references is not None:
-            target = column.references
-            parts.append(
-                f"CONSTRAINT {self.quote(target.name)} REFERENCES {self.quote(target.table)} "
-                f"({self.quote(target.column)}) DEFERRABLE INITIALLY DEFERRED"
-            )
-        return " ".join(parts)
+    @property
+    def schema(self) -> Schema:
+        return SqliteSchema(self)
+
+    def literal(self, value: Any, sql_type: SqlType | None = None) -> str:
+        if isinstance(value, bool):
+            return str(int(value))
+        if isinstance(value, float) and not math.isfinite(value):
+            return "NULL" if math.isnan(value) else "9e999" if value > 0 else "-9e999"
+        if isinstance(value, str) and "\0" in value:
+            return f"CAST(X'{value.encode().hex()}' AS TEXT)"
+        return super().literal(value, sql_type)
 
     def table_exists(self, name: str) -> tuple[str, tuple[Any, ...]]:
         return "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?", (name,)
@@ -150,11 +141,6 @@ BEGIN_READING = Template("BEGIN DEFERRED", reads=True)
 # -- values ------------------------------------------------------------------------------------------------------
 
 
-def _is_scaled(sql_type: SqlType) -> bool:
-    """True for decimals stored as a whole number of their last digit."""
-    return sql_type.precision is not None and sql_type.precision <= LARGEST_SCALED
-
-
 def _scaled_binder(sql_type: SqlType) -> Converter:
     scale = sql_type.scale or 0
 
@@ -166,7 +152,7 @@ def _scaled_binder(sql_type: SqlType) -> Converter:
 
 def _numeric_loader(sql_type: SqlType) -> Converter:
     scale = sql_type.scale or 0
-    scaled = _is_scaled(sql_type)
+    scaled = is_scaled(sql_type)
 
     def load(value: Any) -> decimal.Decimal:
         return decimal.Decimal(value).scaleb(-scale) if scaled and type(value) is int else decimal.Decimal(str(value))

@@ -52,6 +52,10 @@ class SqliteConnection(SyncConnection):
         self._db.set_progress_handler(is_over, steps)
         self._db.set_busy_timeout(0)
 
+    def enforce_foreign_keys(self, on: bool) -> None:
+        """Switch the enforcement of foreign keys; allowed in a transaction too, where the PRAGMA does nothing."""
+        self._db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, int(on))
+
     # -- statements ----------------------------------------------------------------------------------------------
     def query(self, statement: Statement) -> Rows:
         if self._began or not statement.template.reads:

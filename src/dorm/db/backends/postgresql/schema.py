@@ -1,0 +1,231 @@
+"""How PostgreSQL's tables are changed, under which locks.
+
+Locks: https://www.postgresql.org/docs/current/explicit-locking.html and the page of each ALTER TABLE form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dorm.db.operation import Operation
+from dorm.db.schema import (
+    ColumnDef,
+    Ddl,
+    Difference,
+    Editor,
+    IndexDef,
+    Schema,
+    TableDef,
+    changed_constraints,
+    differences,
+)
+from dorm.db.types import SqlType
+
+_INTEGERS = ("smallint", "integer", "bigint")
+_TEXTS = ("varchar", "text")
+
+
+class PostgresSchema(Schema):
+    """Statements for PostgreSQL 13 and later."""
+
+    lock_alter = "ACCESS EXCLUSIVE"
+    lock_reference = "SHARE ROW EXCLUSIVE"
+    lock_index = "SHARE"
+
+    # -- comments ------------------------------------------------------------------------------------------------
+    def comments(self, editor: Editor, table: TableDef) -> Operation[None]:
+        if table.comment:
+            yield from self._comment(editor, table, "TABLE", self.table(table.name), table.comment)
+        for column in table.columns:
+            if column.comment:
+                yield from self._comment_column(editor, table, column)
+
+    def _comment_column(self, editor: Editor, table: TableDef, column: ColumnDef) -> Operation[None]:
+        where = f"{self.table(table.name)}.{self.quote(column.name)}"
+        yield from self._comment(editor, table, "COLUMN", where, column.comment)
+
+    def _comment(self, editor: Editor, table: TableDef, kind: str, where: str, text: str | None) -> Operation[None]:
+        shown = self.dialect.quote_literal(text) if text else "NULL"
+        yield from editor.send(
+            Ddl(f"COMMENT ON {kind} {where} IS {shown}", table=table.name, lock="SHARE UPDATE EXCLUSIVE")
+        )
+
+    # -- indexes -------------------------------------------------------------------------------------------------
+    def create_index(
+        self, editor: Editor, table: TableDef, index: IndexDef, concurrently: bool = False
+    ) -> Operation[None]:
+        if concurrently:
+            yield from self._drop_invalid(editor, table, index.name)
+        lock = "SHARE UPDATE EXCLUSIVE" if concurrently else self.lock_index
+        sql = self.create_index_text(table.name, index, concurrently)
+        yield from editor.send(Ddl(sql, table=table.name, lock=lock, scans=True, concurrent=concurrently))
+
+    def _drop_invalid(self, editor: Editor, table: TableDef, name: str) -> Operation[None]:
+        """Drop the remains of a concurrent build that failed: an index that takes writes and serves no reads."""
+        found = yield from editor.read(
+            "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(quote_ident($1)) AND NOT indisvalid", (name,)
+        )
+        if found:
+            yield from self.drop_index(editor, table, name, concurrently=True)
+
+    def drop_index(self, editor: Editor, table: TableDef, name: str, concurrently: bool = False) -> Operation[None]:
+        lock = "SHARE UPDATE EXCLUSIVE" if concurrently else self.lock_alter
+        sql = f"DROP INDEX {'CONCURRENTLY IF EXISTS ' if concurrently else ''}{self.quote(name)}"
+        yield from editor.send(Ddl(sql, table=table.name, lock=lock, concurrent=concurrently))
+
+    # -- changes -------------------------------------------------------------------------------------------------
+    def alter_tables(self, editor: Editor, pairs: Sequence[tuple[TableDef, TableDef]]) -> Operation[None]:
+        changes = differences(pairs)
+        for change in changes:
+            for key in change.foreign_keys[0]:
+                yield from self.drop_constraint(editor, change.old, key.name)
+        for change in changes:
+            yield from self._alter(editor, change)
+        for change in changes:
+            for key in change.foreign_keys[1]:
+                text = self.foreign_key(key)
+                yield from self.add_constraint(editor, change.new, text, self.lock_reference, scans=True)
+
+    def _alter(self, editor: Editor, change: Difference) -> Operation[None]:
+        old, new = change.old, change.new
+        dropped, made = changed_constraints(self.constraints(old), self.constraints(new))
+        if old.primary_key and old.primary_key != new.primary_key:
+            dropped.append(old.key_name)
+        for index in change.indexes[0]:
+            yield from self.drop_index(editor, new, index.name)
+        for name in dropped:
+            yield from self.drop_constraint(editor, new, name)
+        for column in change.removed:
+            yield from self._alter_table(editor, new, f"DROP COLUMN {self.quote(column.name)}")
+        for column in change.added:
+            yield from self._add_column(editor, new, column)
+        for before, after in change.altered:
+            yield from self._alter_column(editor, new, before, after)
+        if new.primary_key and old.primary_key != new.primary_key:
+            made.insert(0, self.primary_key(new))
+        for text in made:
+            yield from self.add_constraint(editor, new, text, scans=True)
+        for index in change.indexes[1]:
+            yield from self.create_index(editor, new, index)
+        if old.comment != new.comment:
+            yield from self._comment(editor, new, "TABLE", self.table(new.name), new.comment)
+
+    def _alter_table(
+        self, editor: Editor, table: TableDef, change: str, rewrites: bool = False, scans: bool = False
+    ) -> Operation[None]:
+        sql = f"ALTER TABLE {self.table(table.name)} {change}"
+        yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter, rewrites=rewrites, scans=scans))
+
+    def _add_column(self, editor: Editor, table: TableDef, column: ColumnDef) -> Operation[None]:
+        text = self.column(table, column)
+        filled = column.default is None and column.fill is not None and column.generated is None
+        if filled:
+            text = f"{text} DEFAULT {column.fill}"
+        rewrites = column.type.auto or column.generated is not None or _is_volatile(column.default)
+        yield from self._alter_table(editor, table, f"ADD COLUMN {text}", rewrites)
+        if filled:
+            yield from self._alter_table(editor, table, f"ALTER COLUMN {self.quote(column.name)} DROP DEFAULT")
+        if column.comment:
+            yield from self._comment_column(editor, table, column)
+
+    def _alter_column(self, editor: Editor, table: TableDef, old: ColumnDef, new: ColumnDef) -> Operation[None]:
+        if (old.generated, old.stored) != (new.generated, new.stored):
+            yield from self._alter_table(editor, table, f"DROP COLUMN {self.quote(old.name)}")
+            yield from self._add_column(editor, table, new)
+            return
+        alter = f"ALTER COLUMN {self.quote(new.name)}"
+        retyped = self.type_of(old) != self.type_of(new) or old.collation != new.collation
+        if old.type.auto and not new.type.auto:
+            yield from self._alter_table(editor, table, f"{alter} DROP IDENTITY IF EXISTS")
+        if old.default is not None and (retyped or old.default != new.default):
+            yield from self._alter_table(editor, table, f"{alter} DROP DEFAULT")
+        if retyped:
+            yield from self._retype(editor, table, old, new)
+        if new.default is not None and (retyped or old.default != new.default):
+            yield from self._alter_table(editor, table, f"{alter} SET DEFAULT {new.default}")
+        if new.null and not old.null:
+            yield from self._alter_table(editor, table, f"{alter} DROP NOT NULL")
+        if old.null and not new.null:
+            yield from self._fill(editor, table, new)
+            yield from self._alter_table(editor, table, f"{alter} SET NOT NULL", scans=True)
+        if new.type.auto and not old.type.auto:
+            yield from self._count(editor, table, new)
+        if old.comment != new.comment:
+            yield from self._comment_column(editor, table, new)
+
+    def _retype(self, editor: Editor, table: TableDef, old: ColumnDef, new: ColumnDef) -> Operation[None]:
+        spelled = self.type_of(new)
+        collate = f" COLLATE {self.quote(new.collation)}" if new.collation else ""
+        using = "" if _casts_by_itself(old.type, new.type) else f" USING {self._cast(old, new)}"
+        yield from self._alter_table(
+            editor,
+            table,
+            f"ALTER COLUMN {self.quote(new.name)} TYPE {spelled}{collate}{using}",
+            rewrites=rewrites(old.type, new.type),
+        )
+
+    def _cast(self, old: ColumnDef, new: ColumnDef) -> str:
+        name = self.quote(new.name)
+        if new.type.kind == "boolean" and old.type.kind in _INTEGERS:
+            return f"({name} <> 0)"
+        if old.type.kind == "boolean" and new.type.kind != "boolean" and new.type.kind not in _TEXTS:
+            return f"{name}::integer::{self.type_of(new)}"
+        return f"{name}::{self.type_of(new)}"
+
+    def _fill(self, editor: Editor, table: TableDef, column: ColumnDef) -> Operation[None]:
+        value = column.fill if column.fill is not None else column.default
+        if value is None:
+            return
+        name = self.quote(column.name)
+        sql = f"UPDATE {self.table(table.name)} SET {name} = {value} WHERE {name} IS NULL"
+        yield from editor.send(Ddl(sql, table=table.name, lock="ROW EXCLUSIVE", scans=True))
+        if table.foreign_keys:
+            yield from self.settle(editor)
+
+    def settle(self, editor: Editor) -> Operation[None]:
+        """Check now what would be checked at COMMIT: ALTER TABLE refuses a table with pending checks."""
+        yield from editor.send(Ddl("SET CONSTRAINTS ALL IMMEDIATE"))
+        yield from editor.send(Ddl("SET CONSTRAINTS ALL DEFERRED"))
+
+    def _count(self, editor: Editor, table: TableDef, column: ColumnDef) -> Operation[None]:
+        name = self.quote(column.name)
+        yield from self._alter_table(editor, table, f"ALTER COLUMN {name} ADD {self.identity()}")
+        where = f"{self.dialect.quote_literal(self.table(table.name))}, {self.dialect.quote_literal(column.name)}"
+        sql = (
+            f"SELECT setval(pg_get_serial_sequence({where}), coalesce(max({name}), 0) + 1, false) "
+            f"FROM {self.table(table.name)}"
+        )
+        yield from editor.send(Ddl(sql, table=table.name, lock="ACCESS SHARE", scans=True))
+
+
+def _casts_by_itself(old: SqlType, new: SqlType) -> bool:
+    if old.kind in _TEXTS and new.kind in _TEXTS:
+        return True
+    if old.kind == new.kind and old.kind in ("numeric", *_INTEGERS):
+        return True
+    return old.kind in _INTEGERS and new.kind in _INTEGERS
+
+
+def rewrites(old: SqlType, new: SqlType) -> bool:
+    """Tell whether ALTER COLUMN TYPE writes the table anew.
+
+    Source: https://www.postgresql.org/docs/current/sql-altertable.html, "binary coercible", and the support functions
+    of varchar and numeric, which skip the check when the new length or precision is no smaller.
+    """
+    if new.kind == "text":
+        return old.kind not in _TEXTS
+    if old.kind == new.kind == "varchar":
+        return new.length is not None and (old.length is None or new.length < old.length)
+    if old.kind == new.kind == "numeric" and new.precision is None:
+        return False
+    if old.kind == new.kind == "numeric" and old.precision is not None and new.precision is not None:
+        return old.scale != new.scale or new.precision < old.precision
+    return old.kind != new.kind
+
+
+def _is_volatile(default: str | None) -> bool:
+    """True for a default that calls something else than what is fixed within a transaction."""
+    if default is None or "(" not in default:
+        return False
+    lowered = default.lower()
+    return not lowered.startswith(("now(", "current_", "statement_timestamp(", "transaction_timestamp(", "("))
