@@ -145,6 +145,9 @@ def receiver(signal: Signal | list[Signal], **options: Any) -> Callable[[Receive
 
 
 class_prepared = Signal(raise_exceptions=True)
+pre_init = Signal(raise_exceptions=True)
+post_init = Signal(raise_exceptions=True)
+m2m_changed = Signal(raise_exceptions=True)
 pre_save = Signal(raise_exceptions=True)
 post_save = Signal(raise_exceptions=True)
 pre_delete = Signal(raise_exceptions=True)

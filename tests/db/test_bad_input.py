@@ -45,14 +45,14 @@ WRONG_NAMES: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: Author.objects.exclude(Q(agee=1)), r"no field 'agee'.*Did you mean 'age'\?"),
     (lambda: Author.objects.filter(name__contians="x"), r"'name' has no lookup.*'contians'.*Did you mean 'contains'\?"),
-    (lambda: Book.objects.filter(author__nmae="x"), r"Author has no field 'nmae' \(in Book.objects.filter"),
+    (lambda: Book.objects.filter(author__nmae="x"), r"Author has no field (named )?'nmae' \(in Book.objects.filter"),
     (lambda: Book.objects.filter(title__author="x"), r"no lookup or further field 'author'"),
-    (lambda: Author.objects.order_by("-nmae"), r"no field 'nmae' \(in Author.objects.order_by"),
-    (lambda: Author.objects.values("nmae"), r"no field 'nmae' \(in Author.objects.values"),
+    (lambda: Author.objects.order_by("-nmae"), r"no field (named )?'nmae' \(in Author.objects.order_by"),
+    (lambda: Author.objects.values("nmae"), r"no field (named )?'nmae' \(in Author.objects.values"),
     (lambda: Author.objects.annotate(n=dorm.Count("bookz")), r"no field 'bookz'.*Did you mean 'books'\?"),
-    (lambda: Author.objects.annotate(n=dorm.F("nmae")), r"no field 'nmae'"),
+    (lambda: Author.objects.annotate(n=dorm.F("nmae")), r"no field (named )?'nmae'"),
     (lambda: Book.objects.select_related("authr"), r"'authr'.*Did you mean 'author'\?"),
-    (lambda: Author.objects.only("nmae"), r"no field 'nmae'.*Did you mean 'name'\?"),
+    (lambda: Author.objects.only("nmae"), r"no field (named )?'nmae'.*Did you mean 'name'\?"),
 ]
 
 
@@ -66,7 +66,7 @@ async def test_unknown_names_are_refused_where_they_are_written(
 
 
 async def test_unknown_names_in_update_and_aggregate_are_refused(face: Face, sent: list[str]) -> None:
-    with pytest.raises(dorm.FieldError, match=r"no field 'nmae'.*Did you mean 'name'\?"):
+    with pytest.raises(dorm.FieldError, match=r"no field (named )?'nmae'.*Did you mean 'name'\?"):
         await face(Author.objects.update)(nmae="x")
     with pytest.raises(dorm.FieldError, match="no field 'agee'"):
         await face(Author.objects.aggregate)(dorm.Max("agee"))

@@ -2,5 +2,6 @@
 
 from dorm.models.base import Model
 from dorm.models.options import Options
+from dorm.models.state import DEFERRED
 
-__all__ = ["Model", "Options"]
+__all__ = ["DEFERRED", "Model", "Options"]

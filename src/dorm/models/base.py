@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from dorm.conf.registry import registry
 from dorm.db.operation import arun, run
 from dorm.exceptions import (
-    ImproperlyConfigured,
     MultipleObjectsReturned,
     ObjectDoesNotExist,
     SynchronousOnlyOperation,
@@ -18,11 +16,12 @@ from dorm.exceptions import (
 )
 from dorm.fields.numbers import BigAutoField
 from dorm.manager import Manager
+from dorm.models import inheritance
 from dorm.models.options import Options
-from dorm.models.state import ORIGIN, InstanceState, Origin, origin_of
+from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, is_adding, origin_of
 from dorm.queryset.ops import delete as delete_ops, save as save_ops
 from dorm.queryset.query import root_plan
-from dorm.signals import class_prepared
+from dorm.signals import class_prepared, post_init, pre_init
 
 if TYPE_CHECKING:
     from dorm.db.operation import Operation
@@ -50,64 +49,62 @@ class ModelBase(type):
         parents = [base for base in bases if isinstance(base, ModelBase)]
         if not parents:
             return super().__new__(mcs, name, bases, namespace, **kwargs)
-        contributions = {key: value for key, value in namespace.items() if hasattr(value, "contribute_to_class")}
-        plain = {key: value for key, value in namespace.items() if key not in contributions and key != "Meta"}
+        own = {key: value for key, value in namespace.items() if _contributes(value)}
+        plain = {key: value for key, value in namespace.items() if key not in own and key != "Meta"}
         cls = super().__new__(mcs, name, bases, plain, **kwargs)
-        cls._meta = Options(cls, _meta_of(namespace.get("Meta"), parents))  # type: ignore[arg-type]  # Model's own class
-        for key, value in {**_inherited(parents, namespace), **contributions}.items():
+        given = inheritance.meta_in_force(cls, namespace)
+        base = getattr(super(cls, cls), "_meta", None)
+        meta = cls._meta = Options(cls, given, base)  # type: ignore[arg-type]  # Model's own class
+        if meta.abstract:
+            inheritance.leave_meta(cls, namespace.get("Meta"))
+        if meta.proxy:
+            inheritance.refuse_fields(cls, own)
+            inheritance.become_proxy(cls, parents)
+        for key, value in own.items():
             value.contribute_to_class(cls, key)
-        if not cls._meta.abstract:
-            cls._finish()
+        if not meta.proxy:
+            inheritance.inherit_fields(cls, parents, own, set(plain))
+        inheritance.settle_managers(cls, {*plain, *[key for key in own if not isinstance(own[key], Manager)]})
+        if not meta.abstract:
+            cls._finish(parents)
         return cls
 
-    def _finish(cls) -> None:
-        """Add what every concrete model has: key, manager, exceptions, plan; announce the class."""
+    def _finish(cls, parents: list[Any]) -> None:
+        """Add what every concrete model has: key, exceptions, methods by field, plan; announce the class."""
         meta = cls._meta
-        if getattr(meta, "pk", None) is None:
-            key: BigAutoField[int] = BigAutoField(primary_key=True, auto_created=True)
+        if not inheritance.take_key(cls):
+            key: BigAutoField[int] = BigAutoField(primary_key=True, auto_created=True, verbose_name="ID")
             key.creation_counter = -1
             key.contribute_to_class(cls, "id")
-        if not any(isinstance(value, Manager) for value in vars(cls).values()):
-            manager: Manager[Any] = Manager()
-            manager.contribute_to_class(cls, "objects")
-        for exception in (ObjectDoesNotExist, MultipleObjectsReturned):
-            short = "DoesNotExist" if exception is ObjectDoesNotExist else exception.__name__
-            made = type(
-                short, (exception,), {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{short}"}
-            )
-            setattr(cls, short, made)
+        _add_exceptions(cls, parents)
+        if cls.__doc__ is None:
+            cls.__doc__ = f"{cls.__name__}({', '.join(field.name for field in meta.fields)})"
         meta.plan = root_plan(cls)
-        registry.register(meta.app_label, cls.__name__, cls)
+        meta.apps.register(meta.app_label, cls.__name__, cls)
         meta.finish()
         class_prepared.send(cls)
 
-
-def _meta_of(own: type | None, parents: list[ModelBase]) -> type | None:
-    """Return the Meta in force: the class's own, else an abstract parent's without ``abstract``."""
-    if own is not None:
-        return own
-    for parent in parents:
-        inherited = getattr(parent, "Meta", None)
-        if inherited is not None:
-            return type("Meta", (inherited,), {"abstract": False})
-    return None
+    def add_to_class(cls, name: str, value: Any) -> None:
+        """Add a field, a manager or any attribute to a class that exists already."""
+        if _contributes(value):
+            value.contribute_to_class(cls, name)
+            if isinstance(value, Manager):
+                inheritance.settle_managers(cls, set())
+        else:
+            setattr(cls, name, value)
 
 
-def _inherited(parents: list[ModelBase], namespace: dict[str, Any]) -> dict[str, Any]:
-    """Return copies of the fields of abstract parents that *namespace* does not replace."""
-    found: dict[str, Any] = {}
-    for parent in parents:
-        meta = vars(parent).get("_meta")
-        if meta is None:
-            continue
-        if not meta.abstract:
-            raise ImproperlyConfigured(
-                f"{parent.__name__} is a concrete model: only abstract models (Meta.abstract = True) can be inherited."
-            )
-        for field in meta.fields:
-            if field.name not in namespace:
-                found[field.name] = field.clone()
-    return found
+def _contributes(value: Any) -> bool:
+    return not isinstance(value, type) and hasattr(value, "contribute_to_class")
+
+
+def _add_exceptions(cls: Any, parents: list[Any]) -> None:
+    """Give the class its own DoesNotExist and MultipleObjectsReturned, derived from those of its concrete parents."""
+    for base in (ObjectDoesNotExist, MultipleObjectsReturned):
+        short = "DoesNotExist" if base is ObjectDoesNotExist else base.__name__
+        bases = [getattr(each, short) for each in parents if hasattr(each, short) and not each._meta.abstract]
+        namespace = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{short}"}
+        setattr(cls, short, type(short, tuple(bases) or (base,), namespace))
 
 
 class Model(metaclass=ModelBase):
@@ -128,17 +125,13 @@ class Model(metaclass=ModelBase):
         meta = self._meta
         if meta.abstract:
             raise TypeError("Abstract models cannot be instantiated.")
+        told = pre_init.has_listeners or post_init.has_listeners
+        if told:
+            pre_init.send(type(self), args=args, kwargs=kwargs)
         values = vars(self)
         fields = meta.fields
         if args:
-            if len(args) > len(fields):
-                raise TypeError(f"{meta.object_name}() takes {len(fields)} values by position, {len(args)} were given")
-            for field, value in zip(fields, args, strict=False):
-                if field.name in kwargs:
-                    raise TypeError(
-                        f"{meta.object_name}() got both positional and keyword arguments for {field.name!r}"
-                    )
-                values[field.attname] = value
+            self._set_positional(args, kwargs)
             fields = fields[len(args) :]
         for field in fields:
             attname = field.attname
@@ -148,6 +141,19 @@ class Model(metaclass=ModelBase):
                 values[attname] = field.get_default()
         for name, value in kwargs.items():
             self._set_named(name, value)
+        if told:
+            post_init.send(type(self), instance=self)
+
+    def _set_positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        meta = self._meta
+        if len(args) > len(meta.fields):
+            raise TypeError(f"{meta.object_name}() takes {len(meta.fields)} values by position, {len(args)} were given")
+        values = vars(self)
+        for field, value in zip(meta.fields, args, strict=False):
+            if field.name in kwargs or field.attname in kwargs:
+                raise TypeError(f"{meta.object_name}() got both positional and keyword arguments for {field.name!r}.")
+            if value is not DEFERRED:
+                values[field.attname] = value
 
     def _set_named(self, name: str, value: Any) -> None:
         """Set a keyword that is no attribute name of a field: ``pk``, a relation, or a property of the class."""
@@ -167,16 +173,14 @@ class Model(metaclass=ModelBase):
         Args:
             db: alias the row comes from.
             field_names: attribute names of the columns that were loaded.
-            values: their values, in the same order.
+            values: their values, in the same order; `DEFERRED` among them is passed over.
         """
-        instance = cls.__new__(cls)
-        loaded = dict(zip(field_names, values, strict=True))
-        if cls.__init__ is not Model.__init__:
-            instance.__init__(**loaded)  # type: ignore[misc]  # the user's own constructor, as Django calls it
-            for field in cls._meta.fields:
-                if field.attname not in loaded:
-                    vars(instance).pop(field.attname, None)
+        loaded = dict(zip(field_names, (value for value in values if value is not DEFERRED), strict=True))
+        if cls.__init__ is not Model.__init__ or pre_init.has_listeners or post_init.has_listeners:
+            # The user's own constructor, as Django calls it: a value for each field, in their order.
+            instance = cls(*[loaded.get(field.attname, DEFERRED) for field in cls._meta.fields])
         else:
+            instance = cls.__new__(cls)
             vars(instance).update(loaded)
         vars(instance)[ORIGIN] = origin_of(db)
         return instance
@@ -201,8 +205,7 @@ class Model(metaclass=ModelBase):
 
     def _load_deferred(self, field: Field[Any]) -> Any:
         """Load a deferred column and return its value; called by the field's descriptor."""
-        origin: Origin | None = self.__dict__.get(ORIGIN)
-        if origin is None:
+        if is_adding(self.__dict__):
             return None
         _refuse_implicit(f"{self._meta.object_name}.{field.name} was deferred", "arefresh_from_db")
         run(save_ops.refresh(self, [field.name]))
@@ -266,14 +269,23 @@ class Model(metaclass=ModelBase):
 
     # -- identity ------------------------------------------------------------------------------------------------
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Model) or other._meta.concrete_model is not self._meta.concrete_model:
+        if not isinstance(other, Model):
             return NotImplemented
+        if other._meta.concrete_model is not self._meta.concrete_model:
+            return False
         return self is other if self.pk is None else bool(self.pk == other.pk)
 
     def __hash__(self) -> int:
         if self.pk is None:
             raise TypeError("Model instances without primary key value are unhashable")
         return hash(self.pk)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if PREFETCHED in state:
+            # A copy keeps its own list of what was prefetched.
+            state[PREFETCHED] = dict(state[PREFETCHED])
+        return state
 
     def __str__(self) -> str:
         return f"{self._meta.object_name} object ({self.pk})"

@@ -1,90 +1,114 @@
-"""``Meta``: what a model says about itself, and what is known about its fields and relations."""
+"""``_meta``: what a model says about itself, and what is known about its fields, relations and parents."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from dorm.conf.registry import registry
+from dorm.conf.registry import Registry, registry
 from dorm.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured, choices_text, nearest
+from dorm.models.meta import (
+    DEFAULTS,
+    INHERITED_FROM_CONCRETE,
+    app_label_of,
+    check_table,
+    given_options,
+    named_for,
+    spaced,
+    together,
+)
 from dorm.sql.plan import Plan
 
 if TYPE_CHECKING:
     from dorm.fields.base import Field
-    from dorm.indexes import Index
+    from dorm.manager import Manager
     from dorm.models.base import Model
     from dorm.queryset.query import Query
-    from dorm.relations.reverse import ReverseRelation
+    from dorm.relations.foreign_key import ForeignKey
+    from dorm.relations.reverse import ForwardRelation, ReverseRelation
 
-_OPTIONS = frozenset(
-    {
-        "abstract",
-        "app_label",
-        "db_table",
-        "indexes",
-        "managed",
-        "ordering",
-        "unique_together",
-        "verbose_name",
-        "verbose_name_plural",
-    }
-)
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_LONGEST_NAME = 63
-
-
-def app_label_of(module: str) -> str:
-    """Return the app label of a module: a trailing ``.models`` removed, else the first component."""
-    return module.removesuffix(".models") if module.endswith(".models") else module.partition(".")[0]
+__all__ = ["Options", "app_label_of", "models_of"]
 
 
 class Options:
     """The ``_meta`` of a model.
 
     Attributes:
-        app_label, model_name, label: ``app``, ``author`` and ``app.Author``.
-        fields: concrete fields in the order of their declaration.
+        app_label, model_name, object_name, label: ``app``, ``author``, ``Author`` and ``app.Author``.
+        local_fields: columns of the model's own table, in the order of their declaration.
+        fields: columns of its parents' tables and its own.
         pk: the primary key's field.
-        relations: reverse relations by the name they have in queries.
+        parents: the concrete models it extends, each with the one-to-one field that leads to its table.
+        relations: reverse relations by the name they have in queries, inherited ones included.
         plan: root of the plans of this model.
         hydrates_directly: rows become instances without calling any code of the class.
+        apps: the registry the model is in; the process-wide one unless ``Meta.apps`` names another.
+        given: the options that ``Meta`` gave, as they were written.
     """
 
     hydrates_directly: bool
+    managers_map: Mapping[str, Manager[Any]]
+    default_manager: Manager[Any] | None = None
+    base_manager: Manager[Any] | None = None
 
     pk: Field[Any]
     db_table: str
     plan: Plan[Query]
 
-    def __init__(self, model: type[Model], meta: type | None) -> None:
-        given = {name: value for name, value in vars(meta).items() if not name.startswith("_")} if meta else {}
-        unknown = set(given) - _OPTIONS
-        if unknown:
-            name = sorted(unknown)[0]
-            raise ImproperlyConfigured(
-                f"{model.__name__}.Meta has no option {name!r}.{nearest(name, _OPTIONS)} "
-                f"Options: {choices_text(sorted(_OPTIONS))}."
-            )
+    def __init__(self, model: type[Model], meta: type | None, base: Options | None = None) -> None:
+        given = given_options(model.__name__, meta)
+        if base is not None and not base.abstract:
+            for name in INHERITED_FROM_CONCRETE:
+                if name not in given and not (name == "ordering" and "order_with_respect_to" in given):
+                    given[name] = getattr(base, name)
+        self.given: Mapping[str, Any] = MappingProxyType(given)
         self.model = model
         self.object_name = model.__name__
         self.model_name = model.__name__.lower()
-        self.app_label: str = given.get("app_label") or app_label_of(model.__module__)
-        self.abstract: bool = given.get("abstract", False)
-        self.managed: bool = given.get("managed", True)
-        self.ordering: tuple[Any, ...] = tuple(given.get("ordering", ()))
-        self.indexes: list[Index] = list(given.get("indexes", ()))
-        self.unique_together: tuple[tuple[str, ...], ...] = _together(given.get("unique_together", ()))
-        self.db_table = given.get("db_table") or f"{self.app_label.rpartition('.')[2]}_{self.model_name}"
-        self.verbose_name: str = given.get("verbose_name") or _spaced(model.__name__)
-        self.verbose_name_plural: str = given.get("verbose_name_plural") or f"{self.verbose_name}s"
+        option = {**DEFAULTS, **given}
+        self.app_label: str = option["app_label"] or app_label_of(model.__module__)
+        self.apps: Registry = option["apps"] or registry
+        self.abstract: bool = option["abstract"]
+        self.proxy: bool = option["proxy"]
+        self.managed: bool = option["managed"]
+        self.read_only: bool = option["read_only"]
+        self.ordering: tuple[Any, ...] = tuple(option["ordering"])
+        self.indexes: list[Any] = named_for(option["indexes"], self.app_label, self.object_name)
+        self.constraints: list[Any] = named_for(option["constraints"], self.app_label, self.object_name)
+        self.unique_together: tuple[tuple[str, ...], ...] = together(option["unique_together"])
+        self.db_table = option["db_table"] or f"{self.app_label.rpartition('.')[2]}_{self.model_name}"
+        self.db_table_comment: str = option["db_table_comment"]
+        self.db_tablespace: str = option["db_tablespace"]
+        self.verbose_name: str = option["verbose_name"] or spaced(model.__name__)
+        self.verbose_name_plural: str = option["verbose_name_plural"] or f"{self.verbose_name}s"
+        self.default_manager_name: str | None = option["default_manager_name"]
+        self.base_manager_name: str | None = option["base_manager_name"]
+        self.default_related_name: str | None = option["default_related_name"]
+        self.default_permissions: tuple[str, ...] = tuple(option["default_permissions"])
+        self.permissions: list[tuple[str, str]] = list(option["permissions"])
+        self.get_latest_by: Any = option["get_latest_by"]
+        self.order_with_respect_to: Any = option["order_with_respect_to"]
+        self.select_on_save: bool = option["select_on_save"]
+        self.required_db_vendor: str | None = option["required_db_vendor"]
+        self.required_db_features: tuple[str, ...] = tuple(option["required_db_features"])
+        self.auto_created: Any = getattr(meta, "auto_created", False)
+        self.concrete_model: type[Model] = model
+        self.local_managers: list[Manager[Any]] = []
+        self.parents: dict[type[Model], Any] = {}
+        self.local_fields: tuple[Field[Any], ...] = ()
+        self.local_many_to_many: tuple[Any, ...] = ()
+        self.private_fields: tuple[Any, ...] = ()
         self.fields: tuple[Field[Any], ...] = ()
+        self.many_to_many: tuple[Any, ...] = ()
         self.relations: dict[str, ReverseRelation] = {}
+        self._heirs: list[Options] = []
         self._by_name: dict[str, Field[Any]] = {}
-        self._by_attname: dict[str, Field[Any]] = {}
-        if not self.abstract:
-            _check_table(model.__name__, self.db_table)
+        self._links: dict[type[Model], tuple[ForwardRelation, ...]] = {}
+        if not self.abstract and not self.proxy:
+            check_table(model.__name__, self.db_table)
 
+    # -- names ---------------------------------------------------------------------------------------------------
     @property
     def label(self) -> str:
         """``app_label.ModelName``."""
@@ -96,57 +120,230 @@ class Options:
         return f"{self.app_label}.{self.model_name}"
 
     @property
-    def concrete_model(self) -> type[Model]:
-        """The model whose table this is."""
-        return self.model
+    def verbose_name_raw(self) -> str:
+        """The verbose name, under Django's second name for it."""
+        return self.verbose_name
 
+    # -- fields --------------------------------------------------------------------------------------------------
     @property
     def concrete_fields(self) -> tuple[Field[Any], ...]:
         """The fields that have a column."""
-        return self.fields
+        return tuple(field for field in self.fields if field.column is not None)
 
-    # -- fields --------------------------------------------------------------------------------------------------
-    def add_field(self, field: Field[Any]) -> None:
-        """Add a field (called by its ``contribute_to_class``); fields stay sorted by their declaration."""
-        known = self._by_name.get(field.name)
-        self._by_name[field.name] = field
-        self._by_attname[field.attname] = field
-        rest = [other for other in self.fields if other is not known]
-        self.fields = tuple(sorted([*rest, field], key=lambda each: each.creation_counter))
-        if field.primary_key:
-            current = getattr(self, "pk", None)
-            if current is not None and current.name != field.name:
-                raise ImproperlyConfigured(
-                    f"{self.object_name} has two primary keys, {current.name!r} and {field.name!r}: keep one."
+    @property
+    def local_concrete_fields(self) -> tuple[Field[Any], ...]:
+        """The fields that have a column in the model's own table."""
+        return tuple(field for field in self.local_fields if field.column is not None)
+
+    @property
+    def auto_field(self) -> Field[Any] | None:
+        """The key that the database counts, or None."""
+        return self.pk if self.pk in self.local_fields and self.pk.sql_type.auto else None
+
+    def add_field(self, field: Any, private: bool = False) -> None:
+        """Add a field (called by its ``contribute_to_class``); fields stay sorted by their declaration.
+
+        Args:
+            private: a field that belongs to this very class and has no column: generic relations and keys.
+        """
+        if private:
+            self.private_fields = (*[one for one in self.private_fields if one.name != field.name], field)
+        elif getattr(field, "many_to_many", False):
+            self.local_many_to_many = _placed(self.local_many_to_many, field)
+        else:
+            self._check_clash(field)
+            self.local_fields = _placed(self.local_fields, field)
+            if field.primary_key:
+                self._take_key(field)
+        self.refresh()
+        plan = getattr(self, "plan", None)
+        if plan is not None:
+            plan.forget()
+
+    def _take_key(self, field: Field[Any]) -> None:
+        current = getattr(self, "pk", None)
+        if current is not None and current.name != field.name and current in self.local_fields:
+            raise ImproperlyConfigured(
+                f"{self.object_name} has two primary keys, {current.name!r} and {field.name!r}: keep one."
+            )
+        self.pk = field
+
+    def _check_clash(self, field: Field[Any]) -> None:
+        """Refuse a field that shares its attribute name or its column with another one."""
+        for other in self.local_fields:
+            if other.name == field.name:
+                continue
+            if field.attname in (other.name, other.attname) or field.name == other.attname:
+                raise FieldError(
+                    f"{self.object_name}.{field.name} clashes with the field {other.name!r}: both use the attribute "
+                    f"{field.attname!r}. Rename one."
                 )
-            self.pk = field
+            if field.column is not None and field.column == other.column:
+                raise FieldError(
+                    f"{self.object_name}.{field.name} has the column {field.column!r}, which {other.name!r} uses. "
+                    "Give one of them another db_column."
+                )
 
-    def get_field(self, name: str) -> Field[Any]:
-        """Return the field of that name or attribute name (``author`` and ``author_id`` give the same)."""
+    def refresh(self) -> None:
+        """Gather inherited and own fields anew, here and in the models that inherit from this one."""
+        if self.proxy and self.concrete_model is not self.model:
+            source = self.concrete_model._meta
+            self.local_fields, self.local_many_to_many = source.local_fields, source.local_many_to_many
+            self.fields, self.many_to_many = source.fields, source.many_to_many
+        else:
+            above = [parent._meta for parent in self.parents]
+            inherited = dict.fromkeys(field for meta in above for field in meta.fields)
+            self.fields = (*inherited, *self.local_fields)
+            many = dict.fromkeys(field for meta in above for field in meta.many_to_many)
+            self.many_to_many = (*many, *self.local_many_to_many)
+        every = (*self.fields, *self.many_to_many, *self.private_fields)
+        self._by_name = {field.attname: field for field in every if getattr(field, "attname", None)}
+        self._by_name.update({field.name: field for field in every})
+        for heir in self._heirs:
+            heir.refresh()
+
+    def get_field(self, name: str) -> Any:
+        """Return the field of that name or attribute name, or the reverse relation of that name in queries.
+
+        Raises: FieldDoesNotExist.
+        """
         field = self.find(name)
-        if field is None:
+        found = field if field is not None else self.relations.get(name)
+        if found is None:
             raise FieldDoesNotExist(
-                f"{self.object_name} has no field {name!r}.{nearest(name, self.names())} "
+                f"{self.object_name} has no field named {name!r}.{nearest(name, self.names())} "
                 f"Fields: {choices_text(self.names())}."
             )
-        return field
+        return found
 
     def find(self, name: str) -> Field[Any] | None:
-        """Return the field of that name or attribute name, or None."""
-        return self._by_name.get(name) or self._by_attname.get(name)
+        """Return the field of that name or attribute name (of this model or its parents), or None."""
+        return self._by_name.get(name)
 
-    def get_fields(self) -> tuple[Field[Any] | ReverseRelation, ...]:
-        """Return fields and reverse relations."""
-        return (*self.fields, *self.relations.values())
+    def get_fields(self, include_parents: bool = True, include_hidden: bool = False) -> tuple[Any, ...]:
+        """Return reverse relations, columns, many-to-many and private fields.
+
+        Args:
+            include_parents: also what is inherited from other tables.
+            include_hidden: also reverse relations without an accessor (``related_name`` ending in ``+``).
+        """
+        parents = [parent._meta for parent in self.parents] if include_parents else []
+        above = [found for meta in parents for found in meta.get_fields(include_hidden=include_hidden)]
+        inherited = [found for found in above if not _is_parent_link(found)]
+        own = [
+            relation
+            for relation in self.relations.values()
+            if relation not in above and (include_hidden or not _is_hidden(relation)) and self._owns(relation)
+        ]
+        mine = (*own, *self.local_fields, *self.local_many_to_many, *self.private_fields)
+        return tuple(dict.fromkeys([*inherited, *mine]))
+
+    def _owns(self, relation: Any) -> bool:
+        return bool(relation.model._meta.concrete_model is self.concrete_model)
+
+    @property
+    def related_objects(self) -> tuple[Any, ...]:
+        """Reverse relations that have an accessor."""
+        return tuple(relation for relation in self.relations.values() if not _is_hidden(relation))
+
+    @property
+    def fields_map(self) -> dict[str, Any]:
+        """Fields and reverse relations by name, foreign keys also by the name of their key attribute."""
+        return {**self.relations, **self._by_name}
 
     def names(self) -> list[str]:
         """Return the names that a query may start with."""
-        return [*[field.name for field in self.fields], *self.relations]
+        fields = (*self.fields, *self.many_to_many, *self.private_fields)
+        return [*[field.name for field in fields], *[name for name in self.relations if not name.endswith("+")]]
 
+    # -- parents -------------------------------------------------------------------------------------------------
+    def inherit(self, parent: Options, link: Any) -> None:
+        """Extend the concrete model of *parent*; *link* is the one-to-one field to its table, None for a proxy."""
+        concrete = parent.concrete_model._meta
+        if link is None:
+            self.concrete_model = concrete.model
+            self.parents = dict(concrete.parents)
+            self.db_table = concrete.db_table
+            self.pk = concrete.pk
+            self.order_with_respect_to = concrete.order_with_respect_to
+        else:
+            self.parents[concrete.model] = link
+        concrete._heirs.append(self)
+        for relation in concrete.relations.values():
+            if link is None or not _is_parent_link(relation):
+                self.relations.setdefault(relation.name, relation)
+        self.refresh()
+
+    def link_to(self, ancestor: type[Model]) -> tuple[ForwardRelation, ...]:
+        """Return the forward relations that lead to the table of *ancestor*; none for the model itself and proxies.
+
+        Raises: FieldError: no ancestor of this model.
+        """
+        target = ancestor._meta.concrete_model
+        if target is self.concrete_model:
+            return ()
+        found = self._links.get(target)
+        if found is None:
+            found = self._links[target] = self._way_to(target)
+        return found
+
+    def _way_to(self, target: type[Model]) -> tuple[ForwardRelation, ...]:
+        for parent, link in self.parents.items():
+            if parent is target:
+                return (link.relation,)
+            if issubclass(parent, target):
+                return (link.relation, *parent._meta.link_to(target))
+        raise FieldError(f"{self.object_name} does not inherit from {target.__name__}.")
+
+    def get_parent_list(self) -> list[type[Model]]:
+        """Return every concrete ancestor, nearest first."""
+        found = dict.fromkeys(self.parents)
+        for parent in self.parents:
+            found.update(dict.fromkeys(parent._meta.get_parent_list()))
+        return list(found)
+
+    @property
+    def all_parents(self) -> tuple[type[Model], ...]:
+        """Every concrete ancestor, nearest first."""
+        return tuple(self.get_parent_list())
+
+    def get_base_chain(self, model: type[Model]) -> list[type[Model]]:
+        """Return the models from the parent up to *model*; an empty list when it is no ancestor."""
+        if model is self.model or model not in self.get_parent_list():
+            return []
+        return [relation.target for relation in self.link_to(model)]
+
+    def get_ancestor_link(self, ancestor: type[Model]) -> ForeignKey[Any] | None:
+        """Return the parent link of this model on the way to *ancestor*, None when there is none."""
+        if ancestor in self.parents:
+            link: ForeignKey[Any] = self.parents[ancestor]
+            return link
+        return next((self.parents[p] for p in self.parents if p._meta.get_ancestor_link(ancestor)), None)
+
+    @property
+    def heirs(self) -> list[type[Model]]:
+        """The proxies of this model and the models that extend its table."""
+        return [heir.model for heir in self._heirs]
+
+    # -- relations -----------------------------------------------------------------------------------------------
     def add_relation(self, relation: ReverseRelation) -> None:
-        """Make a reverse relation known; clashes with a field or another relation are refused."""
+        """Make a reverse relation known to the concrete model and its heirs; clashes are refused."""
+        meta = self.concrete_model._meta
+        meta._check_relation(relation)
+        meta._put_relation(relation)
+
+    def _put_relation(self, relation: ReverseRelation) -> None:
+        self.relations[relation.name] = relation
+        plan = getattr(self, "plan", None)
+        if plan is not None:
+            plan.forget()
+        for heir in self._heirs:
+            if heir.proxy or not _is_parent_link(relation):
+                heir._put_relation(relation)
+
+    def _check_relation(self, relation: ReverseRelation) -> None:
         name = relation.name
-        clash = self._by_name.get(name) or self._by_attname.get(name)
+        clash = self._by_name.get(name)
         other = self.relations.get(name)
         same_field = other is not None and other.field.model._meta.label == relation.field.model._meta.label
         if clash is not None or (other is not None and not (same_field and other.field.name == relation.field.name)):
@@ -155,8 +352,14 @@ class Options:
                 f"the reverse of {relation.field} is called {name!r} on {self.object_name}, which clashes with {what}. "
                 "Give the foreign key a related_name of its own ('+' for none)."
             )
-        self.relations[name] = relation
 
+    # -- managers ------------------------------------------------------------------------------------------------
+    @property
+    def managers(self) -> tuple[Manager[Any], ...]:
+        """The managers of the model, its own before inherited ones."""
+        return tuple(self.managers_map.values())
+
+    # -- the finished class --------------------------------------------------------------------------------------
     def finish(self) -> None:
         """Settle what depends on the finished class, and refuse options that name fields which do not exist."""
         base: Any = self.model.__mro__[-2]
@@ -169,10 +372,11 @@ class Options:
                 self._require(name, "unique_together")
         for index in self.indexes:
             for name in index.fields:
-                self._require(name.removeprefix("-"), "indexes")
+                if "(" not in name:
+                    self._require(name.removeprefix("-"), "indexes")
         for name in self.ordering:
             if isinstance(name, str):
-                first = name.removeprefix("-").partition("__")[0]
+                first = name.lstrip("-+").partition("__")[0]
                 if first not in ("?", "pk"):
                     self._require(first, "ordering")
 
@@ -183,28 +387,31 @@ class Options:
                 f"Fields: {choices_text(self.names())}."
             )
 
+    def can_migrate(self, connection: Any) -> bool:
+        """Return whether the table of this model belongs on the database of *connection* (a `Database`)."""
+        if self.proxy or not self.managed:
+            return False
+        if self.required_db_vendor:
+            return bool(self.required_db_vendor == connection.dialect.vendor)
+        return all(getattr(connection.dialect, name, False) for name in self.required_db_features)
+
     def __repr__(self) -> str:
         return f"<Options of {self.label}>"
 
 
-def _together(given: Iterable[Any]) -> tuple[tuple[str, ...], ...]:
-    """Return ``unique_together`` as a tuple of tuples; one flat tuple of names is one group."""
-    groups = list(given)
-    if groups and all(isinstance(name, str) for name in groups):
-        return (tuple(groups),)
-    return tuple(tuple(group) for group in groups)
+def _placed(fields: tuple[Any, ...], field: Any) -> tuple[Any, ...]:
+    """Return *fields* with *field* in the order of declaration, in place of one of the same name."""
+    rest = [other for other in fields if other.name != field.name]
+    return tuple(sorted([*rest, field], key=lambda each: each.creation_counter))
 
 
-def _spaced(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+def _is_parent_link(found: Any) -> bool:
+    """True for the reverse of a link from a child's table to its parent's."""
+    return not hasattr(found, "attname") and bool(getattr(getattr(found, "field", None), "parent_link", False))
 
 
-def _check_table(model: str, table: str) -> None:
-    if not _IDENTIFIER.match(table) or len(table) > _LONGEST_NAME:
-        raise ImproperlyConfigured(
-            f"{model}.Meta.db_table {table!r} is no identifier: letters, digits and underscores, "
-            f"at most {_LONGEST_NAME} characters, not starting with a digit."
-        )
+def _is_hidden(relation: Any) -> bool:
+    return bool(relation.accessor is None or relation.name.endswith("+"))
 
 
 def models_of(label: str | None = None) -> list[type[Model]]:

@@ -5,31 +5,55 @@ from __future__ import annotations
 from typing import Any
 
 ORIGIN = "_origin"
-"""Key of an instance's ``__dict__`` under which its origin stands; absent while the instance is new."""
+"""Key of an instance's ``__dict__`` under which its origin stands; absent while the instance is new and unrouted."""
 
 PREFETCHED = "_prefetched"
 """Key of an instance's ``__dict__`` under which prefetched rows stand, by the relation's accessor."""
 
 
+class Deferred:
+    """Stands for a column that was not loaded, among the values of `Model.from_db` and of a model's constructor."""
+
+    def __repr__(self) -> str:
+        return "<Deferred field>"
+
+
+DEFERRED = Deferred()
+
+
 class Origin:
-    """The database that instances were loaded from or saved to; one object an alias."""
+    """The database that instances were loaded from or saved to; one object an alias.
 
-    __slots__ = ("alias",)
+    Attributes:
+        alias: key of ``DATABASES``.
+        adding: the instance is not in the database yet; the alias says only where it will go.
+    """
 
-    def __init__(self, alias: str) -> None:
+    __slots__ = ("adding", "alias")
+
+    def __init__(self, alias: str, adding: bool = False) -> None:
         self.alias = alias
+        self.adding = adding
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (origin_of, (self.alias,))
+        return (origin_of, (self.alias, self.adding))
 
 
 _origins: dict[str, Origin] = {}
+_destinations: dict[str, Origin] = {}
 
 
-def origin_of(alias: str) -> Origin:
-    """Return the origin of an alias."""
-    found = _origins.get(alias)
-    return found if found is not None else _origins.setdefault(alias, Origin(alias))
+def origin_of(alias: str, adding: bool = False) -> Origin:
+    """Return the origin of an alias, or the destination of a new instance."""
+    known = _destinations if adding else _origins
+    found = known.get(alias)
+    return found if found is not None else known.setdefault(alias, Origin(alias, adding))
+
+
+def is_adding(values: dict[str, Any]) -> bool:
+    """Return whether the instance with these attributes was never saved nor loaded."""
+    origin = values.get(ORIGIN)
+    return origin is None or origin.adding
 
 
 class InstanceState:
@@ -43,18 +67,19 @@ class InstanceState:
     @property
     def adding(self) -> bool:
         """True until the instance was saved or loaded."""
-        return ORIGIN not in self._values
+        return is_adding(self._values)
 
     @adding.setter
     def adding(self, value: bool) -> None:
-        if value:
-            self._values.pop(ORIGIN, None)
-        elif ORIGIN not in self._values:
+        origin = self._values.get(ORIGIN)
+        if origin is not None:
+            self._values[ORIGIN] = origin_of(origin.alias, value)
+        elif not value:
             self._values[ORIGIN] = origin_of("default")
 
     @property
     def db(self) -> str | None:
-        """Alias the instance was loaded from or saved to; None for a new one."""
+        """Alias the instance was loaded from or saved to, or is meant for; None for a new one."""
         origin = self._values.get(ORIGIN)
         return origin.alias if origin is not None else None
 
@@ -63,7 +88,7 @@ class InstanceState:
         if alias is None:
             self._values.pop(ORIGIN, None)
         else:
-            self._values[ORIGIN] = origin_of(alias)
+            self._values[ORIGIN] = origin_of(alias, self.adding)
 
     def __repr__(self) -> str:
         return f"<InstanceState adding={self.adding} db={self.db!r}>"

@@ -177,7 +177,8 @@ class ForeignKey(Field[T]):
     def target_field(self) -> Field[Any]:
         """The field of the target that the key refers to."""
         meta = self.target._meta
-        return meta.get_field(self.to_field) if self.to_field is not None else meta.pk
+        found: Field[Any] = meta.get_field(self.to_field) if self.to_field is not None else meta.pk
+        return found
 
     @property
     def related_model(self) -> type[Model]:

@@ -81,8 +81,9 @@ class ReverseRelation:
 
     @property
     def model(self) -> type[Model]:
-        """The model this relation starts from."""
-        return self.field.target
+        """The concrete model this relation starts from: the one the foreign key points at."""
+        found: type[Model] = self.field.target._meta.concrete_model
+        return found
 
     @property
     def related_model(self) -> type[Model]:

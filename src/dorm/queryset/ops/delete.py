@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.db.operation import Operation, operation
 from dorm.exceptions import ProtectedError, RestrictedError
-from dorm.models.state import ORIGIN
 from dorm.queryset.ops import announce, fetch, write
 from dorm.queryset.ops.save import alias_for_write
 from dorm.signals import post_delete, pre_delete
@@ -49,7 +48,6 @@ def delete_instance(instance: Any, using: str | None) -> Operation[Deleted]:
         yield from in_transaction(_with_dependents(rows, [instance], alias, counts, set()), alias)
         result = _result(counts)
     instance.__dict__[meta.pk.attname] = None
-    instance.__dict__.pop(ORIGIN, None)
     return result
 
 

@@ -11,7 +11,7 @@ from dorm.db.perform import perform
 from dorm.db.request import CallUser, Execute, Query as Fetch
 from dorm.db.router import router
 from dorm.exceptions import DatabaseError, choices_text, nearest
-from dorm.models.state import ORIGIN, origin_of
+from dorm.models.state import ORIGIN, is_adding, origin_of
 from dorm.queryset import build, selects
 from dorm.queryset.ops import announce, rowwrite, write
 from dorm.signals import post_save, pre_save
@@ -84,10 +84,10 @@ def _write(
     """Write the row; return True when it was inserted."""
     meta = instance._meta
     values = instance.__dict__
-    adding = ORIGIN not in values
+    adding = is_adding(values)
     insist = force_update or chosen is not None
     fields = chosen or tuple(field for field in meta.fields if not field.primary_key and field.attname in values)
-    if not adding and chosen is None and len(fields) < len(meta.fields) - 1 and ORIGIN in values:
+    if not adding and chosen is None and len(fields) < len(meta.fields) - 1:
         # Columns that were not loaded are not written.
         insist = insist or bool(instance.get_deferred_fields())
     key = values.get(meta.pk.attname)
