@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 ORIGIN = "_origin"
@@ -50,7 +51,7 @@ def origin_of(alias: str, adding: bool = False) -> Origin:
     return found if found is not None else known.setdefault(alias, Origin(alias, adding))
 
 
-def is_adding(values: dict[str, Any]) -> bool:
+def is_adding(values: Mapping[str, Any]) -> bool:
     """Return whether the instance with these attributes was never saved nor loaded."""
     origin = values.get(ORIGIN)
     return origin is None or origin.adding
