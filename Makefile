@@ -11,7 +11,7 @@ $(VENV)/.base: pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[postgresql]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dashboard,encrypted,litestar,metrics,otel,postgresql,sql]'
 	$(BIN)/python scripts/dev_requirements.py | xargs -d '\n' $(BIN)/pip install --quiet --disable-pip-version-check
 	touch $@
 

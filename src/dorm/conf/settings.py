@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,12 +18,30 @@ _DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "DATABASE_ROUTERS": ([], (list, tuple)),
     "DEBUG": (False, (bool,)),
     "SLOW_QUERY_MS": (500.0, (*_NUMBER, type(None))),
+    "SLOW_QUERY_EXPLAIN": (False, (object,)),
+    "SLOW_QUERY_EXPLAIN_ANALYZE": (False, (object,)),
+    "SLOW_QUERY_EXPLAIN_TIMEOUT_MS": (5000, _NUMBER),
+    "SLOW_QUERY_EXPLAIN_INTERVAL_S": (60.0, _NUMBER),
+    "DEBUG_NPLUSONE": (False, (bool, str)),
+    "DEBUG_NPLUSONE_THRESHOLD": (10, (int,)),
+    "POOL_SATURATION_WARN": (0.8, (object,)),
     "RETRY_ATTEMPTS": (3, (int,)),
     "RETRY_BACKOFF": (0.1, _NUMBER),
     "USE_TZ": (False, (bool,)),
     "TIME_ZONE": ("UTC", (str,)),
 }
 """Default and types of every setting that dorm reads."""
+
+_ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "DEBUG_NPLUSONE": (
+        lambda value: isinstance(value, bool) or value.lower() in ("log", "raise"),
+        "False, True, 'log' or 'raise'",
+    ),
+    "DEBUG_NPLUSONE_THRESHOLD": (lambda value: value >= 1, "a whole number from 1"),
+}
+"""Settings of which not every value of the type is accepted: the test, and what is accepted in words."""
+
+_log = logging.getLogger("dorm.conf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +139,30 @@ class Settings:
         )
 
     def _knob(self, name: str, convert: Callable[[str], Any]) -> Any:
+        """Return what was configured, else the environment's value, else the default."""
         text = os.environ.get(f"DORM_{name}")
-        if text is None:
+        if name in self._given or text is None:
             return self._given.get(name, _DEFAULTS[name][0])
         if text.lower() in ("none", ""):
             return None
         try:
             return convert(text)
         except ValueError:
-            raise ImproperlyConfigured(f"the environment variable DORM_{name} takes a number.") from None
+            _log.warning("the environment variable DORM_%s takes a number; its value is ignored", name)
+            return _DEFAULTS[name][0]
+
+    def number(self, name: str) -> float:
+        """Return a setting that is a number: as configured, else of the environment, else its default."""
+        value: float = self._knob(name, float)
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Return a switch: as configured, else of the environment (1, true, yes, on), else its default."""
+        if name not in self._given:
+            text = os.environ.get(f"DORM_{name}")
+            if text is not None:
+                return text.strip().lower() in ("1", "true", "yes", "on")
+        return bool(self._given.get(name, _DEFAULTS[name][0]))
 
 
 def _check(name: str, value: Any) -> None:
@@ -140,6 +174,8 @@ def _check(name: str, value: Any) -> None:
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         names = " or ".join("None" if each is type(None) else each.__name__ for each in types)
         raise ImproperlyConfigured(f"{name} takes {names}, not {type(value).__name__}.")
+    if name in _ACCEPTED and not _ACCEPTED[name][0](value):
+        raise ImproperlyConfigured(f"{name} takes {_ACCEPTED[name][1]}, not {value!r}.")
 
 
 settings = Settings()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -12,7 +11,8 @@ from dorm.conf.settings import settings
 from dorm.db.connection import Database
 from dorm.db.hooks import chain
 from dorm.db.operation import Operation
-from dorm.db.request import Sleep, StatementRequest
+from dorm.db.request import CallUser, Sleep, StatementRequest
+from dorm.db.template import shown_params
 from dorm.exceptions import DatabaseError, OperationalError
 from dorm.signals import post_query, pre_query
 
@@ -30,33 +30,51 @@ def logger_of(vendor: str) -> logging.Logger:
     return found
 
 
-def perform(request: StatementRequest[T]) -> Operation[T]:
-    """Send a statement and return its reply."""
-    if chain.hooks:
-        reply: T = yield from chain.around(request, _send)
+def perform(request: StatementRequest[T], admitted: bool = False) -> Operation[T]:
+    """Send a statement and return its reply.
+
+    Args:
+        admitted: the gates of the chain have judged it already (`dorm.db.hooks.Chain.admit`).
+    """
+    if chain.active:
+        reply: T = yield from chain.around(request, _announced, admitted)
         return reply
+    if pre_query.has_listeners or post_query.has_listeners:
+        return (yield from _announced(request))
     return (yield from _send(request))
 
 
 def _send(request: StatementRequest[T]) -> Operation[T]:
     database: Database = request.source  # type: ignore[assignment]  # sources are databases
-    if pre_query.has_listeners or post_query.has_listeners:
-        return (yield from _announced(request, database))
     start = perf_counter()
     try:
         reply: T = yield request
     except OperationalError as exc:
-        reply = yield from _again(request, database, exc)
+        try:
+            reply = yield from _again(request, database, exc)
+        except DatabaseError:
+            _record(request, database, perf_counter() - start, "failed: ")
+            raise
+    except DatabaseError:
+        _record(request, database, perf_counter() - start, "failed: ")
+        raise
     elapsed = perf_counter() - start
     slow = settings.knobs.slow_query_seconds
     logger = logger_of(database.vendor)
-    if slow is not None and elapsed >= slow:
+    if slow is not None and elapsed >= slow and not request.statement.internal:
         logger.warning("slow query on %s: %.1f ms: %s", database.alias, elapsed * 1000, request.statement.sql)
-    elif logger.isEnabledFor(logging.DEBUG):
-        logger.debug(
-            "(%.3f ms) %s; %d parameters", elapsed * 1000, request.statement.sql, len(request.statement.params)
-        )
+    if logger.isEnabledFor(logging.DEBUG):
+        _record(request, database, elapsed)
     return reply
+
+
+def _record(request: StatementRequest[Any], database: Database, elapsed: float, outcome: str = "") -> None:
+    """Log one statement with its parameters, those of columns with secret names masked."""
+    logger = logger_of(database.vendor)
+    if logger.isEnabledFor(logging.DEBUG):
+        statement = request.statement
+        params = shown_params(statement.sql, statement.params, database.vendor)
+        logger.debug("%s(%.3f ms) %s; params %s", outcome, elapsed * 1000, statement.sql, params)
 
 
 def _again(request: StatementRequest[T], database: Database, exc: OperationalError) -> Operation[T]:
@@ -92,25 +110,24 @@ def is_repeatable(request: StatementRequest[Any], database: Database, exc: Opera
     )
 
 
-def _announced(request: StatementRequest[T], database: Database) -> Operation[T]:
-    """Send with the signals around it; receivers get raw parameters and never stop the statement."""
-    told: dict[str, Any] = {
-        "sql": request.statement.sql,
-        "params": _shown(request.statement.params),
-        "alias": database.alias,
-    }
-    pre_query.send(database.vendor, **told)
+def _announced(request: StatementRequest[T]) -> Operation[T]:
+    """Send with the signals around it; receivers get raw parameters, coroutine ones are awaited in asyncio code."""
+    if not (pre_query.has_listeners or post_query.has_listeners):
+        return (yield from _send(request))
+    source, statement = request.source, request.statement
+    told: dict[str, Any] = {"sql": statement.sql, "params": tuple(statement.params), "alias": source.alias}
+    yield CallUser(pre_query.send, pre_query.asend, source.vendor, **told)
     start = perf_counter()
-    error: DatabaseError | None = None
     try:
-        reply: T = yield request
-    except DatabaseError as exc:
-        error = exc
+        reply = yield from _send(request)
+    except Exception as exc:
+        told.update(elapsed_ms=(perf_counter() - start) * 1000, error=exc)
+        yield CallUser(post_query.send, post_query.asend, source.vendor, **told)
         raise
-    finally:
-        post_query.send(database.vendor, elapsed_ms=(perf_counter() - start) * 1000, error=error, **told)
+    except BaseException as exc:
+        # Cancelled: receivers are told, and nothing more is awaited.
+        post_query.send(source.vendor, elapsed_ms=(perf_counter() - start) * 1000, error=exc, **told)
+        raise
+    told.update(elapsed_ms=(perf_counter() - start) * 1000, error=None)
+    yield CallUser(post_query.send, post_query.asend, source.vendor, **told)
     return reply
-
-
-def _shown(params: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(params)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.db.block import Lease
 from dorm.db.connection import Database
+from dorm.db.hooks import chain
 from dorm.db.lease import Acquire, Begin, Release, Rollback
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
-from dorm.db.request import CloseCursor, Cursor, FetchChunk, OpenCursor
+from dorm.db.request import CloseCursor, Cursor, FetchChunk, OpenCursor, StatementRequest
 from dorm.db.statement import Statement
 from dorm.models.state import origin_of
 from dorm.queryset import selects
@@ -42,14 +43,16 @@ def opened(qs: QuerySet[Any, Any], chunk_size: int) -> Operation[Stream | None]:
     compiled = selects.rows(qs._plan, database.dialect)
     if compiled.empty:
         return None
+    statement = compiled.statement(qs._values)
+    if chain.active:
+        chain.admit(StatementRequest(database, statement))
     lease: Lease = yield Acquire(database)
     try:
         if lease.owned and database.dialect.streams_in_transactions:
             begin = database.dialect.begin(read_only=True)
             yield Begin(lease.connection, Statement(begin, (), internal=True))
             lease.in_transaction = True
-        statement = compiled.statement(qs._values)
-        cursor = yield from perform(OpenCursor(database, statement, lease.connection, chunk_size))
+        cursor = yield from perform(OpenCursor(database, statement, lease.connection, chunk_size), admitted=True)
     except BaseException:
         yield from _given_back(database, lease)
         raise

@@ -1,0 +1,225 @@
+"""SQL as lexemes, by each engine's own lexical rules: sqlglot's tokeniser, and a check of everything it passes over.
+
+What sqlglot takes for white space or a comment is read a second time here by the rules of the engine (nested comments,
+``--`` of MySQL, Unicode spaces): where the two disagree the text is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, NamedTuple
+
+from dorm.exceptions import ImproperlyConfigured
+
+_DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite", "libsql": "sqlite", "mysql": "mysql", "duckdb": "duckdb"}
+_NESTED_COMMENTS = frozenset({"postgresql", "duckdb"})
+_DOLLAR_QUOTES = _NESTED_COMMENTS
+_DOLLAR_TAG = re.compile(r"\$([^\W\d]\w*)?\$")
+_NUMBERED = re.compile(r"\$(?=[0-9])")
+_EXECUTABLE = ("/*!", "/*+", "/*M!")
+_SPACES = " \t\n\r\f\v"
+_WORD = re.compile(r"[^\W\d][\w$]*\Z")
+_REST_OF_NUMBER = re.compile(r"[0-9_]*[0-9]|[oO][0-7_]+|_[0-9][0-9_]*")
+_STRING_TYPES = frozenset({
+    "STRING", "NATIONAL_STRING", "RAW_STRING", "HEREDOC_STRING", "UNICODE_STRING", "BYTE_STRING", "HEX_STRING",
+    "BIT_STRING",
+})  # fmt: skip
+
+
+class Unlexable(ValueError):
+    """The text is no SQL by the engine's lexical rules, or not certainly so; the message says why, without values."""
+
+
+class Lexeme(NamedTuple):
+    """One unit of SQL.
+
+    Attributes:
+        kind: ``word`` (unquoted), ``name`` (quoted identifier), ``literal``, ``mark`` (placeholder), ``sign``,
+            ``hint`` (comment that the engine reads).
+        text: as written.
+        glued: nothing stands between it and the one before.
+    """
+
+    kind: str
+    text: str
+    glued: bool
+
+
+@cache
+def _tokenizer(vendor: str) -> Any:
+    """Return sqlglot's tokeniser of an engine, without the commands whose rest it would not look at."""
+    try:
+        from sqlglot.dialects.dialect import Dialect  # an optional dependency
+    except ImportError as exc:
+        raise ImproperlyConfigured(
+            "templates of SQL text need sqlglot, which is not installed: pip install 'dormdb[sql]'"
+        ) from exc
+    dialect = Dialect.get_or_raise(_DIALECTS.get(vendor, "postgres"))
+    base: Any = dialect.tokenizer_class
+    return type("Tokenizer", (base,), {"COMMANDS": set()})(dialect=dialect)
+
+
+def lexemes(sql: str, vendor: str) -> list[Lexeme]:
+    """Return the lexemes of *sql* for the engine *vendor*.
+
+    Raises:
+        Unlexable: an unterminated quote or comment, or characters that engines read differently.
+        ImproperlyConfigured: sqlglot is not installed.
+    """
+    return _joined(_tokens(sql, vendor), vendor)
+
+
+def _tokens(sql: str, vendor: str) -> list[Lexeme]:
+    tokenizer = _tokenizer(vendor)
+    if "\0" in sql:
+        raise Unlexable("a NUL character")
+    try:
+        # The tokeniser takes "$1,$" for the tag of a dollar quote, which cannot begin with a digit. Same length, so
+        # that texts are taken from the original.
+        tokens = tokenizer.tokenize(_NUMBERED.sub("?", sql) if vendor in _DOLLAR_QUOTES else sql)
+    except Exception as exc:  # whatever the library stumbles over is no SQL for us
+        raise Unlexable("an unterminated quote, comment or dollar quote") from exc
+    found: list[Lexeme] = []
+    end = 0
+    for token in tokens:
+        gap = sql[end : token.start]
+        found.extend(_hints(gap, vendor))
+        text = sql[token.start : token.end + 1]
+        if token.token_type.name == "HEREDOC_STRING" and not _DOLLAR_TAG.match(text):
+            raise Unlexable("a '$' that begins no dollar quote")
+        if text == "?::":
+            found += (Lexeme("mark", "?", not gap and end > 0), Lexeme("sign", "::", True))
+            end = token.end + 1
+            continue
+        found.append(Lexeme(_kind(token.token_type.name, text), text, not gap and end > 0))
+        end = token.end + 1
+    found.extend(_hints(sql[end:], vendor))
+    return found
+
+
+def _kind(name: str, text: str) -> str:
+    if name in _STRING_TYPES or name == "NUMBER":
+        if name == "NUMBER" and not text.isascii():
+            raise Unlexable("digits that are not ASCII")
+        return "literal"
+    if name == "IDENTIFIER":
+        return "name"
+    if text == "?":
+        return "mark"
+    return "word" if _WORD.match(text) else "sign"
+
+
+def _hints(gap: str, vendor: str) -> list[Lexeme]:
+    """Return the comments of *gap* that the engine reads; raise Unlexable unless the rest is space and comments."""
+    found: list[Lexeme] = []
+    at = 0
+    while at < len(gap):
+        if gap[at] in _SPACES:
+            at += 1
+            continue
+        end = _comment_end(gap, at, vendor)
+        text = gap[at:end]
+        if text.startswith(_EXECUTABLE):
+            found.append(Lexeme("hint", text, False))
+        at = end
+    return found
+
+
+def _comment_end(gap: str, at: int, vendor: str) -> int:
+    if gap.startswith("--", at):
+        if vendor == "mysql" and gap[at + 2 : at + 3].strip(_SPACES):
+            raise Unlexable("'--' that MySQL does not read as a comment")
+        return _line_end(gap, at)
+    if vendor == "mysql" and gap.startswith("#", at):
+        return _line_end(gap, at)
+    if not gap.startswith("/*", at):
+        raise Unlexable(f"the character U+{ord(gap[at]):04X} outside quotes")
+    depth, here = 1, at + 2
+    while depth:
+        close = gap.find("*/", here)
+        if close < 0:
+            raise Unlexable("an unterminated comment")
+        opening = gap.find("/*", here, close + 1) if vendor in _NESTED_COMMENTS else -1
+        depth += 1 if opening >= 0 else -1
+        here = (opening if opening >= 0 else close) + 2
+    return here
+
+
+def _line_end(gap: str, at: int) -> int:
+    end = gap.find("\n", at)
+    return len(gap) if end < 0 else end
+
+
+# -- what is one lexeme to the engine and several tokens to the tokeniser ----------------------------------------
+
+
+def _joined(tokens: list[Lexeme], vendor: str) -> list[Lexeme]:
+    found: list[Lexeme] = []
+    at = 0
+    while at < len(tokens):
+        _refuse_dollars(tokens, at)
+        length, kind = _run_at(tokens, at, vendor, found)
+        text = "".join(each.text for each in tokens[at : at + length])
+        found.append(Lexeme(kind, text, tokens[at].glued))
+        at += length
+    return found
+
+
+def _refuse_dollars(tokens: list[Lexeme], at: int) -> None:
+    """Refuse a dollar right behind a word: PostgreSQL reads on with the word, others begin a quote."""
+    token = tokens[at]
+    if token.text.startswith("$") and token.glued and tokens[at - 1].kind in ("word", "name"):
+        raise Unlexable("a '$' inside an unquoted identifier: quote the identifier")
+
+
+def _run_at(tokens: list[Lexeme], at: int, vendor: str, before: list[Lexeme]) -> tuple[int, str]:
+    """Return how many tokens from *at* on are one lexeme, and its kind."""
+    token = tokens[at]
+    if vendor in ("sqlite", "libsql") and len(token.text) > 1 and token.text.startswith("$"):
+        return 1, "mark"
+    glued = [each for each in tokens[at + 1 : at + 5] if each.glued]
+    follows = glued[0] if glued and tokens[at + 1].glued else None
+    if follows is None:
+        return 1, token.kind
+    text = token.text
+    if text == "%":
+        return _percent(tokens, at)
+    if text == "$" and follows.kind in ("literal", "word"):
+        return 2, "mark"
+    if text == "?" and follows.text.isdigit():
+        return 2, "mark"
+    if text == ":" and follows.kind == "word" and not _is_operand(before):
+        return 2, "mark"
+    if text == "@" and follows.kind == "word" and vendor in ("sqlite", "libsql"):
+        return 2, "mark"
+    if text == "." and follows.kind == "literal" and not (token.glued and _is_operand(before)):
+        return 2, "literal"
+    if token.kind == "literal" and text.isdigit() and _REST_OF_NUMBER.fullmatch(follows.text):
+        return 2, "literal"
+    if text in ("U", "u") and follows.text == "&" and at + 2 < len(tokens) and tokens[at + 2].glued:
+        kind = tokens[at + 2].kind
+        if kind in ("name", "literal"):
+            return 3, kind
+    return 1, token.kind
+
+
+def _percent(tokens: list[Lexeme], at: int) -> tuple[int, str]:
+    """Read ``%s``, ``%(name)s`` and ``%%``."""
+    rest = [each.text for each in tokens[at + 1 : at + 5]]
+    all_glued = [each.glued for each in tokens[at + 1 : at + 5]]
+    if rest[0] == "s":
+        return 2, "mark"
+    if rest[0] == "%":
+        return 2, "sign"
+    if len(rest) == 4 and rest[0] == "(" and rest[2:] == [")", "s"] and all(all_glued):
+        return 5, "mark"
+    return 1, "sign"
+
+
+def _is_operand(before: list[Lexeme]) -> bool:
+    """True when the lexeme before ends a value, so that a sign behind it joins the two."""
+    if not before:
+        return False
+    last = before[-1]
+    return last.kind in ("literal", "mark", "name", "word") or last.text in (")", "]")

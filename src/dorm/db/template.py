@@ -1,0 +1,343 @@
+"""The template of a statement: its text with identifiers kept and everything that varies from call to call folded.
+
+Statistics, the N+1 detector, plan baselines, the query log and the allow-list all use this one form:
+
+- literals and placeholders become ``?``, ``NULL`` stays; a minus before a literal belongs to it;
+- the list after ``IN`` and repeated rows after ``VALUES`` become one;
+- comments go, those that the engine reads (``/*+ */``, ``/*! */``) stay;
+- keywords are in capitals, unquoted identifiers as the engine folds them, quoted ones as written, spaces canonical.
+
+It is idempotent. A text is normalised once and then found by a dict look-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from dorm.db.lexer import Lexeme, Unlexable, lexemes
+from dorm.db.statement import Statement
+from dorm.exceptions import ImproperlyConfigured
+
+NORMALIZER_VERSION: Final = 1
+"""Raised when the form changes, so that lists of templates that were kept can be told apart."""
+
+UNPARSABLE: Final = "<unparsable>"
+RAW: Final = "(raw SQL)"
+"""What stands for raw SQL where sqlglot is not installed."""
+
+MOST_TEMPLATES: Final = 4096
+_LONGEST_KEPT = 32_768
+
+_KEYWORDS = frozenset(
+    """
+    ABORT ADD AFTER ALL ALTER ANALYZE AND ANY AS ASC ATTACH AUTOINCREMENT BEFORE BEGIN BETWEEN BY CALL CASCADE
+    CASE CAST CHECK COLLATE COLUMN COMMENT COMMIT CONCURRENTLY CONFLICT CONSTRAINT COPY CREATE CROSS
+    CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP DATABASE DEALLOCATE DECLARE DEFAULT DEFERRABLE DELETE DESC
+    DETACH DISTINCT DO DROP DUPLICATE EACH ELSE END ESCAPE EXCEPT EXECUTE EXISTS EXPLAIN FETCH FILTER FIRST
+    FOLLOWING FOR FOREIGN FROM FULL FUNCTION GLOB GRANT GROUP HAVING IF IGNORE ILIKE IMMEDIATE IN INDEX
+    INITIALLY INNER INSERT INTERSECT INTERVAL INTO IS ISNULL JOIN KEY KILL LATERAL LEFT LIKE LIMIT LISTEN LOAD
+    LOCK LOCKED MATCH MATERIALIZED MERGE NATURAL NEXT NOT NOTHING NOTIFY NOTNULL NOWAIT NULL NULLS OF OFFSET ON
+    ONLY OR ORDER OUTER OVER PARTITION PRAGMA PRECEDING PREPARE PRIMARY PROCEDURE RANGE RECURSIVE REFERENCES
+    REFRESH REGEXP REINDEX RELEASE RENAME REPLACE RESET RESTRICT RETURNING REVOKE RIGHT ROLLBACK ROW ROWS
+    SAVEPOINT SCHEMA SELECT SEQUENCE SET SHARE SHOW SIMILAR SKIP START TABLE TEMP TEMPORARY THEN TO TRANSACTION
+    TRIGGER TRUNCATE UNBOUNDED UNION UNIQUE UNLISTEN UPDATE USING VACUUM VALUES VIEW WHEN WHERE WINDOW WITH
+    WITHIN WITHOUT
+    """.split()  # noqa: SIM905  # a list of 170 words reads better so
+)
+_BEFORE_OPERANDS = _KEYWORDS - {"NULL", "END", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "DEFAULT", "KEY"}
+_KEEPS_CASE = frozenset({"mysql"})
+_NO_SPACE_BEFORE = frozenset({",", ")", "(", ".", ";", "::"})
+_NO_SPACE_AFTER = frozenset({"(", ".", "::"})
+_DEEPENS = frozenset({"BEGIN", "CASE"})
+MARK = Lexeme("mark", "?", False)
+
+
+# -- public ------------------------------------------------------------------------------------------------------
+
+
+def normalize(sql: str, vendor: str | None = None) -> str:
+    """Return the template of *sql*; of several statements, theirs joined by ``; ``.
+
+    Args:
+        vendor: engine whose lexical rules apply; None is PostgreSQL.
+    Returns: the template; text that cannot be read gives ``<unparsable> `` and a digest, never its values.
+    Raises: ImproperlyConfigured: sqlglot is not installed.
+    """
+    return "; ".join(templates(sql, vendor or "postgresql"))
+
+
+def templates(sql: str, vendor: str) -> tuple[str, ...]:
+    """Return the template of each statement of *sql*; one ``<unparsable> ...`` when it cannot be read."""
+    return _kept_templates(sql, vendor) if len(sql) <= _LONGEST_KEPT else _templates(sql, vendor)
+
+
+def template_of(statement: Statement, vendor: str) -> str:
+    """Return the template of a statement, for whoever counts or compares statements; never raises.
+
+    Without sqlglot a statement that dorm compiled is its own template, and all raw SQL is one.
+    """
+    sql = statement.template.sql
+    try:
+        found = templates(sql, vendor)
+    except ImproperlyConfigured:
+        return sql if statement.template.model else RAW
+    return found[0] if len(found) == 1 else "; ".join(found)
+
+
+def first_word(template: str) -> str:
+    """Return the leading keyword of a template (``SELECT``), in capitals; empty when it has none."""
+    found = re.match(r"\w+", template.lstrip("( "))
+    return found.group().upper() if found else ""
+
+
+# -- making them -------------------------------------------------------------------------------------------------
+
+
+def _templates(sql: str, vendor: str) -> tuple[str, ...]:
+    try:
+        found = _made(sql, vendor)
+        # What doesn't come out the same a second time was read in a way that the engine may not share.
+        if all(_made(each, vendor) == (each,) for each in found):
+            return found
+    except Unlexable:
+        pass
+    digest = hashlib.blake2b(sql.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return (f"{UNPARSABLE} {first_word(sql)} #{digest}",)
+
+
+def _made(sql: str, vendor: str) -> tuple[str, ...]:
+    parts = _statements([_folded(each, vendor) for each in lexemes(sql, vendor)])
+    return tuple(_rendered(_collapsed(_without_signs(part))) for part in parts)
+
+
+_kept_templates = lru_cache(MOST_TEMPLATES)(_templates)
+
+
+def _folded(lexeme: Lexeme, vendor: str) -> Lexeme:
+    kind, text, glued = lexeme
+    if kind in ("literal", "mark"):
+        return MARK
+    if kind == "word":
+        upper = text.upper()
+        if upper in ("TRUE", "FALSE"):
+            return MARK
+        if upper in _KEYWORDS:
+            return Lexeme("word", upper, glued)
+        return Lexeme("word", text if vendor in _KEEPS_CASE else text.lower(), glued)
+    return Lexeme(kind, "%", glued) if text == "%%" else lexeme
+
+
+def _statements(found: list[Lexeme]) -> Iterator[list[Lexeme]]:
+    """Split at semicolons; the body of a trigger or procedure (BEGIN ... END) belongs to its statement."""
+    part: list[Lexeme] = []
+    depth = 0
+    for lexeme in found:
+        if lexeme.text == ";" and lexeme.kind == "sign" and not depth:
+            if part:
+                yield part
+            part = []
+            continue
+        if lexeme.kind == "word" and part and part[0].text == "CREATE":
+            if lexeme.text in _DEEPENS:
+                depth += 1
+            elif lexeme.text == "END" and depth:
+                depth -= 1
+        part.append(lexeme)
+    if part:
+        yield part
+
+
+def _without_signs(part: list[Lexeme]) -> list[Lexeme]:
+    """Take the minus away that belongs to a literal."""
+    out: list[Lexeme] = []
+    for lexeme in part:
+        if lexeme.kind == "mark":
+            while out and out[-1].text == "-" and _wants_operand(out[:-1]):
+                out.pop()
+        out.append(lexeme)
+    return out
+
+
+def _wants_operand(before: list[Lexeme]) -> bool:
+    last = next((each for each in reversed(before) if each.kind != "hint"), None)
+    if last is None:
+        return True
+    if last.kind == "word":
+        return last.text in _BEFORE_OPERANDS
+    return last.kind == "sign" and last.text not in (")", "]")
+
+
+def _collapsed(part: list[Lexeme]) -> list[Lexeme]:
+    """Fold the list after IN, and equal rows in a row after VALUES."""
+    out: list[Lexeme] = []
+    at = 0
+    while at < len(part):
+        lexeme = part[at]
+        out.append(lexeme)
+        at += 1
+        if lexeme.kind != "word" or at >= len(part) or part[at].text != "(":
+            continue
+        if lexeme.text == "IN":
+            end = _closing(part, at)
+            items = _items(part[at + 1 : end])
+            if items and items[0] and items[0][0].text in ("?", "(") and all(each == items[0] for each in items):
+                out += [part[at], *_collapsed(items[0]), *part[end : end + 1]]
+                at = end + 1
+        elif lexeme.text == "VALUES":
+            rows, at = _rows(part, at)
+            out += rows
+    return out
+
+
+def _rows(part: list[Lexeme], at: int) -> tuple[list[Lexeme], int]:
+    """Return the rows that begin at *at* without those equal to the one before, and where they end."""
+    out: list[Lexeme] = []
+    latest: list[Lexeme] = []
+    comma: Lexeme | None = None
+    while at < len(part) and part[at].text == "(" and part[at].kind == "sign":
+        end = _closing(part, at)
+        row = [_unglued(each) for each in part[at : end + 1]]
+        if row != latest:
+            out += [comma, *row] if comma is not None else row
+            latest = row
+        at = end + 1
+        if at + 1 >= len(part) or part[at].text != "," or part[at + 1].text != "(":
+            break
+        comma, at = part[at], at + 1
+    return out, at
+
+
+def _closing(part: list[Lexeme], at: int) -> int:
+    """Return the index of the parenthesis that closes the one at *at*; of the last lexeme when none does."""
+    depth = 0
+    for here in range(at, len(part)):
+        if part[here].kind == "sign":
+            depth += {"(": 1, ")": -1}.get(part[here].text, 0)
+            if not depth:
+                return here
+    return len(part) - 1
+
+
+def _items(inside: list[Lexeme]) -> list[list[Lexeme]]:
+    """Split what stands between parentheses at its commas."""
+    items: list[list[Lexeme]] = [[]]
+    depth = 0
+    for lexeme in inside:
+        if lexeme.kind == "sign":
+            depth += {"(": 1, ")": -1}.get(lexeme.text, 0)
+            if lexeme.text == "," and not depth:
+                items.append([])
+                continue
+        items[-1].append(_unglued(lexeme))
+    return items
+
+
+def _unglued(lexeme: Lexeme) -> Lexeme:
+    return lexeme if not lexeme.glued else Lexeme(lexeme.kind, lexeme.text, False)
+
+
+def _rendered(part: Sequence[Lexeme]) -> str:
+    out: list[str] = []
+    before = ""
+    for kind, text, _glued in part:
+        is_sign = kind == "sign"
+        if out and not (is_sign and text in _NO_SPACE_BEFORE) and before not in _NO_SPACE_AFTER:
+            out.append(" ")
+        out.append(text)
+        before = text if is_sign else ""
+    return "".join(out)
+
+
+# -- parameters in logs ------------------------------------------------------------------------------------------
+
+SECRET_NAMES: Final = (
+    "password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "auth_token", "access_key",
+    "private_key",
+)  # fmt: skip
+"""A column whose name contains one of these has its values masked in logs."""
+
+MASK: Final = "***"
+_SECRET = re.compile("|".join(SECRET_NAMES), re.IGNORECASE)
+_LONGEST_SHOWN = 200
+
+
+def is_secret(name: str) -> bool:
+    """True when values of a column of this name must not be logged."""
+    return _SECRET.search(name) is not None
+
+
+def shown_params(sql: str, params: Sequence[Any], vendor: str) -> str:
+    """Return *params* as text for a log: those bound to columns with secret names as ``***``, long ones cut.
+
+    Where it cannot be told which column a value belongs to, it is masked if any secret name stands in the statement.
+    """
+    if not params:
+        return "()"
+    if isinstance(params[0], tuple):
+        return f"<{len(params)} rows>"
+    hidden = secret_positions(sql, vendor, len(params)) if _SECRET.search(sql) else frozenset()
+    shown = [MASK if number in hidden else _cut(repr(value)) for number, value in enumerate(params)]
+    return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+@lru_cache(1024)
+def secret_positions(sql: str, vendor: str, count: int) -> frozenset[int]:
+    """Return which of *count* parameters belong, or may belong, to columns with secret names."""
+    everything = frozenset(range(count))
+    try:
+        found = lexemes(sql, vendor)
+    except (Unlexable, ImproperlyConfigured):
+        return everything
+    words = [each.text.upper() for each in found if each.kind == "word"]
+    if "CASE" in words or "WITH" in words or words.count("SELECT") > 1:
+        return everything
+    owners = _insert_owners(found) if words[:1] in (["INSERT"], ["REPLACE"]) else _owners(found)
+    if owners is None or len(owners) != count:
+        return everything
+    return frozenset(number for number, names in owners.items() if any(map(is_secret, names)))
+
+
+def _numbers(found: list[Lexeme]) -> Iterator[tuple[int, int]]:
+    """Yield the place of each placeholder among the lexemes and the number of its parameter, from 0."""
+    count = 0
+    for at, each in enumerate(found):
+        if each.kind == "mark":
+            digits = each.text.lstrip("$?")
+            yield at, int(digits) - 1 if digits.isdigit() else count
+            count += 1
+
+
+def _owners(found: list[Lexeme]) -> dict[int, set[str]]:
+    """Return for each parameter the identifiers nearest to it on both sides."""
+    names = [at for at, each in enumerate(found) if _is_name(each)]
+    owners: dict[int, set[str]] = {}
+    for at, number in _numbers(found):
+        before = [each for each in names if each < at][-1:]
+        compared = found[at + 1].kind == "sign" and found[at + 1].text not in ",;)(" if at + 1 < len(found) else False
+        after = [each for each in names if compared and each == at + 2]
+        owners.setdefault(number, set()).update(found[each].text for each in (*before, *after))
+    return owners
+
+
+def _insert_owners(found: list[Lexeme]) -> dict[int, set[str]] | None:
+    """Return for each parameter of INSERT ... VALUES its column by position; None for other forms of INSERT."""
+    opening = next((at for at, each in enumerate(found) if each.text == "("), len(found) - 1)
+    columns = [each.text for each in found[opening : _closing(found, opening)] if _is_name(each)]
+    if not columns or not any(each.text.upper() == "VALUES" for each in found):
+        return None
+    marks = list(_numbers(found))
+    if len(marks) % len(columns):
+        return None
+    return {number: {columns[place % len(columns)]} for place, (_, number) in enumerate(marks)}
+
+
+def _is_name(lexeme: Lexeme) -> bool:
+    return lexeme.kind == "name" or (lexeme.kind == "word" and lexeme.text.upper() not in _KEYWORDS)

@@ -1,0 +1,1 @@
+"""Contrib modules on real databases."""
