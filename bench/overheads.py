@@ -1,0 +1,65 @@
+"""What is no ratio to a driver: building a query that was built before, and the first row of a fresh process."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from rich.console import Console
+
+from bench.run import ROOT
+
+_BUILD = """
+import time, dorm
+from bench.contestants.dorm_models import Pet, settings
+dorm.configure(DATABASES={"default": settings("/tmp/never-opened.db")})
+def build(n):
+    return (Pet.objects.filter(owner__city=f"city {n}", weight__gte=n).exclude(name__startswith="x")
+        .filter(dorm.Q(owner__name="a") | dorm.Q(weight__lt=n + 1)).select_related("owner")
+        .order_by("-weight", "owner__name")[n:n + 10].sql())
+for n in range(200): build(n)
+best = []
+for _ in range(9):
+    start = time.perf_counter()
+    for n in range(2000): build(n)
+    best.append((time.perf_counter() - start) / 2000 * 1e6)
+print(sorted(best)[4])
+"""
+
+_FIRST_ROW = """
+import time
+start = time.perf_counter()
+import dorm
+dorm.configure(DATABASES={"default": {"ENGINE": "sqlite", "NAME": ":memory:"}})
+for number in range(9):
+    model = type(f"Model{number}", (dorm.Model,), {"__module__": __name__, "name": dorm.CharField(max_length=9),
+        "age": dorm.IntegerField(null=True), "day": dorm.DateField(null=True),
+        "Meta": type("Meta", (), {"app_label": "first", "db_table": "sqlite_schema"})})
+model.objects.values_list("name").order_by("name").first()
+print((time.perf_counter() - start) * 1000)
+"""
+
+
+def _median(source: str, times: int) -> float:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+    environment.pop("DORM_CHECK_OPERATIONS", None)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(times):
+            done = subprocess.run(
+                [sys.executable, "-c", source], env=environment, cwd=folder, capture_output=True, text=True, check=True
+            )
+            found.append(float(done.stdout))
+    return statistics.median(found)
+
+
+def show(console: Console) -> dict[str, Any]:
+    """Measure, print and return the figures."""
+    found = {"build_us": _median(_BUILD, 1), "first_row_ms": _median(_FIRST_ROW, 9)}
+    console.print(f"build and compile a complex query, seen before: {found['build_us']:.1f} us (budget 12)")
+    console.print(f"import, configure, 9 models, first row, SQLite: {found['first_row_ms']:.0f} ms (budget 60)")
+    return found
