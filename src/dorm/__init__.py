@@ -20,6 +20,11 @@ if TYPE_CHECKING:
         transaction as transaction,
     )
     from dorm.aggregates import Avg as Avg, Count as Count, Max as Max, Min as Min, Sum as Sum
+    from dorm.choices import (
+        Choices as Choices,
+        IntegerChoices as IntegerChoices,
+        TextChoices as TextChoices,
+    )
     from dorm.conf.settings import configure as configure, settings as settings
     from dorm.conf.url import parse_database_url as parse_database_url
     from dorm.db.connection import (
@@ -62,6 +67,7 @@ if TYPE_CHECKING:
         Value as Value,
     )
     from dorm.fields import (
+        NOT_PROVIDED as NOT_PROVIDED,
         AutoField as AutoField,
         BigAutoField as BigAutoField,
         BigIntegerField as BigIntegerField,
@@ -75,8 +81,11 @@ if TYPE_CHECKING:
         EmailField as EmailField,
         Field as Field,
         FloatField as FloatField,
+        GenericIPAddressField as GenericIPAddressField,
         IntegerField as IntegerField,
+        IPAddressField as IPAddressField,
         JSONField as JSONField,
+        NullBooleanField as NullBooleanField,
         PositiveBigIntegerField as PositiveBigIntegerField,
         PositiveIntegerField as PositiveIntegerField,
         PositiveSmallIntegerField as PositiveSmallIntegerField,
@@ -112,15 +121,24 @@ if TYPE_CHECKING:
     )
     from dorm.transaction import aatomic as aatomic, atomic as atomic
     from dorm.validators import (
+        BaseValidator as BaseValidator,
+        DecimalValidator as DecimalValidator,
         EmailValidator as EmailValidator,
+        FileExtensionValidator as FileExtensionValidator,
         MaxLengthValidator as MaxLengthValidator,
         MaxValueValidator as MaxValueValidator,
         MinLengthValidator as MinLengthValidator,
         MinValueValidator as MinValueValidator,
+        ProhibitNullCharactersValidator as ProhibitNullCharactersValidator,
         RegexValidator as RegexValidator,
+        StepValueValidator as StepValueValidator,
         URLValidator as URLValidator,
         validate_email as validate_email,
+        validate_ipv4_address as validate_ipv4_address,
+        validate_ipv6_address as validate_ipv6_address,
+        validate_ipv46_address as validate_ipv46_address,
         validate_slug as validate_slug,
+        validate_unicode_slug as validate_unicode_slug,
     )
 
 __version__ = "4.2.0"
@@ -152,8 +170,12 @@ _MODULES = {
         "EmailField",
         "Field",
         "FloatField",
+        "GenericIPAddressField",
+        "IPAddressField",
         "IntegerField",
         "JSONField",
+        "NOT_PROVIDED",
+        "NullBooleanField",
         "PositiveBigIntegerField",
         "PositiveIntegerField",
         "PositiveSmallIntegerField",
@@ -167,15 +189,24 @@ _MODULES = {
     ),
     "dorm.signals": ("Signal", "post_delete", "post_query", "post_save", "pre_delete", "pre_query", "pre_save"),
     "dorm.validators": (
+        "BaseValidator",
+        "DecimalValidator",
         "EmailValidator",
+        "FileExtensionValidator",
         "MaxLengthValidator",
         "MaxValueValidator",
         "MinLengthValidator",
         "MinValueValidator",
+        "ProhibitNullCharactersValidator",
         "RegexValidator",
+        "StepValueValidator",
         "URLValidator",
         "validate_email",
+        "validate_ipv46_address",
+        "validate_ipv4_address",
+        "validate_ipv6_address",
         "validate_slug",
+        "validate_unicode_slug",
     ),
     "dorm.transaction": ("aatomic", "atomic"),
     "dorm.exceptions": (
@@ -200,6 +231,11 @@ _MODULES = {
         "SynchronousOnlyOperation",
         "TransactionManagementError",
         "ValidationError",
+    ),
+    "dorm.choices": (
+        "Choices",
+        "IntegerChoices",
+        "TextChoices",
     ),
 }
 _SUBMODULES = ("signals", "timezone", "transaction", "exceptions", "fields", "models", "expressions", "aggregates")

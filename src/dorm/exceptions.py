@@ -82,10 +82,6 @@ class DataError(DatabaseError):
     """A value is out of range or malformed for its column."""
 
 
-class InvalidValue(DataError, ValueError, TypeError):
-    """A value that its field cannot take; nothing was sent. The message names the value's type, never the value."""
-
-
 class OperationalError(DatabaseError):
     """The database could not do its work: connection lost, time-out, lock, disk."""
 
@@ -217,6 +213,10 @@ class ValidationError(DormError):
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+
+class InvalidValue(DataError, ValidationError, ValueError, TypeError):
+    """A value that its field cannot take; nothing was sent. The message names the value's type, never the value."""
 
 
 # -- helpers for messages ----------------------------------------------------------------------------------------

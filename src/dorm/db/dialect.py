@@ -101,6 +101,10 @@ class Dialect(ABC):
         """Return what turns the driver's value (never None) into Python's; None when it already is."""
         return None
 
+    def json_text_binder(self) -> Converter | None:
+        """Return what a JSON document that is text already goes through; None when nothing must be done."""
+        return None
+
     def array_binder(self, sql_type: SqlType) -> Converter | None:
         """Return what turns a list of bound values of *sql_type* into one array parameter."""
         return None
@@ -136,6 +140,10 @@ class Dialect(ABC):
         Names are quoted; *ending* stands before RETURNING (ON CONFLICT ...), *returning* may be empty.
         """
         raise NotSupportedError(f"{self.vendor} cannot insert from arrays")
+
+    def unnests(self, sql_type: SqlType) -> bool:
+        """True when values of this type can stand in the arrays of `insert_from_arrays`."""
+        return True
 
     def insert_defaults(self, table: str) -> str:
         """Return INSERT of one row of defaults only, without RETURNING."""

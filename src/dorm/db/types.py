@@ -7,7 +7,7 @@ A `SqlType` names a type without saying how a backend spells or converts it: tha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
     "smallint",
@@ -26,6 +26,18 @@ Kind: TypeAlias = Literal[
     "uuid",
     "json",
     "bytes",
+    "inet",
+    "citext",
+    "hstore",
+    "array",
+    "enum",
+    "int4range",
+    "int8range",
+    "numrange",
+    "daterange",
+    "tsrange",
+    "tstzrange",
+    "custom",
 ]
 
 
@@ -39,6 +51,8 @@ class SqlType:
         precision, scale: digits in all and behind the point, for ``numeric``.
         auto: the database makes the value (an auto key).
         unsigned: negative values are refused (by the type where there is one, else by a CHECK).
+        element: type of the elements, for ``array`` and ranges.
+        name: name of the type in the database, for ``enum``. values: its values in their order.
     """
 
     kind: Kind
@@ -47,6 +61,9 @@ class SqlType:
     scale: int | None = None
     auto: bool = False
     unsigned: bool = False
+    element: SqlType | None = None
+    name: str | None = None
+    values: tuple[str, ...] = ()
 
 
 SMALLINT: Final = SqlType("smallint")
@@ -63,6 +80,25 @@ INTERVAL: Final = SqlType("interval")
 UUID: Final = SqlType("uuid")
 JSON: Final = SqlType("json")
 BYTES: Final = SqlType("bytes")
+INET: Final = SqlType("inet")
+CITEXT: Final = SqlType("citext")
+HSTORE: Final = SqlType("hstore")
+CUSTOM: Final = SqlType("custom")
+"""A type that only a field's ``db_type`` can spell; its values travel as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeValue:
+    """A range as drivers and dialects exchange it; None as a bound is "without end".
+
+    Args:
+        bounds: ``"["`` or ``"("`` and ``"]"`` or ``")"``; empty for the range that holds nothing.
+    """
+
+    lower: Any
+    upper: Any
+    bounds: str = "[)"
+
 
 INTEGER_RANGES: Final[dict[Kind, tuple[int, int]]] = {
     "smallint": (-(2**15), 2**15 - 1),

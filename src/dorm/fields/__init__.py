@@ -9,6 +9,7 @@ from dorm.fields.numbers import (
     DecimalField,
     FloatField,
     IntegerField,
+    NullBooleanField,
     PositiveBigIntegerField,
     PositiveIntegerField,
     PositiveSmallIntegerField,
@@ -17,7 +18,15 @@ from dorm.fields.numbers import (
 )
 from dorm.fields.structured import BinaryField, JSONField, UUIDField
 from dorm.fields.temporal import DateField, DateTimeField, DurationField, TimeField
-from dorm.fields.text import CharField, EmailField, SlugField, TextField, URLField
+from dorm.fields.text import (
+    CharField,
+    EmailField,
+    GenericIPAddressField,
+    IPAddressField,
+    SlugField,
+    TextField,
+    URLField,
+)
 
 __all__ = [
     "NOT_PROVIDED",
@@ -34,8 +43,11 @@ __all__ = [
     "EmailField",
     "Field",
     "FloatField",
+    "GenericIPAddressField",
+    "IPAddressField",
     "IntegerField",
     "JSONField",
+    "NullBooleanField",
     "PositiveBigIntegerField",
     "PositiveIntegerField",
     "PositiveSmallIntegerField",

@@ -7,28 +7,27 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, overload
 
-from dorm.db.types import SqlType
+from dorm import choices as choice_forms
+from dorm.db.types import CUSTOM, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, ValidationError
+from dorm.fields import overrides
+from dorm.fields.defaults import DatabaseDefault
+from dorm.fields.options import DECONSTRUCTED, NOT_PROVIDED, NotProvided
+from dorm.sql.node import Node
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
-    from dorm.sql.node import Node
+
+__all__ = ["EMPTY_VALUES", "NOT_PROVIDED", "DatabaseDefault", "Field", "NotProvided"]
 
 T = TypeVar("T")
 
 _counter = itertools.count()
 
-
-class NotProvided:
-    """Stands for "no default was given", which None is not."""
-
-    def __repr__(self) -> str:
-        return "NOT_PROVIDED"
-
-
-NOT_PROVIDED = NotProvided()
-
 EMPTY_VALUES: tuple[Any, ...] = (None, "", [], (), {})
+
+_INTERNAL: dict[str, type[Field[Any]]] = {}
+"""Classes of dorm by the name that ``get_internal_type`` gives."""
 
 
 class Field(Generic[T]):
@@ -39,22 +38,35 @@ class Field(Generic[T]):
     that was not loaded is absent from it.
 
     Args (of every field):
+        verbose_name: what people call it (default: the attribute's name with spaces).
         null: the column may hold NULL. blank: validation accepts an empty value.
-        primary_key, unique, db_index: keys and indexes.
-        default: value, or function without arguments, of a new instance. db_default: default made by the database.
-        choices: (value, label) pairs. validators: functions that raise ValidationError. db_column: name of the column.
-        pii: personal data, masked where something is exported.
+        primary_key, unique, db_index: keys and indexes. unique_for_date, _month, _year: unique among the rows of the
+            same date in the field named (validation only).
+        default: value, or function without arguments, of a new instance. db_default: literal or expression of which
+            the database makes the value of rows that give none.
+        max_length: characters, for fields of text. editable: False leaves the field out of validation.
+        choices: (value, label) pairs, groups, a mapping, a `Choices` class, or a function that returns one of these.
+        validators: functions that raise ValidationError. error_messages: texts in place of the usual ones, by code.
+        db_column, db_comment, db_tablespace: name, comment and tablespace of the column.
+        serialize: False leaves the field out of dumps. pii: personal data, masked where something is exported.
     """
 
     is_relation: ClassVar[bool] = False
     many_to_one: ClassVar[bool] = False
+    generated: ClassVar[bool] = False
+    """True when the database computes every value of the column."""
     empty_strings_allowed: ClassVar[bool] = True
+    empty_values: ClassVar[Iterable[Any]] = EMPTY_VALUES
     description: ClassVar[str] = "a value"
     """What the field takes, for messages."""
+    internal_type: ClassVar[str] = ""
+    default_validators: ClassVar[Iterable[Callable[[Any], None]]] = ()
     default_error_messages: ClassVar[dict[str, str]] = {
         "null": "This field cannot be null.",
         "blank": "This field cannot be blank.",
-        "invalid_choice": "Value is not a valid choice.",
+        "invalid_choice": "Value %(value)r is not a valid choice.",
+        "unique": "%(model_name)s with this %(field_label)s already exists.",
+        "unique_for_date": "%(field_label)s must be unique for %(date_field_label)s %(lookup_type)s.",
     }
 
     name: str
@@ -64,31 +76,38 @@ class Field(Generic[T]):
 
     def __init__(
         self,
-        *,
         verbose_name: str | None = None,
         name: str | None = None,
         primary_key: bool = False,
+        max_length: int | None = None,
         unique: bool = False,
         blank: bool = False,
         null: bool = False,
         db_index: bool = False,
         default: Any = NOT_PROVIDED,
-        db_default: Any = NOT_PROVIDED,
         editable: bool = True,
+        serialize: bool = True,
+        unique_for_date: str | None = None,
+        unique_for_month: str | None = None,
+        unique_for_year: str | None = None,
         choices: Any = None,
         help_text: str = "",
         db_column: str | None = None,
-        db_comment: str | None = None,
+        db_tablespace: str | None = None,
+        auto_created: bool = False,
         validators: Iterable[Callable[[Any], None]] = (),
         error_messages: Any = None,
+        db_comment: str | None = None,
+        db_default: Any = NOT_PROVIDED,
         pii: bool = False,
-        auto_created: bool = False,
     ) -> None:
         if primary_key and null:
             raise ImproperlyConfigured("a primary key cannot be null")
-        self.verbose_name = verbose_name
+        self.verbose_name = self._verbose_name = verbose_name
         self._given_name = name
         self.primary_key = primary_key
+        self.max_length = max_length
+        self._unique = unique
         self.unique = unique or primary_key
         self.blank = blank
         self.null = null
@@ -96,15 +115,30 @@ class Field(Generic[T]):
         self.default = default
         self.db_default = db_default
         self.editable = editable
-        self.choices = list(choices) if choices is not None else None
+        self.serialize = serialize
+        self.unique_for_date = unique_for_date
+        self.unique_for_month = unique_for_month
+        self.unique_for_year = unique_for_year
+        self._choices = choice_forms.normalised(choices)
         self.help_text = help_text
         self.db_column = db_column
+        self.db_tablespace = db_tablespace
         self.db_comment = db_comment
-        self.validators = list(validators)
+        self._given_validators = list(validators)
+        self.validators = [*self.default_validators, *self._given_validators]
+        self._given_messages = dict(error_messages) if error_messages else None
         self.error_messages = {**self._default_messages(), **(error_messages or {})}
         self.pii = pii
         self.auto_created = auto_created
         self.creation_counter: float = next(_counter)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("dorm.fields"):
+            if "internal_type" not in vars(cls):
+                cls.internal_type = cls.__name__
+            _INTERNAL.setdefault(cls.internal_type, cls)
+        overrides.settle(cls, Field)
 
     @classmethod
     def _default_messages(cls) -> dict[str, str]:
@@ -117,9 +151,18 @@ class Field(Generic[T]):
     def set_attributes_from_name(self, name: str) -> None:
         """Take *name*, the attribute of the model, and what follows from it."""
         self.name = self._given_name or name
-        self.attname = self.name
-        self.column = self.db_column or self.attname
-        self.verbose_name = self.verbose_name or self.name.replace("_", " ")
+        self.attname, self.column = self.get_attname_column()
+        if self.verbose_name is None:
+            self.verbose_name = self.name.replace("_", " ")
+
+    def get_attname(self) -> str:
+        """Return the attribute of instances that holds the value."""
+        return self.name
+
+    def get_attname_column(self) -> tuple[str, str]:
+        """Return the attribute's name and the column's."""
+        attname = self.get_attname()
+        return attname, self.db_column or attname
 
     def contribute_to_class(self, cls: Any, name: str) -> None:
         """Become the field *name* of a model class."""
@@ -132,12 +175,30 @@ class Field(Generic[T]):
         self.model = cls
         cls._meta.add_field(self)
         setattr(cls, self.name, self)
+        if self._choices is not None and f"get_{self.name}_display" not in vars(cls):
+            setattr(cls, f"get_{self.name}_display", _display_method(self))
 
     def clone(self) -> Self:
         """Return a copy that belongs to no model yet."""
         made = copy.copy(self)
         made.validators = list(self.validators)
+        made.verbose_name = self._verbose_name
+        for name in ("model", "name", "attname", "column"):
+            vars(made).pop(name, None)
         return made
+
+    def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
+        """Return name, import path, arguments and keywords from which an equal field can be made.
+
+        A subclass with options of its own extends it: ``name, path, args, kwargs = super().deconstruct()``.
+        """
+        kwargs: dict[str, Any] = {}
+        for option, default, attribute in DECONSTRUCTED:
+            value = getattr(self, attribute)
+            if value is default or (isinstance(default, list) and value == default):
+                continue
+            kwargs[option] = value
+        return getattr(self, "name", None), _path(type(self)), [], kwargs
 
     def __str__(self) -> str:
         model = getattr(self, "model", None)
@@ -145,6 +206,11 @@ class Field(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
+
+    def __lt__(self, other: object) -> bool:
+        if isinstance(other, Field):
+            return self.creation_counter < other.creation_counter
+        return NotImplemented
 
     # -- attribute -----------------------------------------------------------------------------------------------
     @overload
@@ -164,8 +230,22 @@ class Field(Generic[T]):
     # -- types ---------------------------------------------------------------------------------------------------
     @property
     def sql_type(self) -> SqlType:
-        """The type of the column."""
-        raise NotImplementedError(f"{type(self).__name__} has no SQL type")
+        """The type of the column: that of the field class which `get_internal_type` names."""
+        home = _INTERNAL.get(self.get_internal_type())
+        if home is not None:
+            return home.type_for(self)
+        if type(self).db_type is not Field.db_type:
+            return CUSTOM
+        raise NotImplementedError(
+            f"{type(self).__name__} has no column type: override db_type(connection), or get_internal_type() with the "
+            "name of one of dorm's fields."
+        )
+
+    @classmethod
+    def type_for(cls, field: Field[Any]) -> SqlType:
+        """Return the column type of *field*, which calls itself one of this class (``get_internal_type``)."""
+        found: SqlType = cls.sql_type.fget(field)  # type: ignore[attr-defined]  # a property, seen as its value
+        return found
 
     @property
     def rel_sql_type(self) -> SqlType:
@@ -173,13 +253,33 @@ class Field(Generic[T]):
         return self.sql_type
 
     def db_type(self, connection: Any) -> str | None:
-        """Return the column's type as the dialect of *connection* spells it."""
+        """Return the column's type as *connection* spells it; None for a field without a column."""
         spelled: str = connection.dialect.column_type(self.sql_type)
         return spelled
 
+    def rel_db_type(self, connection: Any) -> str | None:
+        """Return the type of a column that refers to this one."""
+        if self.rel_sql_type == self.sql_type:
+            return self.db_type(connection)
+        spelled: str = connection.dialect.column_type(self.rel_sql_type)
+        return spelled
+
+    def cast_db_type(self, connection: Any) -> str | None:
+        """Return the type that a cast to this field names."""
+        return self.db_type(connection)
+
+    def db_parameters(self, connection: Any) -> dict[str, Any]:
+        """Return the column's type as a mapping, as Django's introspection wants it."""
+        return {"type": self.db_type(connection)}
+
     def get_internal_type(self) -> str:
-        """Return the name of the field class."""
-        return type(self).__name__
+        """Return the name of dorm's field class that this one is stored like."""
+        return self.internal_type or type(self).__name__
+
+    @property
+    def db_returning(self) -> bool:
+        """True when the database makes the value of a row that gives none, so that it must be read back."""
+        return self.has_db_default or self.generated or self.sql_type.auto
 
     # -- values --------------------------------------------------------------------------------------------------
     @property
@@ -194,32 +294,54 @@ class Field(Generic[T]):
         """
         return value
 
+    own_prepare = prepare
+    """The conversion below an overridden ``get_prep_value`` (see `dorm.fields.overrides`)."""
+
     def get_prep_value(self, value: Any) -> Any:
-        """Return the value that is bound for *value*, None included; Django's name for `prepare`."""
-        return None if value is None else self.prepare(value)
+        """Return *value* (None included) as Python's value for the column. Override it to store another form."""
+        return None if value is None else self.own_prepare(value)
 
     def bind(self, dialect: Dialect) -> Converter | None:
         """Return what turns a prepared value into the driver's; None when nothing must be done."""
         return dialect.binder(self.sql_type)
 
+    own_bind = bind
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        """Return *value* in the form that the driver of *connection* takes. Override it for a form per backend."""
+        if not prepared:
+            value = self.get_prep_value(value)
+        bind = self.own_bind(connection.dialect)
+        return value if value is None or bind is None else bind(value)
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        """Return *value* as it is written to a row; as `get_db_prep_value` unless overridden."""
+        return self.get_db_prep_value(value, connection, prepared=False)
+
     def load(self, dialect: Dialect) -> Converter | None:
-        """Return what turns the driver's value (not None) into Python's; None when it already is."""
-        load = dialect.loader(self.sql_type)
-        own = getattr(self, "from_db_value", None)
-        if own is None:
-            return load
-        if load is None:
-            return lambda value: own(value, None, None)
-        return lambda value: own(load(value), None, None)
+        """Return what turns the driver's value (not None) into Python's; None when it already is.
+
+        A subclass may define ``from_db_value(self, value, expression, connection)``, which is called after it.
+        """
+        return dialect.loader(self.sql_type)
+
+    own_load = load
+    is_customised: ClassVar[bool] = False
+    """True when a subclass overrides how values are written."""
 
     def to_python(self, value: Any) -> Any:
         """Return *value* as this field's Python type; raise ValidationError."""
         if value is None:
             return None
         try:
-            return self.prepare(value)
+            return self.own_prepare(value)
         except InvalidValue as exc:
-            raise ValidationError(str(exc), code="invalid") from exc
+            raise self.invalid(value) from exc
+
+    def invalid(self, value: Any, code: str = "invalid") -> ValidationError:
+        """Return the error for a value of the wrong form."""
+        message = self.error_messages.get(code, "Enter a valid value.")
+        return ValidationError(message, code=code, params={"value": value})
 
     def pre_save(self, instance: Any, add: bool) -> Any:
         """Return the value to write for *instance*; *add* tells an INSERT."""
@@ -228,6 +350,14 @@ class Field(Generic[T]):
     def value_from_object(self, instance: Any) -> Any:
         """Return this field's value of *instance*."""
         return getattr(instance, self.attname)
+
+    def save_form_data(self, instance: Any, data: Any) -> None:
+        """Put *data* on *instance*."""
+        setattr(instance, self.name, data)
+
+    def value_to_string(self, obj: Any) -> str:
+        """Return this field's value of *obj* as text, for dumps."""
+        return str(self.value_from_object(obj))
 
     def unwrapped(self, value: Any) -> Any:
         """Return the key of *value* when it is an instance of the very model whose key this field is; else *value*."""
@@ -246,7 +376,7 @@ class Field(Generic[T]):
             f"{self} ({type(self).__name__}) takes {self.description}, got {type(value).__name__}{why and ': '}{why}."
         )
 
-    # -- defaults and validation ---------------------------------------------------------------------------------
+    # -- defaults ------------------------------------------------------------------------------------------------
     def has_default(self) -> bool:
         """True when a default was given."""
         return self.default is not NOT_PROVIDED
@@ -257,33 +387,67 @@ class Field(Generic[T]):
         return self.db_default is not NOT_PROVIDED
 
     def get_default(self) -> Any:
-        """Return the value of a new instance: the default, else "" for texts that cannot be NULL, else None."""
+        """Return the value of a new instance: the default, the database's, "" for text that cannot be NULL, or None."""
         if self.default is not NOT_PROVIDED:
             return self.default() if callable(self.default) else self.default
+        if self.db_default is not NOT_PROVIDED:
+            return DatabaseDefault(self)
         if self.empty_strings_allowed and not self.null and not self.primary_key:
             return ""
         return None
 
+    # -- choices -------------------------------------------------------------------------------------------------
+    @property
+    def choices(self) -> list[tuple[Any, Any]] | None:
+        """(value, label) pairs; a group is (name, pairs). None without choices."""
+        found: list[tuple[Any, Any]] | None = (
+            choice_forms.normalised(self._choices()) if callable(self._choices) else self._choices
+        )
+        return found
+
+    @choices.setter
+    def choices(self, value: Any) -> None:
+        self._choices = choice_forms.normalised(value)
+
+    @property
+    def flatchoices(self) -> list[tuple[Any, Any]]:
+        """(value, label) pairs, those of groups among them."""
+        return list(choice_forms.flattened(self._choices)) if self._choices is not None else []
+
+    def get_choices(
+        self, include_blank: bool = True, blank_choice: Iterable[tuple[Any, Any]] = (("", "---------"),)
+    ) -> list[tuple[Any, Any]]:
+        """Return the choices to offer, led by *blank_choice* unless there is an empty one already."""
+        choices = list(self.choices or ())
+        if include_blank and not any(value in ("", None) for value, _ in self.flatchoices):
+            return [*blank_choice, *choices]
+        return choices
+
+    # -- validation ----------------------------------------------------------------------------------------------
     def validate(self, value: Any, instance: Any) -> None:
         """Raise ValidationError for a value that options forbid."""
-        if self.choices is not None and value not in EMPTY_VALUES:
-            if value not in [choice for choice, _ in self.choices]:
-                raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")
+        if not self.editable:
             return
+        if self._choices is not None and value not in self.empty_values:
+            if any(value == choice for choice, _ in self.flatchoices):
+                return
+            raise self.invalid(value, "invalid_choice")
         if value is None and not self.null:
             raise ValidationError(self.error_messages["null"], code="null")
-        if not self.blank and value in EMPTY_VALUES:
+        if not self.blank and value in self.empty_values:
             raise ValidationError(self.error_messages["blank"], code="blank")
 
     def run_validators(self, value: Any) -> None:
         """Run the validators; raise one ValidationError with all their messages."""
-        if value in EMPTY_VALUES:
+        if value in self.empty_values:
             return
-        errors = []
+        errors: list[ValidationError] = []
         for validator in self.validators:
             try:
                 validator(value)
             except ValidationError as exc:
+                if exc.code in self.error_messages:
+                    exc.message = self.error_messages[exc.code]
                 errors.extend(exc.error_list)
         if errors:
             raise ValidationError(errors)
@@ -294,3 +458,25 @@ class Field(Generic[T]):
         self.validate(value, instance)
         self.run_validators(value)
         return value
+
+
+def _path(cls: type) -> str:
+    """Return the path users import *cls* from."""
+    module = cls.__module__
+    for public in ("dorm.fields", "dorm.relations"):
+        if module.startswith(f"{public}."):
+            module = public
+    return f"{module}.{cls.__qualname__}"
+
+
+def _display_method(field: Field[Any]) -> Callable[[Any], Any]:
+    def display(self: Any) -> Any:
+        value = getattr(self, field.attname)
+        for choice, label in field.flatchoices:
+            if choice == value:
+                return label
+        return value
+
+    display.__name__ = f"get_{field.name}_display"
+    display.__doc__ = f"Return the label of the choice that ``{field.name}`` holds, else the value as text."
+    return display

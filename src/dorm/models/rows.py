@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dorm.db.dialect import Converter, Dialect
+from dorm.fields.overrides import takes_null
 from dorm.models.state import ORIGIN, Origin
 from dorm.sql.node import Output
 
@@ -87,6 +88,8 @@ class _Writer:
             return f"c{position}"
         name = f"load{position}"
         self.names[name] = load
+        if takes_null(load):
+            return f"{name}(c{position})"
         return f"None if c{position} is None else {name}(c{position})"
 
     def row(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.connection import Database
@@ -78,7 +79,7 @@ def _insert(database: Database, fields: tuple[Any, ...], objs: list[Any], ignore
     model = type(objs[0])
     ending = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
     rows = [_values(obj, fields) for obj in objs]
-    if dialect.supports_unnest_insert and fields:
+    if dialect.supports_unnest_insert and fields and all(dialect.unnests(field.sql_type) for field in fields):
         wanted = _from_arrays(model, dialect, fields, ending)
         statement = Statement(wanted.template, _columns(wanted, dialect, fields, rows))
         if wanted.back:
@@ -115,7 +116,7 @@ def _from_arrays(model: Any, dialect: Any, fields: tuple[Any, ...], ending: str)
         columns = [dialect.quote(field.column) for field in fields]
         sql = dialect.insert_from_arrays(table, columns, [field.sql_type for field in fields], returning, ending)
         template = Template(sql, binary=plain.template.binary, model=plain.template.model)
-        return rowwrite.RowWrite(template, plain.binders, plain.nulls, plain.back), 4 * len(sql)
+        return replace(plain, template=template), 4 * len(sql)
 
     made: rowwrite.RowWrite = model._meta.plan.derive(("insert many", dialect.fingerprint, fields, ending), make)
     return made
@@ -125,7 +126,7 @@ def _columns(wanted: rowwrite.RowWrite, dialect: Any, fields: Sequence[Any], row
     """Return one array parameter a column."""
     arrays = []
     for field, bind, column in zip(fields, wanted.binders, zip(*rows, strict=True), strict=True):
-        values = list(column) if bind is None else [None if value is None else bind(value) for value in column]
+        values = list(column) if bind is None else [rowwrite.bound_value(value, bind, None) for value in column]
         whole = dialect.array_binder(field.sql_type)
         arrays.append(values if whole is None else whole(values))
     return arrays

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from dorm.db.dialect import Dialect
 from dorm.db.statement import Statement, Template
+from dorm.fields.overrides import save_binder, takes_null
 
 Converter: TypeAlias = "Callable[[Any], Any]"
 
@@ -20,15 +21,19 @@ class RowWrite:
         binders: what each value goes through, in the order of the placeholders; None where it passes.
         nulls: what is bound for None in each place.
         back: fields whose values the statement gives back, with their converters.
+        sees_null: some binders are to be called for None too (fields of users).
     """
 
     template: Template
     binders: tuple[Converter | None, ...]
     nulls: tuple[Any, ...]
     back: tuple[tuple[Any, Converter | None], ...] = ()
+    sees_null: bool = False
 
     def bound(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """Return the parameters for these values."""
+        if self.sees_null:
+            return tuple(map(bound_value, values, self.binders, self.nulls))
         return tuple(
             [
                 null if value is None else value if bind is None else bind(value)
@@ -44,7 +49,7 @@ class RowWrite:
         """Put the values the database made on *instance*."""
         target = instance.__dict__
         for (field, load), value in zip(self.back, row, strict=True):
-            target[field.attname] = value if load is None or value is None else load(value)
+            target[field.attname] = value if load is None or (value is None and not takes_null(load)) else load(value)
 
 
 def insert(model: Any, dialect: Dialect, fields: tuple[Any, ...], ending: str = "") -> RowWrite:
@@ -87,16 +92,27 @@ def update(model: Any, dialect: Dialect, fields: tuple[Any, ...]) -> RowWrite:
 
 def _row_write(sql: str, dialect: Dialect, fields: tuple[Any, ...], back: tuple[Any, ...], label: str) -> RowWrite:
     binary = all(dialect.has_binary_loader(field.sql_type) for field in back)
+    binders = tuple(binder(field, dialect) for field in fields)
     return RowWrite(
         Template(sql, binary=binary, model=label),
-        tuple(binder(field, dialect) for field in fields),
+        binders,
         tuple(dialect.null(field.sql_type) for field in fields),
         tuple((field, field.load(dialect)) for field in back),
+        any(map(takes_null, binders)),
     )
+
+
+def bound_value(value: Any, bind: Converter | None, null: Any) -> Any:
+    """Return the parameter for one value."""
+    if value is None and not takes_null(bind):
+        return null
+    return value if bind is None else bind(value)
 
 
 def binder(field: Any, dialect: Dialect) -> Converter | None:
     """Return what takes a user's value for *field* to the driver: the field's `prepare`, then its `bind`."""
+    if field.is_customised:
+        return save_binder(field, dialect)
     prepare: Converter | None = field.prepare if field.prepares else None
     bind: Converter | None = field.bind(dialect)
     if prepare is None or bind is None:

@@ -11,6 +11,7 @@ from dorm.db.perform import perform
 from dorm.db.request import CallUser, Execute, Query as Fetch
 from dorm.db.router import router
 from dorm.exceptions import DatabaseError, choices_text, nearest
+from dorm.fields.defaults import DatabaseDefault
 from dorm.models.state import ORIGIN, is_adding, origin_of
 from dorm.queryset import build, selects
 from dorm.queryset.ops import announce, rowwrite, write
@@ -148,7 +149,9 @@ def insert_fields(meta: Any, instance: Any) -> tuple[Any, ...]:
     return tuple(
         field
         for field in meta.fields
-        if field.attname in values and not (field.sql_type.auto and values[field.attname] is None)
+        if field.attname in values
+        and not (field.sql_type.auto and values[field.attname] is None)
+        and not isinstance(values[field.attname], DatabaseDefault)
     )
 
 

@@ -6,6 +6,7 @@ PostgreSQL prepares a statement per text and parameter types, and psycopg picks 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
@@ -13,7 +14,10 @@ from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 from psycopg.types.datetime import TimestamptzBinaryLoader
 from psycopg.types.numeric import Int8BinaryDumper
-from psycopg.types.string import StrBinaryDumper
+from psycopg.types.string import StrBinaryDumper, StrDumperUnknown
+
+from dorm.db.types import RangeValue
+from dorm.exceptions import DataError
 
 _OIDS: dict[str, int] = {
     "smallint": 20,
@@ -32,12 +36,80 @@ _OIDS: dict[str, int] = {
     "uuid": 2950,
     "json": 25,
     "bytes": 17,
+    "array": 0,
+    "inet": 0,
+    "citext": 0,
+    "hstore": 0,
+    "enum": 0,
+    "custom": 0,
+    "int4range": 0,
+    "int8range": 0,
+    "numrange": 0,
+    "daterange": 0,
+    "tsrange": 0,
+    "tstzrange": 0,
 }
-"""OID of what a value of each kind is bound as (https://www.postgresql.org/docs/current/catalog-pg-type.html)."""
+"""OID of what a value of each kind is bound as, 0 for what stands beside it (https://www.postgresql.org/docs/current/catalog-pg-type.html)."""
 
 
 class Null:
     """NULL of one type."""
+
+
+class Untyped(str):
+    """A literal without a type: the server reads it as the type of what stands beside it."""
+
+    __slots__ = ()
+
+
+def untyped(value: Any) -> Any:
+    """Return a text as an untyped literal; other values pass."""
+    if not isinstance(value, str):
+        return value
+    if "\0" in value:
+        raise DataError("a text holds the character NUL (\\x00), which PostgreSQL cannot store: remove it.")
+    return Untyped(value)
+
+
+def untyped_range(value: RangeValue) -> Untyped:
+    """Return a range as a literal (https://www.postgresql.org/docs/current/rangetypes.html#RANGETYPES-IO)."""
+    if not value.bounds:
+        return Untyped("empty")
+    lower, upper = ("" if bound is None else f'"{bound}"' for bound in (value.lower, value.upper))
+    return Untyped(f"{value.bounds[0]}{lower},{upper}{value.bounds[1]}")
+
+
+def load_range(found: Any) -> RangeValue:
+    """Return the driver's range as dorm's."""
+    return RangeValue(found.lower, found.upper, "" if found.isempty else found.bounds)
+
+
+def dump_hstore(value: dict[str, str | None]) -> Any:
+    """Return a dict as an hstore literal."""
+    return untyped(
+        ", ".join(f"{_quoted(key)}=>{'NULL' if text is None else _quoted(text)}" for key, text in value.items())
+    )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'
+
+
+_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|NULL)(?:, )?')
+
+
+def load_hstore(text: str) -> dict[str, str | None]:
+    """Return the dict that an hstore's text stands for."""
+    return {_plain(key): None if value is None else _plain(value) for key, value in _pairs(text)}
+
+
+def _pairs(text: str) -> list[tuple[str, str | None]]:
+    return [(found[1], found[2]) for found in _PAIR.finditer(text)]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
 class _NullDumper(Dumper):
@@ -58,6 +130,7 @@ def _made() -> tuple[AdaptersMap, dict[str, Null]]:
     adapters = AdaptersMap(psycopg.adapters)
     adapters.register_dumper(int, Int8BinaryDumper)
     adapters.register_dumper(str, StrBinaryDumper)
+    adapters.register_dumper(Untyped, StrDumperUnknown)
     adapters.register_loader("timestamptz", TimestamptzBinaryLoader)
     return adapters, {kind: _null_of(kind, adapters) for kind in _OIDS}
 

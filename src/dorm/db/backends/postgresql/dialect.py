@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from psycopg import sql
 
-from dorm.db.backends.postgresql.adapt import NULLS, Null
+from dorm.db.backends.postgresql.adapt import (
+    NULLS,
+    Null,
+    dump_hstore,
+    load_hstore,
+    load_range,
+    untyped,
+    untyped_range,
+)
 from dorm.db.backends.postgresql.schema import PostgresSchema
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
 from dorm.db.rawsql import placeholders
@@ -32,7 +41,34 @@ _TYPES: dict[str, str] = {
     "uuid": "uuid",
     "json": "jsonb",
     "bytes": "bytea",
+    "inet": "inet",
+    "citext": "citext",
+    "hstore": "hstore",
+    "int4range": "int4range",
+    "int8range": "int8range",
+    "numrange": "numrange",
+    "daterange": "daterange",
+    "tsrange": "tsrange",
+    "tstzrange": "tstzrange",
 }
+_TEXT_FORMAT = frozenset({"citext", "hstore", "enum", "custom"})
+"""Types whose values the driver reads in the text format only."""
+_UNTYPED = frozenset(
+    {
+        "inet",
+        "citext",
+        "hstore",
+        "enum",
+        "custom",
+        "int4range",
+        "int8range",
+        "numrange",
+        "daterange",
+        "tsrange",
+        "tstzrange",
+    }
+)
+"""Types whose values are bound as literals that the server reads as what stands beside them."""
 _NUMERIC = SqlType("numeric")
 _ISOLATION: tuple[str, ...] = ("read uncommitted", "read committed", "repeatable read", "serializable")
 _LIKE = "{lhs} LIKE {rhs}"
@@ -85,29 +121,53 @@ class PostgresDialect(Dialect):
         return super().quote(name)
 
     def placeholder(self, number: int, sql_type: SqlType | None) -> str:
-        return f"${number}::jsonb" if sql_type is not None and sql_type.kind == "json" else f"${number}"
+        if sql_type is None or sql_type.kind not in ("json", "array"):
+            return f"${number}"
+        return f"${number}::{'jsonb' if sql_type.kind == 'json' else self._unbounded(sql_type)}"
 
     def raw_sql(self, sql: str, has_params: bool) -> str:
         return placeholders(sql, lambda number: f"${number}") if has_params else sql
 
     # -- types and values ----------------------------------------------------------------------------------------
     def column_type(self, sql_type: SqlType) -> str:
-        if sql_type.kind == "varchar":
-            return f"varchar({sql_type.length})"
-        if sql_type.kind == "numeric":
+        kind = sql_type.kind
+        if kind == "varchar":
+            return f"varchar({sql_type.length})" if sql_type.length else "varchar"
+        if kind == "numeric":
             return f"numeric({sql_type.precision}, {sql_type.scale})" if sql_type.precision else "numeric"
-        return _TYPES[sql_type.kind]
+        if kind == "array":
+            return f"{self.column_type(_element(sql_type))}[]"
+        if kind == "enum":
+            return self.quote(sql_type.name or "")
+        return _TYPES[kind]
 
     def binder(self, sql_type: SqlType) -> Converter | None:
-        if sql_type.kind in ("text", "varchar"):
+        kind = sql_type.kind
+        if kind in ("text", "varchar"):
             return _without_nul
-        return json.dumps if sql_type.kind == "json" else None
+        if kind == "hstore":
+            return dump_hstore
+        if kind in _UNTYPED:
+            return untyped_range if kind.endswith("range") else untyped
+        return json.dumps if kind == "json" else None
+
+    def loader(self, sql_type: SqlType) -> Converter | None:
+        kind = sql_type.kind
+        if kind == "inet":
+            return str
+        if kind == "hstore":
+            return load_hstore
+        return load_range if kind.endswith("range") else None
+
+    def json_text_binder(self) -> Converter | None:
+        return _json_without_nul
 
     def null(self, sql_type: SqlType | None) -> Any:
         return NULLS.get(sql_type.kind) if sql_type is not None else None
 
     def has_binary_loader(self, sql_type: SqlType) -> bool:
-        return True
+        kind = sql_type.kind
+        return self.has_binary_loader(_element(sql_type)) if kind == "array" else kind not in _TEXT_FORMAT
 
     def numeric_result(self, function: str, sql_type: SqlType | None) -> SqlType | None:
         # https://www.postgresql.org/docs/current/functions-aggregate.html
@@ -121,7 +181,10 @@ class PostgresDialect(Dialect):
         return _PATTERNS[lookup]
 
     def lookup_left(self, lookup: str, lhs: str, sql_type: SqlType | None) -> str:
-        textual = sql_type is None or sql_type.kind in ("text", "varchar")
+        if sql_type is not None and sql_type.kind == "inet" and lookup in _PATTERNS:
+            # A cast to text would add the mask.
+            return f"HOST({lhs})"
+        textual = sql_type is None or sql_type.kind in ("text", "varchar", "citext")
         return lhs if textual or lookup not in _PATTERNS else f"{lhs}::text"
 
     def in_array(self, lhs: str, placeholder: str) -> str:
@@ -142,11 +205,21 @@ class PostgresDialect(Dialect):
             f"AS rows ({aliases}, ordinality) ORDER BY ordinality{ending}{back}"
         )
 
+    def unnests(self, sql_type: SqlType) -> bool:
+        # unnest() takes an array of arrays apart to its last element.
+        return sql_type.kind not in ("array", "custom")
+
     def _array_type(self, sql_type: SqlType) -> str:
         if sql_type.kind in ("varchar", "json"):
             # A cast to varchar(n) would cut what is too long instead of refusing it.
             return "text[]"
-        return f"{'numeric' if sql_type.kind == 'numeric' else _TYPES[sql_type.kind]}[]"
+        return f"{self._unbounded(sql_type)}[]"
+
+    def _unbounded(self, sql_type: SqlType) -> str:
+        """Return the spelling of a type without the limits to which a cast would cut or round."""
+        if sql_type.kind == "array":
+            return f"{self._unbounded(_element(sql_type))}[]"
+        return sql_type.kind if sql_type.kind in ("numeric", "varchar") else self.column_type(sql_type)
 
     # -- transactions --------------------------------------------------------------------------------------------
     def begin(self, isolation: IsolationLevel | None = None, read_only: bool = False) -> Template:
@@ -180,11 +253,29 @@ class PostgresDialect(Dialect):
 _FINGERPRINT = ("postgresql",)
 
 
+def _element(sql_type: SqlType) -> SqlType:
+    assert sql_type.element is not None, "an array without a type of its elements"
+    return sql_type.element
+
+
 def _without_nul(text: str) -> str:
     # https://www.postgresql.org/docs/current/datatype-character.html: NUL cannot be stored in text.
     if "\0" in text:
         raise DataError(
             "a text holds the character NUL (\\x00), which PostgreSQL cannot store: remove it, or use a BinaryField."
+        )
+    return text
+
+
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def _json_without_nul(text: str) -> str:
+    # https://www.postgresql.org/docs/current/datatype-json.html: jsonb rejects \u0000.
+    if "\\u0000" in text and _ESCAPED_NUL.search(text):
+        raise DataError(
+            "a JSON document holds the character NUL (\\u0000), which PostgreSQL cannot store: remove it, or use a "
+            "BinaryField."
         )
     return text
 

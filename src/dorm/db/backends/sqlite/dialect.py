@@ -33,6 +33,10 @@ _TYPES: dict[str, str] = {
     "uuid": "VARCHAR(36)",
     "json": "TEXT",
     "bytes": "BLOB",
+    "inet": "VARCHAR(39)",
+    "citext": "TEXT COLLATE NOCASE",
+    "hstore": "TEXT",
+    "enum": "VARCHAR(255)",
 }
 
 # https://www.sqlite.org/lang_expr.html#the_like_glob_regexp_match_and_extract_operators: LIKE ignores the case of ASCII
@@ -84,10 +88,13 @@ class SqliteDialect(Dialect):
     # -- types and values ----------------------------------------------------------------------------------------
     def column_type(self, sql_type: SqlType) -> str:
         if sql_type.kind == "varchar":
-            return f"VARCHAR({sql_type.length})"
+            return f"VARCHAR({sql_type.length})" if sql_type.length else "VARCHAR"
         if sql_type.kind == "numeric":
             return "INTEGER" if is_scaled(sql_type) else "TEXT COLLATE dorm_decimal"
-        return _TYPES[sql_type.kind]
+        try:
+            return _TYPES[sql_type.kind]
+        except KeyError:
+            raise NotSupportedError(f"SQLite has no columns of type {sql_type.kind}.") from None
 
     def binder(self, sql_type: SqlType) -> Converter | None:
         if sql_type.kind == "numeric":
@@ -187,6 +194,7 @@ _BINDERS: dict[str, Converter] = {
     "interval": _bind_interval,
     "uuid": str,
     "json": json.dumps,
+    "hstore": json.dumps,
 }
 _LOADERS: dict[str, Converter] = {
     "boolean": bool,
@@ -197,6 +205,7 @@ _LOADERS: dict[str, Converter] = {
     "interval": _load_interval,
     "uuid": uuid.UUID,
     "json": json.loads,
+    "hstore": json.loads,
 }
 
 
