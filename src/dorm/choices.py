@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 Pairs: TypeAlias = "list[tuple[Any, Any]]"
@@ -38,8 +38,8 @@ class ChoicesType(enum.EnumType):
     @property
     def choices(cls) -> Pairs:
         """(value, label) pairs; (None, label) first where the class has ``__empty__``."""
-        empty = [(None, cls.__empty__)] if hasattr(cls, "__empty__") else []
-        members: Iterable[Any] = cls.__members__.values()
+        empty = [(None, getattr(cls, "__empty__"))] if hasattr(cls, "__empty__") else []  # noqa: B009  # its own name
+        members: list[Any] = list(cls.__members__.values())
         return [*empty, *[(member.value, member.label) for member in members]]
 
     @property

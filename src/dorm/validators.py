@@ -104,11 +104,16 @@ class BaseValidator(Validator):
 
     def __call__(self, value: Any) -> None:
         cleaned = self.clean(value)
-        limit = self.limit_value() if callable(self.limit_value) else self.limit_value
+        limit = self.limit
         if self.compare(cleaned, limit):
             params = {"limit_value": limit, "show_value": cleaned, "value": value}
             usual = limit == 1 and self.one_message and self.message == type(self).message
             raise ValidationError(self.one_message if usual else self.message, code=self.code, params=params)
+
+    @property
+    def limit(self) -> Any:
+        """The limit in force."""
+        return self.limit_value() if callable(self.limit_value) else self.limit_value
 
     def compare(self, a: Any, b: Any) -> bool:
         """Return whether *a*, what is compared, breaks the limit *b*."""
@@ -158,7 +163,7 @@ class StepValueValidator(BaseValidator):
         if self.offset is None:
             super().__call__(value)
             return
-        limit = self.limit_value() if callable(self.limit_value) else self.limit_value
+        limit = self.limit
         if self.compare(value, limit):
             params = {
                 "limit_value": limit,

@@ -51,7 +51,7 @@ class IntegerField(Field[T]):
     def _add_range_validators(self) -> None:
         """Validate the range of the column, unless a validator given is at least as strict."""
         limits = [
-            (validator, validator.limit_value() if callable(validator.limit_value) else validator.limit_value)
+            (validator, validator.limit)
             for validator in self.validators
             if isinstance(validator, (MinValueValidator, MaxValueValidator))
         ]

@@ -50,6 +50,7 @@ _TYPES: dict[str, str] = {
     "daterange": "daterange",
     "tsrange": "tsrange",
     "tstzrange": "tstzrange",
+    "custom": "",
 }
 _TEXT_FORMAT = frozenset({"citext", "hstore", "enum", "custom"})
 """Types whose values the driver reads in the text format only."""

@@ -37,6 +37,7 @@ _TYPES: dict[str, str] = {
     "citext": "TEXT COLLATE NOCASE",
     "hstore": "TEXT",
     "enum": "VARCHAR(255)",
+    "custom": "",
 }
 
 # https://www.sqlite.org/lang_expr.html#the_like_glob_regexp_match_and_extract_operators: LIKE ignores the case of ASCII
