@@ -103,7 +103,7 @@ async def test_refresh_drops_what_changed(face: Face) -> None:
     await face(book.refresh_from_db)()
     assert (book.pages, book.author_id) == (7, bob.pk)
     await face(Book.objects.filter(pk=book.pk).delete)()
-    with pytest.raises(Book.DoesNotExist, match="does not exist any more"):
+    with pytest.raises(Book.DoesNotExist, match="Book matching query does not exist"):
         await face(book.refresh_from_db)()
 
 

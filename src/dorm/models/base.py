@@ -18,14 +18,16 @@ from dorm.fields.numbers import BigAutoField
 from dorm.manager import Manager
 from dorm.models import inheritance
 from dorm.models.options import Options
+from dorm.models.perfield import add_methods
 from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, is_adding, origin_of
-from dorm.queryset.ops import delete as delete_ops, save as save_ops
+from dorm.queryset.ops import delete as delete_ops, refresh as refresh_ops, save as save_ops
 from dorm.queryset.query import root_plan
 from dorm.signals import class_prepared, post_init, pre_init
 
 if TYPE_CHECKING:
     from dorm.db.operation import Operation
     from dorm.fields.base import Field
+    from dorm.queryset.queryset import QuerySet
 
 M = TypeVar("M", bound="Model")
 
@@ -79,6 +81,7 @@ class ModelBase(type):
         _add_exceptions(cls, parents)
         if cls.__doc__ is None:
             cls.__doc__ = f"{cls.__name__}({', '.join(field.name for field in meta.fields)})"
+        add_methods(cls)
         meta.plan = root_plan(cls)
         meta.apps.register(meta.app_label, cls.__name__, cls)
         meta.finish()
@@ -208,8 +211,13 @@ class Model(metaclass=ModelBase):
         if is_adding(self.__dict__):
             return None
         _refuse_implicit(f"{self._meta.object_name}.{field.name} was deferred", "arefresh_from_db")
-        run(save_ops.refresh(self, [field.name]))
+        self.refresh_from_db(fields=[field.attname])
         return self.__dict__[field.attname]
+
+    def serializable_value(self, field_name: str) -> Any:
+        """Return the value a column holds: the raw key of a foreign key; an attribute of that name otherwise."""
+        field = self._meta.find(field_name)
+        return getattr(self, field_name if field is None or field.attname is None else field.attname)
 
     # -- writing -------------------------------------------------------------------------------------------------
     def save(
@@ -259,13 +267,30 @@ class Model(metaclass=ModelBase):
         """Async twin of `delete`."""
         return await arun(delete_ops.delete_instance(self, using))
 
-    def refresh_from_db(self, using: str | None = None, fields: Iterable[str] | None = None) -> None:
-        """Load the row again: all columns, or those of *fields*. Cached relations are dropped."""
-        run(save_ops.refresh(self, fields, using))
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: QuerySet[Any, Any] | None = None,
+    ) -> None:
+        """Load the row again: the columns that were loaded, or those of *fields*. Cached relations are dropped.
 
-    async def arefresh_from_db(self, using: str | None = None, fields: Iterable[str] | None = None) -> None:
+        Args:
+            using: alias; else the one the instance came from.
+            fields: names of fields to load, deferred ones too; names of prefetched relations drop what was prefetched.
+            from_queryset: where to look for the row (locked rows, other managers); the base manager by default.
+        Raises: Model.DoesNotExist: the row is gone.
+        """
+        run(refresh_ops.refresh(self, using, fields, from_queryset))
+
+    async def arefresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: QuerySet[Any, Any] | None = None,
+    ) -> None:
         """Async twin of `refresh_from_db`."""
-        await arun(save_ops.refresh(self, fields, using))
+        await arun(refresh_ops.refresh(self, using, fields, from_queryset))
 
     # -- identity ------------------------------------------------------------------------------------------------
     def __eq__(self, other: object) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from dorm.db.dialect import Converter, Dialect
 from dorm.fields.overrides import takes_null
 from dorm.models.state import ORIGIN, Origin
+from dorm.signals import post_init, pre_init
 from dorm.sql.node import Output
 
 Rows: TypeAlias = "list[tuple[Any, ...]]"
@@ -60,7 +61,8 @@ def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect
     writer = _Writer(loads)
     if shape.kind == "object":
         assert shape.object is not None, "an object shape without its object"
-        writer.objects(shape.object, shape.names)
+        writer.names |= {"pre": pre_init, "post": post_init, "told": _Told(shape, loads)}
+        writer.objects(shape.object, shape.names, direct=True)
     elif shape.kind == "tuple" and not any(loads):
         return None, ""
     else:
@@ -70,12 +72,31 @@ def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect
     return writer.names["hydrate"], source
 
 
+class _Told:
+    """The row function that calls `from_db` for every object, for receivers of init signals; made on first use."""
+
+    def __init__(self, shape: RowShape, loads: Sequence[Converter | None]) -> None:
+        self._shape = shape
+        self._loads = loads
+        self._made: Hydrate | None = None
+
+    def __call__(self, rows: Rows, origin: Origin) -> list[Any]:
+        if self._made is None:
+            assert self._shape.object is not None, "an object shape without its object"
+            writer = _Writer(self._loads)
+            writer.objects(self._shape.object, self._shape.names, direct=False)
+            exec(compile(writer.source(), "<dorm row function>", "exec"), writer.names)
+            self._made = writer.names["hydrate"]
+        return self._made(rows, origin)
+
+
 class _Writer:
     """Writes the source of one row function."""
 
     def __init__(self, loads: Sequence[Converter | None]) -> None:
         self.names: dict[str, Any] = {}
         self.loads = loads
+        self.direct = True
         self.lines: list[str] = []
 
     def source(self) -> str:
@@ -114,9 +135,14 @@ class _Writer:
         self.lines.append(f"    return [{result} for {self.row()} in rows]")
 
     # -- objects -------------------------------------------------------------------------------------------------
-    def objects(self, root: ObjectShape, annotations: tuple[str, ...]) -> None:
+    def objects(self, root: ObjectShape, annotations: tuple[str, ...], direct: bool) -> None:
+        """Write the function for instances; *direct* where no code of their classes need be called."""
+        self.direct = direct
         self.names["new"] = object.__new__
-        self.lines += ["def hydrate(rows, origin):", "    found = []", "    add = found.append"]
+        self.lines.append("def hydrate(rows, origin):")
+        if direct:
+            self.lines += ["    if pre.has_listeners or post.has_listeners:", "        return told(rows, origin)"]
+        self.lines += ["    found = []", "    add = found.append"]
         self.lines.append(f"    for {self.row()} in rows:")
         self._object(root, "o", 2)
         first = len(self.loads) - len(annotations)
@@ -129,7 +155,7 @@ class _Writer:
         positions = range(shape.start, shape.start + len(shape.attnames))
         cls = f"cls_{name}"
         self.names[cls] = shape.model
-        if shape.model._meta.hydrates_directly:
+        if self.direct and shape.model._meta.hydrates_directly:
             self.lines.append(f"{pad}{name} = new({cls})")
             self.lines.append(f"{pad}d_{name} = {name}.__dict__")
             self.lines.append(f"{pad}d_{name}[{ORIGIN!r}] = origin")
@@ -139,7 +165,7 @@ class _Writer:
             values = ", ".join(self.value(position) for position in positions)
             self.names[f"names_{name}"] = shape.attnames
             self.lines.append(f"{pad}{name} = {cls}.from_db(origin.alias, names_{name}, ({values},))")
-            self.lines.append(f"{pad}d_{name} = {name}.__dict__")
+            self.lines += [f"{pad}d_{name} = {name}.__dict__", f"{pad}d_{name}[{ORIGIN!r}] = origin"]
         for number, child in enumerate(shape.joined):
             below = f"{name}_{number}"
             self.lines.append(f"{pad}if c{child.key} is None:")

@@ -13,7 +13,7 @@ from dorm.db.router import router
 from dorm.exceptions import DatabaseError, choices_text, nearest
 from dorm.fields.defaults import DatabaseDefault
 from dorm.models.state import ORIGIN, is_adding, origin_of
-from dorm.queryset import build, selects
+from dorm.queryset import selects
 from dorm.queryset.ops import announce, rowwrite, write
 from dorm.signals import post_save, pre_save
 from dorm.sql.node import Node
@@ -172,32 +172,3 @@ def create(qs: QuerySet[Any, Any], values: dict[str, Any]) -> Operation[Any]:
     refuse = announce.missing_twin(model, one)
     yield CallUser(sync_fn or refuse, async_fn or announce.awaited(refuse), force_insert=True, using=alias)
     return instance
-
-
-@operation
-def refresh(instance: Any, fields: Iterable[str] | None = None, using: str | None = None) -> Operation[None]:
-    """Load columns of *instance* again; drop its cached relations."""
-    meta = instance._meta
-    alias = using or instance._state.db
-    manager = type(instance)._default_manager
-    qs = manager.get_queryset().using(alias) if alias else manager.get_queryset()
-    names = None if fields is None else [meta.get_field(name).name for name in fields]
-    if names is not None:
-        qs = qs.only(*names)
-    database = connections[qs._alias or router.db_for_read(type(instance), {"instance": instance})]
-    plan, values = build.filtered(qs._plan, qs._values, (), {"pk": instance.pk})
-    compiled = selects.rows(plan, database.dialect)
-    found = yield from perform(Fetch(database, compiled.statement(values)))
-    if not found:
-        raise type(instance).DoesNotExist(f"{meta.object_name} does not exist any more: its row was deleted.")
-    assert compiled.hydrate is not None, "objects are always hydrated"
-    fresh = compiled.hydrate(found, origin_of(database.alias))[0]
-    target = instance.__dict__
-    for field in meta.fields:
-        if field.attname in fresh.__dict__:
-            target[field.attname] = fresh.__dict__[field.attname]
-            if field.is_relation:
-                target.pop(field.name, None)
-    if names is None:
-        target.pop("_prefetched", None)
-    target[ORIGIN] = origin_of(database.alias)
