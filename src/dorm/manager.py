@@ -39,6 +39,7 @@ class Manager(Queryable[M, M], Generic[M]):
     _db: str | None = None
     _hints: Mapping[str, Any] | None = None
     _pristine: QuerySet[M] | None = None
+    _built_with_asmanager = False
     _constructor_args: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -98,10 +99,7 @@ class Manager(Queryable[M, M], Generic[M]):
 
     def get_queryset(self) -> QuerySet[M]:
         """Return the queryset all methods of this manager start from."""
-        made = self._queryset_class(self.model)
-        made._alias = self._db
-        made._hints = self._hints
-        return made
+        return self._queryset_class(self.model, using=self._db, hints=self._hints)
 
     def all(self) -> QuerySet[M]:
         """Return a new queryset of every row."""
@@ -132,7 +130,7 @@ class Manager(Queryable[M, M], Generic[M]):
         """
         args, kwargs = self._constructor_args
         queryset_class = self._queryset_class
-        if getattr(self, "_built_with_asmanager", False):
+        if self._built_with_asmanager:
             return True, None, f"{queryset_class.__module__}.{queryset_class.__qualname__}", (), {}
         return False, f"{type(self).__module__}.{type(self).__qualname__}", None, args, kwargs
 

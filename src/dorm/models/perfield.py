@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -77,9 +76,9 @@ def neighbour(instance: Any, field: Any, forwards: bool, lookups: dict[str, Any]
     model = type(instance)
     if instance.pk is None or is_adding(instance.__dict__):
         raise ValueError("get_next/get_previous cannot be used on unsaved objects.")
-    value: datetime.date = getattr(instance, field.attname)
+    value: Any = getattr(instance, field.attname)
     sign, turn = ("gt", "") if forwards else ("lt", "-")
-    later = Q(**{f"{field.name}__{sign}": value}) | Q(**{field.name: value, f"pk__{sign}": instance.pk})
+    later = Q((f"{field.name}__{sign}", value)) | Q((field.name, value), (f"pk__{sign}", instance.pk))
     qs = model._default_manager.using(instance._state.db).filter(**lookups).filter(later)
     found = yield from fetch.first(qs.order_by(f"{turn}{field.name}", f"{turn}pk"), "first")
     if found is None:

@@ -81,13 +81,15 @@ class _Told:
         self._made: Hydrate | None = None
 
     def __call__(self, rows: Rows, origin: Origin) -> list[Any]:
-        if self._made is None:
+        made = self._made
+        if made is None:
             assert self._shape.object is not None, "an object shape without its object"
             writer = _Writer(self._loads)
             writer.objects(self._shape.object, self._shape.names, direct=False)
             exec(compile(writer.source(), "<dorm row function>", "exec"), writer.names)
-            self._made = writer.names["hydrate"]
-        return self._made(rows, origin)
+            made = self._made = writer.names["hydrate"]
+        assert made is not None, "a row function"
+        return made(rows, origin)
 
 
 class _Writer:

@@ -288,13 +288,28 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
     _plan: Plan[Query]
     _values: tuple[Any, ...]
 
-    def __init__(self, model: Any = None) -> None:
-        self._plan = model._meta.plan
+    def __init__(
+        self,
+        model: Any = None,
+        query: Plan[Query] | None = None,
+        using: str | None = None,
+        hints: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._plan = model._meta.plan if query is None else query
         self._values = ()
-        self._alias: str | None = None
-        self._hints: Mapping[str, Any] | None = None
+        self._alias = using
+        self._hints = hints
         self._prefetch: tuple[str | Prefetch, ...] = ()
         self._rows: list[Any] | None = None
+
+    @classmethod
+    def as_manager(cls) -> Any:
+        """Return a manager whose querysets are of this class and that has their methods."""
+        from dorm.manager import Manager  # it stands on this module
+
+        made: Manager[Any] = Manager.from_queryset(cls)()
+        made._built_with_asmanager = True
+        return made
 
     # -- copies --------------------------------------------------------------------------------------------------
     def _queryset(self) -> QuerySet[M, R]:
@@ -329,7 +344,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
     @property
     def db(self) -> str:
         """Alias that these rows are read from."""
-        return fetch.reading(self).alias
+        return fetch.alias_for_read(self)
 
     @property
     def ordered(self) -> bool:

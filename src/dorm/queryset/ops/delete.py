@@ -40,7 +40,7 @@ def delete_instance(instance: Any, using: str | None) -> Operation[Deleted]:
             f"{meta.object_name} object can't be deleted because its {meta.pk.attname} attribute is set to None."
         )
     alias = alias_for_write(instance, using)
-    rows = type(instance)._default_manager.get_queryset().using(alias).filter(pk=instance.pk)
+    rows = type(instance)._base_manager.get_queryset().using(alias).filter(pk=instance.pk)
     if _is_plain(type(instance)):
         result = yield from delete(rows)
     else:
@@ -83,7 +83,7 @@ def _with_dependents(
             yield from announce.announce(pre_delete, model, instance=row, using=alias)
     for relation in model._meta.relations.values():
         yield from _dependents(relation, fresh, alias, counts, seen)
-    manager = model._default_manager
+    manager = model._base_manager
     keys = [row.pk for row in fresh]
     for part in _parts(keys, fetch.reading(qs).dialect.max_parameters):
         found = manager.get_queryset().using(alias).filter(pk__in=part)
@@ -101,7 +101,7 @@ def _dependents(relation: Any, rows: list[Any], alias: str, counts: Counter[str]
     if rule == "DO_NOTHING":
         return
     keys = [getattr(row, field.target_field.attname) for row in rows]
-    manager = field.model._default_manager
+    manager = field.model._base_manager
     start = manager.get_queryset().using(alias)
     for part in _parts(keys, fetch.reading(start).dialect.max_parameters):
         pointing = start.filter(**{f"{field.name}__in": part})

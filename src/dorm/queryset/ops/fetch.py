@@ -21,10 +21,15 @@ MOST_NAMED_ROWS = 20
 """`get` counts no further than this when it says how many rows it found."""
 
 
+def alias_for_read(qs: QuerySet[Any, Any]) -> str:
+    """Return the alias that *qs* reads from: its own, else the routers' answer."""
+    alias = qs._alias
+    return alias if alias is not None else router.db_for_read(qs._plan.query.model, qs._hints)
+
+
 def reading(qs: QuerySet[Any, Any]) -> Database:
     """Return the database that *qs* reads from."""
-    alias = qs._alias
-    return connections[alias if alias is not None else router.db_for_read(qs._plan.query.model, qs._hints)]
+    return connections[alias_for_read(qs)]
 
 
 @operation

@@ -49,7 +49,7 @@ def _columns(instance: Any, names: list[str]) -> list[str]:
     for name in names:
         if "__" in name:
             raise ValueError(
-                f"Found \"__\" in fields argument: {name!r}. Relations and transforms are not allowed in fields."
+                f'Found "__" in fields argument: {name!r}. Relations and transforms are not allowed in fields.'
             )
         if prefetched.pop(name, None) is not None:
             continue

@@ -110,7 +110,7 @@ def _update(instance: Any, database: Database, fields: tuple[Any, ...], key: Any
     """Update the row; return whether there was one."""
     values = [field.pre_save(instance, False) for field in fields]
     if not fields or any(isinstance(value, Node) for value in values):
-        qs = type(instance)._default_manager.get_queryset().using(database.alias).filter(pk=key)
+        qs = type(instance)._base_manager.get_queryset().using(database.alias).filter(pk=key)
         if not fields:
             return bool((yield from perform(Fetch(database, _exists(qs, database)))))
         new = {field.name: value for field, value in zip(fields, values, strict=True)}
