@@ -152,5 +152,8 @@ pre_save = Signal(raise_exceptions=True)
 post_save = Signal(raise_exceptions=True)
 pre_delete = Signal(raise_exceptions=True)
 post_delete = Signal(raise_exceptions=True)
+m2m_changed = Signal(raise_exceptions=True)
+"""Many-to-many rows changed; told: action, instance, reverse, model, pk_set, using; the sender is the through model."""
+
 pre_query = Signal()
 post_query = Signal()

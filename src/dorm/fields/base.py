@@ -55,6 +55,9 @@ class Field(Generic[T]):
     many_to_one: ClassVar[bool] = False
     generated: ClassVar[bool] = False
     """True when the database computes every value of the column."""
+    one_to_one: ClassVar[bool] = False
+    one_to_many: ClassVar[bool] = False
+    many_to_many: ClassVar[bool] = False
     empty_strings_allowed: ClassVar[bool] = True
     empty_values: ClassVar[Iterable[Any]] = EMPTY_VALUES
     description: ClassVar[str] = "a value"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dorm.models.base import Model
     from dorm.queryset.query import Query
     from dorm.relations.foreign_key import ForeignKey
-    from dorm.relations.reverse import ForwardRelation, ReverseRelation
+    from dorm.relations.reverse import ForeignObjectRel, ForwardRelation
 
 __all__ = ["Options", "app_label_of", "models_of"]
 
@@ -101,7 +101,7 @@ class Options:
         self.private_fields: tuple[Any, ...] = ()
         self.fields: tuple[Field[Any], ...] = ()
         self.many_to_many: tuple[Any, ...] = ()
-        self.relations: dict[str, ReverseRelation] = {}
+        self.relations: dict[str, ForeignObjectRel] = {}
         self._heirs: list[Options] = []
         self._by_name: dict[str, Field[Any]] = {}
         self._links: dict[type[Model], tuple[ForwardRelation, ...]] = {}
@@ -326,13 +326,13 @@ class Options:
         return [heir.model for heir in self._heirs]
 
     # -- relations -----------------------------------------------------------------------------------------------
-    def add_relation(self, relation: ReverseRelation) -> None:
+    def add_relation(self, relation: ForeignObjectRel) -> None:
         """Make a reverse relation known to the concrete model and its heirs; clashes are refused."""
         meta = self.concrete_model._meta
         meta._check_relation(relation)
         meta._put_relation(relation)
 
-    def _put_relation(self, relation: ReverseRelation) -> None:
+    def _put_relation(self, relation: ForeignObjectRel) -> None:
         self.relations[relation.name] = relation
         plan = getattr(self, "plan", None)
         if plan is not None:
@@ -341,7 +341,7 @@ class Options:
             if heir.proxy or not _is_parent_link(relation):
                 heir._put_relation(relation)
 
-    def _check_relation(self, relation: ReverseRelation) -> None:
+    def _check_relation(self, relation: ForeignObjectRel) -> None:
         name = relation.name
         clash = self._by_name.get(name)
         other = self.relations.get(name)

@@ -10,6 +10,7 @@ from dorm.db.operation import Operation, arun, run
 from dorm.exceptions import FieldError
 from dorm.expressions.predicate import Q
 from dorm.queryset import build, selects
+from dorm.queryset.known import Parent
 from dorm.queryset.ops import aggregate as aggregate_ops, bulk, delete as delete_ops, fetch, save, stream, write
 from dorm.queryset.prefetch import Prefetch, prefetch
 from dorm.sql.node import Literals, Node, QueryLike
@@ -416,11 +417,21 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
             return selects.key_select(query), self._plan.slots
         return selects.rows_select(query)[0], self._plan.slots
 
+    @property
+    def _follows(self) -> bool:
+        """True when something is done to rows once they are there."""
+        return bool(self._prefetch) or self._hints is not None
+
     def _prefetching(self, rows: Sequence[Any], alias: str) -> Operation[None]:
-        """Load what `prefetch_related` asked for."""
-        if self._plan.query.kind != "object":
+        """Load what `prefetch_related` asked for; rows of a related manager get their parent."""
+        is_object = self._plan.query.kind == "object"
+        if is_object and isinstance(self._hints, Parent):
+            self._hints.adopt(rows)
+        if not self._prefetch:
+            return
+        if not is_object:
             raise FieldError("prefetch_related() needs instances: it cannot be combined with values().")
-        return prefetch(rows, self._prefetch, alias)
+        yield from prefetch(rows, self._prefetch, alias)
 
 
 def _iterate(qs: QuerySet[Any, T], chunk_size: int) -> Iterator[T]:

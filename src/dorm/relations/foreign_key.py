@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, overload
 
 from dorm.conf.registry import registry
 from dorm.db.operation import run
 from dorm.exceptions import FieldError, ImproperlyConfigured
-from dorm.fields.base import Field
+from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.fields.options import FieldOptions
 from dorm.models.base import Model, _refuse_implicit
 from dorm.models.state import ORIGIN
 from dorm.queryset.ops import fetch
 from dorm.relations.managers import ReverseAccessor
-from dorm.relations.reverse import ForwardRelation, ReverseRelation
+from dorm.relations.naming import check_reference, named_for
+from dorm.relations.reverse import ForwardRelation, ManyToOneRel
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
@@ -26,18 +27,31 @@ R = TypeVar("R", bound=Model)
 class OnDelete:
     """What happens to the rows with the key when the row they point at is deleted."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, value: Any = None) -> None:
         self.name = name
+        self.value = value
 
     def __repr__(self) -> str:
-        return self.name
+        return self.name if self.name != "SET" else f"SET({self.value!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OnDelete) and (self.name, self.value) == (other.name, other.value)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
 
 CASCADE = OnDelete("CASCADE")
 PROTECT = OnDelete("PROTECT")
 RESTRICT = OnDelete("RESTRICT")
 SET_NULL = OnDelete("SET_NULL")
+SET_DEFAULT = OnDelete("SET_DEFAULT")
 DO_NOTHING = OnDelete("DO_NOTHING")
+
+
+def SET(value: Any) -> OnDelete:  # noqa: N802  # Django's name
+    """Return the rule that sets the key to *value*, or to what *value* returns when it is callable."""
+    return OnDelete("SET", value)
 
 
 class KeyAttribute:
@@ -57,15 +71,19 @@ class ForeignKey(Field[T]):
 
     Args:
         to: the model: a class, ``"self"``, ``"Model"`` of the same app, or ``"app.Model"``.
-        on_delete: CASCADE, PROTECT, RESTRICT, SET_NULL or DO_NOTHING.
+        on_delete: CASCADE, PROTECT, RESTRICT, SET_NULL, SET_DEFAULT, SET(value) or DO_NOTHING.
         related_name: attribute of the target for the rows pointing at it (default ``<model>_set``); ``"+"`` for none.
+            ``%(class)s``, ``%(model_name)s`` and ``%(app_label)s`` stand for those of each child of an abstract model.
         related_query_name: its name in queries (default: *related_name*, else the model's name).
         to_field: unique field of the target that the key refers to (default: its primary key).
         db_constraint: False leaves the reference out of the database.
+        limit_choices_to: condition (dict, Q, or function giving one) that validation holds the object to.
+        parent_link: this key is the link of a child model to its parent (one-to-one only).
     """
 
     is_relation = True
-    many_to_one = True
+    many_to_one: ClassVar[bool] = True
+    rel_class: ClassVar[type[ManyToOneRel]] = ManyToOneRel
 
     @overload
     def __init__(
@@ -77,6 +95,8 @@ class ForeignKey(Field[T]):
         related_query_name: str | None = ...,
         to_field: str | None = ...,
         db_constraint: bool = ...,
+        limit_choices_to: Any = ...,
+        parent_link: bool = ...,
         null: Literal[False] = ...,
         **options: Unpack[FieldOptions],
     ) -> None: ...
@@ -90,6 +110,8 @@ class ForeignKey(Field[T]):
         related_query_name: str | None = ...,
         to_field: str | None = ...,
         db_constraint: bool = ...,
+        limit_choices_to: Any = ...,
+        parent_link: bool = ...,
         null: Literal[True],
         **options: Unpack[FieldOptions],
     ) -> None: ...
@@ -103,6 +125,8 @@ class ForeignKey(Field[T]):
         related_query_name: str | None = ...,
         to_field: str | None = ...,
         db_constraint: bool = ...,
+        limit_choices_to: Any = ...,
+        parent_link: bool = ...,
         null: bool = ...,
         **options: Unpack[FieldOptions],
     ) -> None: ...
@@ -115,23 +139,37 @@ class ForeignKey(Field[T]):
         related_query_name: str | None = None,
         to_field: str | None = None,
         db_constraint: bool = True,
+        limit_choices_to: Any = None,
+        parent_link: bool = False,
         null: bool = False,
         **options: Any,
     ) -> None:
+        check_reference(type(self).__name__, to)
         if not isinstance(on_delete, OnDelete):
-            raise TypeError(f"on_delete takes CASCADE, PROTECT, RESTRICT, SET_NULL or DO_NOTHING, not {on_delete!r}")
+            raise TypeError(
+                "on_delete takes CASCADE, PROTECT, RESTRICT, SET_NULL, SET_DEFAULT, SET(...) or DO_NOTHING, "
+                f"not {on_delete!r}"
+            )
         if on_delete is SET_NULL and not null:
             raise ImproperlyConfigured("on_delete=SET_NULL needs null=True")
+        if on_delete is SET_DEFAULT and options.get("default", NOT_PROVIDED) is NOT_PROVIDED and not null:
+            raise ImproperlyConfigured("on_delete=SET_DEFAULT needs a default")
         options.setdefault("db_index", True)
         super().__init__(null=null, **options)
         self.to = to
         self.on_delete = on_delete
-        self.related_name = related_name
-        self.related_query_name = related_query_name
         self.to_field = to_field
         self.db_constraint = db_constraint
-        self.relation = ForwardRelation(self)
+        self.parent_link = parent_link
+        self._given = (related_name, related_query_name)
+        self.limit_choices_to = limit_choices_to
         self._target: type[Model] | None = None
+        self._relate(related_name, related_query_name)
+
+    def _relate(self, related_name: str | None, related_query_name: str | None) -> None:
+        """Make the two directions of the relation."""
+        self.relation = ForwardRelation(self)
+        self.remote_field = self.rel_class(self, related_name, related_query_name, self.limit_choices_to)
 
     # -- declaration ---------------------------------------------------------------------------------------------
     def set_attributes_from_name(self, name: str) -> None:
@@ -144,6 +182,7 @@ class ForeignKey(Field[T]):
         setattr(cls, self.attname, KeyAttribute(self))
         if cls._meta.abstract:
             return
+        self._relate(*named_for(cls, self._given))
         if isinstance(self.to, str):
             reference = cls.__name__ if self.to == "self" else self.to
             registry.when_ready(cls._meta.app_label, reference, self._bind)
@@ -153,15 +192,29 @@ class ForeignKey(Field[T]):
     def _bind(self, target: type[Model]) -> None:
         """Take *target* as the other end and tell it about the reverse."""
         self._target = target
-        accessor: str | None = self.related_name or f"{self.model._meta.model_name}_set"
-        name = self.related_query_name or self.related_name or self.model._meta.model_name
-        if accessor is not None and accessor.endswith("+"):
-            accessor = None
-            name = f"{self.model._meta.model_name}_{self.name}+"
-        relation = ReverseRelation(self, name, accessor)
+        relation = self.remote_field
         target._meta.add_relation(relation)
-        if accessor is not None:
-            setattr(target, accessor, ReverseAccessor(relation))
+        if relation.accessor is not None:
+            setattr(target, relation.accessor, self._reverse_accessor())
+
+    def _reverse_accessor(self) -> Any:
+        return ReverseAccessor(self.remote_field)
+
+    def clone(self) -> Self:
+        made = super().clone()
+        made._target = None
+        made._relate(*self._given)
+        return made
+
+    @property
+    def related_name(self) -> str | None:
+        """The accessor's name as given, placeholders filled in."""
+        return self.remote_field.related_name
+
+    @property
+    def related_query_name(self) -> str | None:
+        """The name in queries as given, placeholders filled in."""
+        return self.remote_field.related_query_name
 
     @property
     def target(self) -> type[Model]:

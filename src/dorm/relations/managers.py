@@ -1,53 +1,324 @@
-"""Managers of the rows that point at an instance."""
+"""Managers of the rows related to one instance: those that point at it, those across a many-to-many relation."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Hashable, Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from dorm.db.operation import arun, run
 from dorm.manager import Manager
-from dorm.models.state import PREFETCHED
+from dorm.models.state import ORIGIN, PREFETCHED
+from dorm.queryset.known import Parent
+from dorm.relations import changes
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from dorm.queryset.queryset import QuerySet
-    from dorm.relations.reverse import ReverseRelation
+    from dorm.relations.reverse import ForwardMany, ManyToManyRel, ManyToOneRel
 
 M = TypeVar("M")
 
 
-class ReverseAccessor:
-    """Attribute of the target: gives the manager of the rows that point at the instance."""
+class RelatedAccessor:
+    """Attribute of the target of a relation field: gives the manager of the rows on the other side.
 
-    def __init__(self, relation: ReverseRelation) -> None:
-        self.relation = relation
+    Attributes:
+        rel: the relation. field: the field that makes it.
+    """
 
-    def __get__(self, instance: Any, owner: Any) -> Any:
-        if instance is None:
-            return self
-        return RelatedManager(self.relation, instance)
+    def __init__(self, relation: Any) -> None:
+        self.rel = relation
+        self.field = relation.field
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        raise TypeError(
+            "Direct assignment to the reverse side of a related set is prohibited. "
+            f"Use {self.rel.accessor}.set() instead."
+        )
 
 
-class RelatedManager(Manager[Any], Generic[M]):
+class ReverseAccessor(RelatedAccessor):
+    """Gives the manager of the rows whose foreign key points at the instance."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else reverse_manager(self.rel, instance)
+
+
+class ManyAccessor(RelatedAccessor):
+    """Gives the manager of the rows that have the instance in their many-to-many field.
+
+    Attributes:
+        through: the model of the table between.
+    """
+
+    @property
+    def through(self) -> Any:
+        return self.rel.through
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else many_manager(self.rel, instance)
+
+
+def reverse_manager(relation: ManyToOneRel, instance: Any, name: str | None = None) -> RelatedManager[Any]:
+    """Return the manager of the rows that point at *instance*; *name*: the model's manager it is built on."""
+    base = NullableRelatedManager if relation.field.null else RelatedManager
+    made: RelatedManager[Any] = _made(base, relation, instance, name)
+    return made
+
+
+def many_manager(relation: ForwardMany | ManyToManyRel, instance: Any, name: str | None = None) -> Any:
+    """Return the manager of the rows across a many-to-many relation."""
+    source = relation.source.target_field
+    for attname in dict.fromkeys((source.attname, instance._meta.pk.attname)):
+        if getattr(instance, attname) is None:
+            raise ValueError(
+                f'"{type(instance).__name__}" needs to have a value for field "{attname}" before this many-to-many '
+                "relationship can be used: save the instance first."
+            )
+    return _made(ManyRelatedManager, relation, instance, name)
+
+
+def _made(base: type[Any], relation: Any, instance: Any, name: str | None) -> Any:
+    model = relation.target
+    start = model._default_manager if name is None else getattr(model, name)
+    made = object.__new__(_manager_class(base, type(start)))
+    made.__dict__.update(start.__dict__)
+    made.model = model
+    made.relation = relation
+    made.instance = instance
+    return made
+
+
+@lru_cache(maxsize=1_000)
+def _manager_class(base: Hashable, start: Hashable) -> Any:
+    """Return *base* with the methods of the model's own manager class."""
+    return base if start is Manager else _combined(base, start)
+
+
+def _combined(base: Any, start: Any) -> Any:
+    return type(base.__name__, (base, start), {"__module__": base.__module__})
+
+
+class BaseRelatedManager(Manager[M]):
+    """What both kinds of related manager share.
+
+    Attributes:
+        instance: whose rows these are. relation: the relation they come by.
+    """
+
+    instance: Any
+    relation: Any
+    do_not_call_in_templates = True
+
+    def __call__(self, *, manager: str) -> Self:
+        """Return this manager built on another manager of the model, by its name."""
+        raise NotImplementedError
+
+    def _rows(self) -> QuerySet[M]:
+        """Return the rows of the model that the relation's condition is put on."""
+        rows = super().get_queryset()
+        alias = self._alias()
+        return rows if alias is None or rows._alias is not None else rows.using(alias)
+
+    def _alias(self) -> str | None:
+        """Return the alias of the instance, None for one that has none."""
+        chosen: str | None = getattr(self, "_db", None)
+        if chosen is not None:
+            return chosen
+        origin = self.instance.__dict__.get(ORIGIN)
+        return None if origin is None else origin.alias
+
+    def _prefetched(self) -> QuerySet[M] | None:
+        """Return what was prefetched for this relation as a queryset that has its rows, None when nothing was."""
+        cache = self.instance.__dict__.get(PREFETCHED)
+        if cache is None or self.relation.accessor not in cache:
+            return None
+        given: QuerySet[M] | None = cache.get((self.relation.accessor,))
+        rows = self._restricted(self._rows() if given is None else given)
+        return rows._filled(cache[self.relation.accessor])
+
+    def _restricted(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Return *rows* with the relation's condition."""
+        raise NotImplementedError
+
+    def _queryset(self) -> QuerySet[M]:
+        return self.get_queryset()
+
+    def _forget(self) -> None:
+        """Drop what was prefetched: it is not true any more."""
+        cache = self.instance.__dict__.get(PREFETCHED)
+        if cache is not None:
+            cache.pop(self.relation.accessor, None)
+
+
+class RelatedManager(BaseRelatedManager[M]):
     """The rows of one foreign key that point at one instance; behaves like a manager of their model."""
 
-    def __init__(self, relation: ReverseRelation, instance: Any) -> None:
-        super().__init__()
-        self.model = relation.target
-        self.relation = relation
-        self.instance = instance
+    relation: ManyToOneRel
 
-    def get_queryset(self) -> QuerySet[Any]:
+    def __call__(self, *, manager: str) -> RelatedManager[M]:
+        return reverse_manager(self.relation, self.instance, manager)
+
+    def get_queryset(self) -> QuerySet[M]:
         """Return the rows; those prefetched, if they were, without a query."""
-        relation, field = self.relation, self.relation.field
-        if getattr(self.instance, field.target_field.attname) is None:
+        if self.instance.pk is None:
             raise ValueError(
-                f"{type(self.instance).__name__}.{relation.accessor} needs a key: save the instance first."
+                f"{type(self.instance).__name__} instance needs to have a primary key value before this relationship "
+                f"({self.relation.accessor}) can be used: save it first."
             )
-        manager = self.model._default_manager
-        rows = manager.using(self.instance._state.db) if self.instance._state.db else manager.all()
-        found = rows.filter(**{field.name: self.instance})
-        prefetched = self.instance.__dict__.get(PREFETCHED, {}).get(relation.accessor)
-        filled: QuerySet[Any, Any] = found._filled(prefetched)
-        return filled
+        found = self._prefetched()
+        return self._restricted(self._rows()) if found is None else found
+
+    def _restricted(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        field = self.relation.field
+        key = getattr(self.instance, field.target_field.attname)
+        found = rows.none() if key is None or rows._plan.query.is_sliced else rows.filter(**{field.name: key})
+        found._hints = Parent(field, self.instance)
+        return found
 
     def _initial(self, values: dict[str, Any]) -> dict[str, Any]:
-        return {self.relation.field.name: self.instance, **values}
+        return {**values, self.relation.field.name: self.instance}
+
+    # -- write ---------------------------------------------------------------------------------------------------
+    def add(self, *objs: M, bulk: bool = True) -> None:
+        """Let *objs* point at this instance.
+
+        Args:
+            bulk: one UPDATE, without ``save()`` and signals; False saves each object, also new ones.
+        Raises: TypeError: an object of another model. ValueError: a new object, with *bulk*.
+        """
+        run(changes.add_pointing(self, objs, bulk))
+
+    async def aadd(self, *objs: M, bulk: bool = True) -> None:
+        """Async twin of `add`."""
+        await arun(changes.add_pointing(self, objs, bulk))
+
+    def set(self, objs: Iterable[M], *, bulk: bool = True, clear: bool = False) -> None:
+        """Let *objs* point at this instance, and nobody else where the key may be NULL.
+
+        Args:
+            bulk: as of `add`. clear: take all away first, instead of the difference.
+        """
+        run(changes.set_pointing(self, list(objs), bulk, clear))
+
+    async def aset(self, objs: Iterable[M], *, bulk: bool = True, clear: bool = False) -> None:
+        """Async twin of `set`."""
+        await arun(changes.set_pointing(self, list(objs), bulk, clear))
+
+    def create(self, **values: Any) -> M:
+        """Save a new row that points at this instance and return it."""
+        made: M = run(changes.create_pointing(self, values))
+        return made
+
+    async def acreate(self, **values: Any) -> M:
+        """Async twin of `create`."""
+        made: M = await arun(changes.create_pointing(self, values))
+        return made
+
+
+class NullableRelatedManager(RelatedManager[M]):
+    """As `RelatedManager`, of a key that may be NULL."""
+
+    def remove(self, *objs: M, bulk: bool = True) -> None:
+        """Let *objs* point at nothing.
+
+        Raises: Model.DoesNotExist: one of them does not point at this instance.
+        """
+        run(changes.remove_pointing(self, objs, bulk))
+
+    async def aremove(self, *objs: M, bulk: bool = True) -> None:
+        """Async twin of `remove`."""
+        await arun(changes.remove_pointing(self, objs, bulk))
+
+    def clear(self, *, bulk: bool = True) -> None:
+        """Let nothing point at this instance."""
+        run(changes.clear_pointing(self, bulk))
+
+    async def aclear(self, *, bulk: bool = True) -> None:
+        """Async twin of `clear`."""
+        await arun(changes.clear_pointing(self, bulk))
+
+
+class ManyRelatedManager(BaseRelatedManager[M]):
+    """The rows across a many-to-many relation from one instance; behaves like a manager of their model."""
+
+    relation: ForwardMany | ManyToManyRel
+
+    @property
+    def through(self) -> Any:
+        """The model of the table between."""
+        return self.relation.through
+
+    def __call__(self, *, manager: str) -> ManyRelatedManager[M]:
+        made: ManyRelatedManager[M] = many_manager(self.relation, self.instance, manager)
+        return made
+
+    def get_queryset(self) -> QuerySet[M]:
+        """Return the rows; those prefetched, if they were, without a query."""
+        found = self._prefetched()
+        return self._restricted(self._rows()) if found is None else found
+
+    def _restricted(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        source = self.relation.source.target_field
+        if rows._plan.query.is_sliced:
+            return rows.none()
+        return rows.filter(**{f"{self.relation.opposite.name}__{source.name}": getattr(self.instance, source.attname)})
+
+    # -- write ---------------------------------------------------------------------------------------------------
+    def add(self, *objs: M | Any, through_defaults: dict[str, Any] | None = None) -> None:
+        """Relate *objs* (instances or keys) to this instance; those that are already related stay as they are.
+
+        Args:
+            through_defaults: further values of the new rows of the through model; callables are called.
+        Raises: TypeError: an object of another model. ValueError: an object without a key, or of another database.
+        """
+        run(changes.add_related(self, objs, through_defaults))
+
+    async def aadd(self, *objs: M | Any, through_defaults: dict[str, Any] | None = None) -> None:
+        """Async twin of `add`."""
+        await arun(changes.add_related(self, objs, through_defaults))
+
+    def remove(self, *objs: M | Any) -> None:
+        """Undo the relation to *objs* (instances or keys); the objects stay."""
+        run(changes.remove_related(self, objs))
+
+    async def aremove(self, *objs: M | Any) -> None:
+        """Async twin of `remove`."""
+        await arun(changes.remove_related(self, objs))
+
+    def clear(self) -> None:
+        """Undo the relation to all objects."""
+        run(changes.clear_related(self))
+
+    async def aclear(self) -> None:
+        """Async twin of `clear`."""
+        await arun(changes.clear_related(self))
+
+    def set(
+        self, objs: Iterable[M | Any], *, clear: bool = False, through_defaults: dict[str, Any] | None = None
+    ) -> None:
+        """Relate exactly *objs* (instances or keys) to this instance.
+
+        Args:
+            clear: undo all relations first, instead of adding and removing the difference.
+            through_defaults: as of `add`.
+        """
+        run(changes.set_related(self, list(objs), clear, through_defaults))
+
+    async def aset(
+        self, objs: Iterable[M | Any], *, clear: bool = False, through_defaults: dict[str, Any] | None = None
+    ) -> None:
+        """Async twin of `set`."""
+        await arun(changes.set_related(self, list(objs), clear, through_defaults))
+
+    def create(self, *, through_defaults: dict[str, Any] | None = None, **values: Any) -> M:
+        """Save a new row, relate it to this instance and return it."""
+        made: M = run(changes.create_related(self, values, through_defaults))
+        return made
+
+    async def acreate(self, *, through_defaults: dict[str, Any] | None = None, **values: Any) -> M:
+        """Async twin of `create`."""
+        made: M = await arun(changes.create_related(self, values, through_defaults))
+        return made

@@ -82,6 +82,8 @@ def _with_dependents(
         for row in fresh:
             yield from announce.announce(pre_delete, model, instance=row, using=alias)
     for relation in model._meta.relations.values():
+        if relation.many_to_many:
+            continue  # the keys of its through model do it
         yield from _dependents(relation, fresh, alias, counts, seen)
     manager = model._base_manager
     keys = [row.pk for row in fresh]

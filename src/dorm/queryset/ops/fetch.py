@@ -50,7 +50,7 @@ def fetch(qs: QuerySet[Any, Any]) -> Operation[list[Any]]:
     if qs._rows is None:
         database = reading(qs)
         found = yield from rows(qs._plan, qs._values, database)
-        if qs._prefetch and found:
+        if found and qs._follows:
             yield from qs._prefetching(found, database.alias)
         qs._rows = found
     return qs._rows
@@ -66,7 +66,7 @@ def get(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -
     database = reading(qs)
     found = yield from rows(plan, values, database)
     if len(found) == 1:
-        if qs._prefetch:
+        if qs._follows:
             yield from qs._prefetching(found, database.alias)
         return found[0]
     model = plan.query.model
@@ -93,7 +93,7 @@ def first(qs: QuerySet[Any, Any], how: str) -> Operation[Any]:
         plan = build.at_most(plan, 1, how)
     database = reading(qs)
     found = yield from rows(plan, values, database)
-    if found and qs._prefetch:
+    if found and qs._follows:
         yield from qs._prefetching(found, database.alias)
     return found[0] if found else None
 
@@ -102,9 +102,12 @@ def first(qs: QuerySet[Any, Any], how: str) -> Operation[Any]:
 def at(qs: QuerySet[Any, Any], index: int) -> Operation[Any]:
     """Return the row at *index*."""
     plan, values = build.sliced(qs._plan, qs._values, index, index + 1)
-    found = yield from rows(plan, values, reading(qs))
+    database = reading(qs)
+    found = yield from rows(plan, values, database)
     if not found:
         raise IndexError(f"QuerySet index out of range: {index}")
+    if qs._follows:
+        yield from qs._prefetching(found, database.alias)
     return found[0]
 
 

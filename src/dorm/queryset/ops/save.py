@@ -160,15 +160,28 @@ def create(qs: QuerySet[Any, Any], values: dict[str, Any]) -> Operation[Any]:
     """Make an instance and save it, honouring an overridden ``save`` or ``asave``."""
     model = qs.model
     instance = model(**values)
-    alias = qs._alias
+    yield from saved(instance, using=qs._alias, force_insert=True)
+    return instance
+
+
+@operation
+def saved(
+    instance: Any, using: str | None, update_fields: Iterable[str] | None = None, force_insert: bool = False
+) -> Operation[None]:
+    """Save *instance*, honouring an overridden ``save`` or ``asave``."""
+    model = type(instance)
     from_base = model._base_save
     if model.save is from_base[0] and model.asave is from_base[1]:
-        yield from instance._save_operation(True, False, alias, None)
-        return instance
+        yield from instance._save_operation(force_insert, False, using, update_fields)
+        return
+    told: dict[str, Any] = {"using": using}
+    if force_insert:
+        told["force_insert"] = True
+    if update_fields is not None:
+        told["update_fields"] = update_fields
     one = "asave" if model.save is not from_base[0] else "save"
     both = model.save is not from_base[0] and model.asave is not from_base[1]
     sync_fn = instance.save if both or one == "asave" else None
     async_fn = instance.asave if both or one == "save" else None
     refuse = announce.missing_twin(model, one)
-    yield CallUser(sync_fn or refuse, async_fn or announce.awaited(refuse), force_insert=True, using=alias)
-    return instance
+    yield CallUser(sync_fn or refuse, async_fn or announce.awaited(refuse), **told)

@@ -73,7 +73,7 @@ def chunk(stream: Stream) -> Operation[list[Any]]:
     rows = yield FetchChunk(stream.cursor)
     hydrate = stream.compiled.hydrate
     found: list[Any] = rows if hydrate is None else hydrate(rows, stream.origin)
-    if found and stream.qs._prefetch:
+    if found and stream.qs._follows:
         yield from stream.qs._prefetching(found, stream.lease.alias)
     return found
 

@@ -1,0 +1,377 @@
+"""What related managers write: keys of the rows that point at an instance, and rows of through tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dorm.db.operation import Operation, operation
+from dorm.db.router import router
+from dorm.expressions.predicate import Q
+from dorm.models.base import Model
+from dorm.models.state import ORIGIN
+from dorm.queryset.ops import announce, bulk as bulk_ops, delete as delete_ops, fetch, save, write
+from dorm.signals import m2m_changed
+from dorm.transaction import in_transaction
+
+if TYPE_CHECKING:
+    from dorm.queryset.queryset import QuerySet
+    from dorm.relations.managers import ManyRelatedManager, RelatedManager
+
+
+def _writing_alias(manager: Any, model: Any) -> str:
+    """Return the alias that *manager* writes *model* to: its own, the instance's, or the routers' answer."""
+    alias = manager._alias()
+    return alias if alias is not None else router.db_for_write(model, {"instance": manager.instance})
+
+
+def _alias_of(obj: Any) -> str | None:
+    origin = obj.__dict__.get(ORIGIN)
+    return None if origin is None else origin.alias
+
+
+def _refuse_other_database(obj: Any, own: Any, alias: str) -> None:
+    other = _alias_of(obj)
+    if other is not None and other != alias:
+        raise ValueError(
+            f'Cannot add a {type(obj).__name__}: the {type(own).__name__} is on database "{alias}", '
+            f'the value is on database "{other}".'
+        )
+
+
+# -- rows that point at the instance -----------------------------------------------------------------------------
+
+
+def _checked(manager: RelatedManager[Any], objs: Iterable[Any]) -> None:
+    for obj in objs:
+        if not isinstance(obj, manager.model):
+            raise TypeError(f"'{manager.model.__name__}' instance expected, got {type(obj).__name__}.")
+
+
+def _point(manager: RelatedManager[Any], obj: Any) -> None:
+    field: Any = manager.relation.field
+    field.__set__(obj, manager.instance)
+
+
+def _require_key(manager: RelatedManager[Any]) -> None:
+    if manager.instance.pk is None:
+        raise ValueError(
+            f"{type(manager.instance).__name__} instance needs to have a primary key value before this relationship "
+            f"({manager.relation.accessor}) can be used: save it first."
+        )
+
+
+@operation
+def add_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) -> Operation[None]:
+    """Let *objs* point at the instance."""
+    _require_key(manager)
+    _checked(manager, objs)
+    manager._forget()
+    alias = _writing_alias(manager, manager.model)
+    if not objs:
+        return
+    if not bulk:
+        yield from in_transaction(_save_each(manager, objs, alias), alias)
+        return
+    for obj in objs:
+        if obj._state.adding or _alias_of(obj) != alias:
+            raise ValueError(f"{type(obj).__name__} instance isn't saved. Use bulk=False or save the object first.")
+    rows = manager.model._default_manager.using(alias).filter(pk__in=[obj.pk for obj in objs])
+    yield from write.update(rows, {manager.relation.field.name: manager.instance})
+    for obj in objs:
+        _point(manager, obj)
+
+
+@operation
+def _save_each(manager: RelatedManager[Any], objs: Iterable[Any], alias: str) -> Operation[None]:
+    for obj in objs:
+        _point(manager, obj)
+        yield from save.saved(obj, using=alias)
+
+
+@operation
+def remove_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) -> Operation[None]:
+    """Let *objs*, which point at the instance, point at nothing."""
+    _require_key(manager)
+    if not objs:
+        return
+    _checked(manager, objs)
+    field = manager.relation.field
+    key = getattr(manager.instance, field.target_field.attname)
+    for obj in objs:
+        if getattr(obj, field.attname) != key:
+            raise field.target.DoesNotExist(
+                f"this {type(obj).__name__} is not related to the {type(manager.instance).__name__}."
+            )
+    yield from _unpoint(manager, manager.filter(pk__in=[obj.pk for obj in objs]), bulk)
+    for obj in objs:
+        field.__set__(obj, None)
+
+
+@operation
+def clear_pointing(manager: RelatedManager[Any], bulk: bool) -> Operation[None]:
+    """Let nothing point at the instance."""
+    manager._forget()
+    yield from _unpoint(manager, manager.get_queryset(), bulk)
+
+
+@operation
+def _unpoint(manager: RelatedManager[Any], rows: QuerySet[Any], bulk: bool) -> Operation[None]:
+    manager._forget()
+    field = manager.relation.field
+    alias = _writing_alias(manager, manager.model)
+    rows = rows.using(alias)
+    if bulk:
+        yield from write.update(rows, {field.name: None})
+    else:
+        yield from in_transaction(_save_unpointed(rows, field, alias), alias)
+
+
+@operation
+def _save_unpointed(rows: QuerySet[Any], field: Any, alias: str) -> Operation[None]:
+    for obj in (yield from fetch.fetch(rows)):
+        field.__set__(obj, None)
+        yield from save.saved(obj, using=alias, update_fields=[field.name])
+
+
+@operation
+def set_pointing(manager: RelatedManager[Any], objs: list[Any], bulk: bool, clear: bool) -> Operation[None]:
+    """Let exactly *objs* point at the instance, as far as others may be taken away."""
+    _require_key(manager)
+    _checked(manager, objs)
+    alias = _writing_alias(manager, manager.model)
+    if not manager.relation.field.null:
+        yield from add_pointing(manager, objs, bulk)
+    else:
+        yield from in_transaction(_set_pointing(manager, objs, bulk, clear, alias), alias)
+
+
+@operation
+def _set_pointing(
+    manager: RelatedManager[Any], objs: list[Any], bulk: bool, clear: bool, alias: str
+) -> Operation[None]:
+    if clear:
+        yield from clear_pointing(manager, bulk)
+        yield from add_pointing(manager, objs, bulk)
+        return
+    manager._forget()
+    wanted = list(objs)
+    surplus = []
+    for old in (yield from fetch.fetch(manager.get_queryset().using(alias))):
+        if old in wanted:
+            wanted.remove(old)
+        else:
+            surplus.append(old)
+    yield from remove_pointing(manager, surplus, bulk)
+    yield from add_pointing(manager, wanted, bulk)
+
+
+@operation
+def create_pointing(manager: RelatedManager[Any], values: dict[str, Any]) -> Operation[Any]:
+    """Save a new row that points at the instance."""
+    _require_key(manager)
+    manager._forget()
+    rows = manager._rows().using(_writing_alias(manager, manager.model))
+    return (yield from save.create(rows, manager._initial(values)))
+
+
+# -- rows of the through table -----------------------------------------------------------------------------------
+
+
+def _keys(manager: ManyRelatedManager[Any], objs: Iterable[Any], alias: str | None) -> list[Any]:
+    """Return the keys that *objs* (instances or keys) have in the through table; with an alias, as for `add`."""
+    target = manager.relation.target_field
+    found: dict[Any, None] = {}
+    for obj in objs:
+        if isinstance(obj, manager.model):
+            if alias is not None:
+                _refuse_other_database(obj, manager.instance, alias)
+            key = getattr(obj, target.attname)
+            if key is None and alias is not None:
+                raise ValueError(
+                    f'Cannot add a {type(obj).__name__}: the value for field "{target.name}" is None. Save it first.'
+                )
+            found[key] = None
+        elif isinstance(obj, Model):
+            raise TypeError(f"'{manager.model.__name__}' instance expected, got {type(obj).__name__}.")
+        else:
+            found[target.get_prep_value(obj)] = None
+    return list(found)
+
+
+def _own_key(manager: ManyRelatedManager[Any]) -> Any:
+    return getattr(manager.instance, manager.relation.source.target_field.attname)
+
+
+def _is_symmetrical(manager: ManyRelatedManager[Any]) -> bool:
+    return bool(manager.relation.field.symmetrical)
+
+
+@operation
+def _tell(manager: ManyRelatedManager[Any], action: str, keys: Iterable[Any] | None, alias: str) -> Operation[None]:
+    """Announce a change, where somebody listens."""
+    if m2m_changed.has_listeners:
+        yield from announce.announce(
+            m2m_changed,
+            manager.through,
+            action=action,
+            instance=manager.instance,
+            reverse=not manager.relation.forward,
+            model=manager.model,
+            pk_set=None if keys is None else set(keys),
+            using=alias,
+        )
+
+
+@operation
+def add_related(
+    manager: ManyRelatedManager[Any], objs: Sequence[Any], through_defaults: dict[str, Any] | None
+) -> Operation[None]:
+    """Relate *objs* to the instance."""
+    manager._forget()
+    alias = _writing_alias(manager, manager.through)
+    keys = _keys(manager, objs, alias)
+    if not keys:
+        return
+    told = any(m2m_changed.live_receivers(manager.through)) if m2m_changed.has_listeners else False
+    own_table = manager.relation.field.has_own_table
+    if own_table and not told and not _is_symmetrical(manager):
+        # One statement that skips the pairs that are there: no race, no look before.
+        yield from _insert(manager, alias, keys, through_defaults, mirrored=False)
+    else:
+        yield from in_transaction(_add(manager, alias, keys, through_defaults), alias)
+
+
+@operation
+def _add(
+    manager: ManyRelatedManager[Any], alias: str, keys: list[Any], through_defaults: dict[str, Any] | None
+) -> Operation[None]:
+    source, link = manager.relation.source, manager.relation.link
+    rows = manager.through._default_manager.using(alias)
+    there = rows.filter(**{source.name: _own_key(manager), f"{link.name}__in": keys})
+    found = yield from fetch.fetch(there.values_list(link.attname, flat=True))
+    missing = [key for key in keys if key not in set(found)]
+    yield from _tell(manager, "pre_add", missing, alias)
+    if missing:
+        yield from _insert(manager, alias, missing, through_defaults, mirrored=False)
+    yield from _tell(manager, "post_add", missing, alias)
+    if _is_symmetrical(manager):
+        yield from _mirror(manager, alias, keys, through_defaults)
+
+
+@operation
+def _mirror(
+    manager: ManyRelatedManager[Any], alias: str, keys: list[Any], through_defaults: dict[str, Any] | None
+) -> Operation[None]:
+    """Write the other half of symmetrical pairs, where it is missing."""
+    source, link = manager.relation.source, manager.relation.link
+    own = _own_key(manager)
+    rows = manager.through._default_manager.using(alias)
+    there = rows.filter(**{link.name: own, f"{source.name}__in": keys})
+    found = set((yield from fetch.fetch(there.values_list(source.attname, flat=True))))
+    missing = [key for key in keys if key not in found and key != own]
+    if missing:
+        yield from _insert(manager, alias, missing, through_defaults, mirrored=True)
+
+
+@operation
+def _insert(
+    manager: ManyRelatedManager[Any],
+    alias: str,
+    keys: Iterable[Any],
+    through_defaults: dict[str, Any] | None,
+    mirrored: bool,
+) -> Operation[None]:
+    ours, theirs = manager.relation.source.attname, manager.relation.link.attname
+    if mirrored:
+        ours, theirs = theirs, ours
+    own = _own_key(manager)
+    further = {name: value() if callable(value) else value for name, value in (through_defaults or {}).items()}
+    made = [manager.through(**{**further, ours: own, theirs: key}) for key in keys]
+    rows = manager.through._default_manager.using(alias).all()
+    yield from bulk_ops.bulk_create(rows, made, None, True)
+
+
+def _pairs(manager: ManyRelatedManager[Any], keys: list[Any] | None) -> Q:
+    """Return the condition on the through table for the pairs of the instance with *keys*, None for all."""
+    source, link = manager.relation.source, manager.relation.link
+    own = _own_key(manager)
+    found = Q(**{source.name: own} if keys is None else {source.name: own, f"{link.name}__in": keys})
+    if _is_symmetrical(manager):
+        found |= Q(**{link.name: own} if keys is None else {link.name: own, f"{source.name}__in": keys})
+    return found
+
+
+@operation
+def remove_related(manager: ManyRelatedManager[Any], objs: Sequence[Any]) -> Operation[None]:
+    """Undo the relation to *objs*."""
+    manager._forget()
+    keys = [key for key in _keys(manager, objs, None) if key is not None]
+    if keys:
+        alias = _writing_alias(manager, manager.through)
+        yield from in_transaction(_delete(manager, alias, keys, "remove"), alias)
+
+
+@operation
+def clear_related(manager: ManyRelatedManager[Any]) -> Operation[None]:
+    """Undo the relation to all objects."""
+    manager._forget()
+    alias = _writing_alias(manager, manager.through)
+    yield from in_transaction(_delete(manager, alias, None, "clear"), alias)
+
+
+@operation
+def _delete(manager: ManyRelatedManager[Any], alias: str, keys: list[Any] | None, action: str) -> Operation[None]:
+    yield from _tell(manager, f"pre_{action}", keys, alias)
+    rows = manager.through._default_manager.using(alias).filter(_pairs(manager, keys))
+    yield from delete_ops.delete(rows)
+    yield from _tell(manager, f"post_{action}", keys, alias)
+
+
+@operation
+def set_related(
+    manager: ManyRelatedManager[Any], objs: list[Any], clear: bool, through_defaults: dict[str, Any] | None
+) -> Operation[None]:
+    """Relate exactly *objs* to the instance."""
+    alias = _writing_alias(manager, manager.through)
+    _keys(manager, objs, alias)
+    yield from in_transaction(_set_related(manager, objs, clear, through_defaults, alias), alias)
+
+
+@operation
+def _set_related(
+    manager: ManyRelatedManager[Any],
+    objs: list[Any],
+    clear: bool,
+    through_defaults: dict[str, Any] | None,
+    alias: str,
+) -> Operation[None]:
+    if clear:
+        yield from clear_related(manager)
+        yield from add_related(manager, objs, through_defaults)
+        return
+    manager._forget()
+    target = manager.relation.target_field
+    rows = manager.get_queryset().using(alias).order_by()
+    there = set((yield from fetch.fetch(rows.values_list(target.attname, flat=True))))
+    wanted = _keys(manager, objs, alias)
+    yield from remove_related(manager, [key for key in there if key not in wanted])
+    yield from add_related(manager, [key for key in wanted if key not in there], through_defaults)
+
+
+@operation
+def create_related(
+    manager: ManyRelatedManager[Any], values: dict[str, Any], through_defaults: dict[str, Any] | None
+) -> Operation[Any]:
+    """Save a new row and relate it to the instance."""
+    alias = _writing_alias(manager, manager.model)
+    return (yield from in_transaction(_create_related(manager, values, through_defaults, alias), alias))
+
+
+@operation
+def _create_related(
+    manager: ManyRelatedManager[Any], values: dict[str, Any], through_defaults: dict[str, Any] | None, alias: str
+) -> Operation[Any]:
+    made = yield from save.create(manager._rows().using(alias), values)
+    yield from add_related(manager, [made], through_defaults)
+    return made

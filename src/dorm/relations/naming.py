@@ -1,0 +1,51 @@
+"""What a relation field is given: the model it names, and the names its reverse gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dorm.exceptions import ImproperlyConfigured
+from dorm.models.base import ModelBase
+
+
+def check_reference(field: str, to: Any) -> None:
+    """Refuse what can't be the model a relation points at."""
+    if isinstance(to, str) and to:
+        return
+    if not isinstance(to, ModelBase):
+        raise TypeError(f"{field}({to!r}) is invalid: the first argument is a model, 'self', 'Model' or 'app.Model'.")
+    if to._meta.abstract:
+        raise TypeError(f"{field}() can't point at {to.__name__}: an abstract model has no rows.")
+
+
+def named_for(cls: Any, given: tuple[str | None, str | None]) -> tuple[str | None, str | None]:
+    """Return ``related_name`` and ``related_query_name`` for the model *cls*, with their placeholders filled in.
+
+    ``%(class)s``, ``%(model_name)s`` and ``%(app_label)s`` let children of an abstract model have names of their own.
+    """
+    meta = cls._meta
+    values = {
+        "class": cls.__name__.lower(),
+        "model_name": meta.model_name,
+        "app_label": meta.app_label.lower().replace(".", "_"),
+    }
+    related_name, query_name = given
+    if related_name is None:
+        related_name = getattr(meta, "default_related_name", None)
+    filled = [name % values if name is not None else None for name in (related_name, query_name)]
+    for option, name in zip(("related_name", "related_query_name"), filled, strict=True):
+        if name is not None:
+            _check_name(cls, option, name)
+    return filled[0], filled[1]
+
+
+def _check_name(cls: Any, option: str, name: str) -> None:
+    if option == "related_name" and name.endswith("+"):
+        return
+    if not name.isidentifier():
+        raise ImproperlyConfigured(f"{cls.__name__}: {option} {name!r} is no Python identifier, nor ends with '+'.")
+    if "__" in name or name.endswith("_"):
+        raise ImproperlyConfigured(
+            f"{cls.__name__}: {option} {name!r} must not end with an underscore or contain two in a row, "
+            "which separate the parts of a lookup."
+        )

@@ -1,0 +1,124 @@
+"""OneToOneField: a foreign key that is unique, so that the reverse is one object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from dorm.db.operation import run
+from dorm.exceptions import ObjectDoesNotExist
+from dorm.models.base import _refuse_implicit
+from dorm.models.state import ORIGIN
+from dorm.queryset.ops import fetch
+from dorm.relations.foreign_key import ForeignKey
+from dorm.relations.reverse import ManyToOneRel, OneToOneRel
+
+if TYPE_CHECKING:
+    from dorm.db.operation import Operation
+
+T = TypeVar("T")
+
+
+class OneToOneField(ForeignKey[T]):
+    """One row of this model points at one row of *to*, which knows it as an attribute of its own.
+
+    Takes the arguments of `ForeignKey`; *parent_link* makes it the link of a child model to its parent. The reverse
+    attribute is called by *related_name*, else like this model in lower case; where no row points at the instance, it
+    raises ``RelatedObjectDoesNotExist``, a subclass of this model's ``DoesNotExist`` and of AttributeError.
+    """
+
+    many_to_one: ClassVar[bool] = False
+    one_to_one: ClassVar[bool] = True
+    rel_class: ClassVar[type[ManyToOneRel]] = OneToOneRel
+
+    if not TYPE_CHECKING:
+        # Type checkers see the overloads of ForeignKey: options that are null decide the type.
+        def __init__(self, to, on_delete=None, **options):
+            options["unique"] = True
+            super().__init__(to, *([] if on_delete is None else [on_delete]), **options)
+
+    def _reverse_accessor(self) -> Any:
+        return ReverseOneAccessor(self.remote_field)
+
+
+class ReverseOneAccessor:
+    """Attribute of the target of a one-to-one field: the object that points at the instance.
+
+    Attributes:
+        related: the relation. RelatedObjectDoesNotExist: raised where there is no such object.
+    """
+
+    def __init__(self, related: ManyToOneRel) -> None:
+        self.related = related
+        self._missing: type[ObjectDoesNotExist] | None = None
+
+    @property
+    def field(self) -> ForeignKey[Any]:
+        """The field that makes the relation."""
+        return self.related.field
+
+    @property
+    def RelatedObjectDoesNotExist(self) -> type[ObjectDoesNotExist]:  # noqa: N802  # Django's name
+        """Raised where no object points at the instance."""
+        if self._missing is None:
+            target = self.related.target
+            self._missing = type(
+                "RelatedObjectDoesNotExist",
+                (target.DoesNotExist, AttributeError),
+                {
+                    "__module__": self.related.model.__module__,
+                    "__qualname__": f"{self.related.model.__qualname__}.{self.related.accessor}."
+                    "RelatedObjectDoesNotExist",
+                },
+            )
+        return self._missing
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        field, name = self.related.field, self.related.accessor
+        values = instance.__dict__
+        key = getattr(instance, field.target_field.attname)
+        if name in values:
+            found = values[name]
+            if found is None or found.__dict__.get(field.attname) == key:
+                return self._present(instance, found)
+        if key is None:
+            return self._present(instance, None)
+        _refuse_implicit(f"{type(instance).__name__}.{name} is not loaded", "Model.objects.select_related")
+        run(load_reverse_one(self.related, instance))
+        return self._present(instance, values[name])
+
+    def _present(self, instance: Any, found: Any) -> Any:
+        if found is None:
+            raise self.RelatedObjectDoesNotExist(f"{type(instance).__name__} has no {self.related.accessor}.")
+        return found
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        field, name = self.related.field, self.related.accessor
+        values = instance.__dict__
+        if value is None:
+            # What is cached loses its parent; the row itself is left as it is, as nothing was saved.
+            before = values.pop(name, None)
+            if before is not None:
+                field.__set__(before, None)
+            return
+        if not isinstance(value, self.related.target):
+            raise ValueError(
+                f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{name}" must be a '
+                f'"{self.related.target.__name__}" instance.'
+            )
+        field.__set__(value, instance)
+        values[name] = value
+
+
+def load_reverse_one(related: ManyToOneRel, instance: Any) -> Operation[None]:
+    """Load the object that points at *instance*; None is kept where there is none."""
+    field = related.field
+    origin = instance.__dict__.get(ORIGIN)
+    manager = field.model._default_manager
+    rows = manager.using(origin.alias) if origin is not None else manager.all()
+    key = getattr(instance, field.target_field.attname)
+    found = yield from fetch.first(rows.order_by().filter(**{field.name: key}), "first")
+    instance.__dict__[related.accessor] = found
+    if found is not None:
+        found.__dict__[field.name] = instance
