@@ -39,6 +39,7 @@ class ObjectShape:
     key: int | None = None
     attribute: str = ""
     joined: tuple[ObjectShape, ...] = ()
+    reverse: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +176,5 @@ class _Writer:
             self.lines.append(f"{pad}else:")
             self._object(child, below, depth + 1)
             self.lines.append(f"{pad}    d_{name}[{child.attribute!r}] = {below}")
+            if child.reverse is not None:
+                self.lines.append(f"{pad}    d_{below}[{child.reverse!r}] = {name}")

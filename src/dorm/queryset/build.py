@@ -10,6 +10,7 @@ from dorm.exceptions import FieldError, choices_text, nearest
 from dorm.expressions.predicate import Q
 from dorm.lookups.values import value_key
 from dorm.models.resolve import Resolver
+from dorm.queryset.loading import Loading
 from dorm.queryset.query import Kind, Query, Tree
 from dorm.sql.node import Column, Literals, Node, QueryLike
 from dorm.sql.plan import Plan, Prepares
@@ -289,15 +290,28 @@ def joined(plan: Plan[Query], paths: tuple[str, ...]) -> Plan[Query]:
 
     def build(query: Query) -> Query:
         tree: dict[str, Any] = _copied(query.related)
-        for path in paths or _required_relations(query.model):
+        if not paths:
+            _join_required(tree, query.model, _DEEPEST_IMPLICIT)
+        for path in paths:
             level, model = tree, query.model
             for name in path.split("__"):
-                field = _relation_field(model, name, path)
+                model = single_relation(model, name, path).target
                 level = level.setdefault(name, {})
-                model = field.target
         return replace(query, related=tree)
 
     return fixed(plan, ("select_related", *paths), build)
+
+
+_DEEPEST_IMPLICIT = 5
+"""How far ``select_related()`` without names follows required keys."""
+
+
+def _join_required(tree: dict[str, Any], model: Any, depth: int) -> None:
+    """Add all keys of *model* that can't be NULL, and theirs."""
+    if depth:
+        for field in model._meta.fields:
+            if field.is_relation and not field.null:
+                _join_required(tree.setdefault(field.name, {}), field.target, depth - 1)
 
 
 def not_joined(plan: Plan[Query]) -> Plan[Query]:
@@ -309,33 +323,53 @@ def _copied(tree: Tree) -> dict[str, Any]:
     return {name: _copied(below) for name, below in tree.items()}
 
 
-def _required_relations(model: Any) -> list[str]:
-    return [field.name for field in model._meta.fields if field.is_relation and not field.null]
-
-
-def _relation_field(model: Any, name: str, path: str) -> Any:
-    field = model._meta.find(name)
-    if field is None or not field.is_relation or field.name != name:
-        names = [each.name for each in model._meta.fields if each.is_relation]
-        raise FieldError(
-            f"Invalid field name(s) given in select_related: {name!r} (in {path!r}) is no foreign key of "
-            f"{model.__name__}.{nearest(name, names)} Choices are: {choices_text(names)}."
-        )
-    return field
+def single_relation(model: Any, name: str, path: str, where: str = "select_related") -> Any:
+    """Return the relation *name* of *model* that leads to one object: a key, or a reverse one-to-one."""
+    meta = model._meta
+    field = meta.find(name)
+    if field is not None and field.is_relation and field.name == name and field.column is not None:
+        return field.relation
+    relation = meta.relations.get(name)
+    if relation is not None and not relation.multi and relation.accessor is not None:
+        return relation
+    names = [each.name for each in meta.fields if each.is_relation]
+    names += [each.name for each in meta.relations.values() if not each.multi and each.accessor is not None]
+    plain = field is not None and not field.is_relation
+    what = f"{'Non-relational field' if plain else 'Invalid field name(s)'} given in {where}"
+    raise FieldError(
+        f"{what}: {name!r} (in {path!r}) is no relation of {model.__name__} to one object.{nearest(name, names)} "
+        f"Choices are: {choices_text(names)}."
+    )
 
 
 def loading(plan: Plan[Query], names: tuple[str, ...], only: bool) -> Plan[Query]:
-    """`only` and `defer`, of the model's own columns."""
+    """`only` and `defer`, of the model's own columns and of those of joined objects."""
+    if plan.query.kind != "object":
+        raise TypeError(f"Cannot call {'only' if only else 'defer'}() after .values() or .values_list()")
 
     def build(query: Query) -> Query:
-        meta = query.model._meta
-        attnames = {(meta.pk if name == "pk" else meta.get_field(name)).attname for name in names}
-        every = {field.attname for field in meta.fields}
-        before = query.loaded if query.loaded is not None else frozenset(every)
-        loaded = attnames if only else before - attnames
-        return replace(query, loaded=frozenset(loaded | {meta.pk.attname}))
+        paths = [_column_path(query, name) for name in names]
+        changed = Loading.just(query.loaded, paths) if only else Loading.without(query.loaded, paths)
+        return replace(query, loaded=changed)
 
     return fixed(plan, ("only" if only else "defer", *names), build)
+
+
+def _column_path(query: Query, path: str) -> tuple[str, ...]:
+    """Return the names of a path to a column, attribute names replaced by those of their fields."""
+    model = query.model
+    found: list[str] = []
+    *relations, last = path.split("__")
+    for name in relations:
+        relation = single_relation(model, name, path, "only() or defer()")
+        found.append(name)
+        model = relation.target
+    meta = model._meta
+    field = meta.pk if last == "pk" else meta.find(last)
+    relation = meta.relations.get(last)
+    if field is None and relation is not None and not relation.multi:
+        return (*found, last)
+    return (*found, (field or meta.get_field(last)).name)
 
 
 def loading_all(plan: Plan[Query]) -> Plan[Query]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from dorm.queryset.loading import Loading
 from dorm.sql.node import Node
 from dorm.sql.plan import Plan
 from dorm.sql.select import Join, Order
@@ -34,7 +35,7 @@ class Query:
         group: columns to group by; "key" is the model's primary key; None is no grouping.
         kind, columns: what a row becomes, and for ``values`` and its like the columns by name.
         related: foreign keys whose objects are joined.
-        loaded: attribute names of the columns to load, None for all.
+        loaded: which columns are loaded, None for all.
         limit, offset: slots of their values.
         ceiling: most rows, as a number in the text (``first``, ``get``).
         calls: number of ``filter`` calls so far.
@@ -55,7 +56,7 @@ class Query:
     kind: Kind = "object"
     columns: tuple[tuple[str, Node], ...] = ()
     related: Tree = field(default_factory=lambda: _NO_TREE)
-    loaded: frozenset[str] | None = None
+    loaded: Loading | None = None
     distinct: bool = False
     distinct_on: tuple[Node, ...] = ()
     limit: int | None = None

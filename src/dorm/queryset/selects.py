@@ -7,9 +7,12 @@ from typing import Any
 
 from dorm.db.dialect import Dialect
 from dorm.db.statement import Statement, Template
+from dorm.exceptions import FieldError
 from dorm.models.paths import leading_up, steps_of
 from dorm.models.resolve import Resolver, constant, slot_node
 from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
+from dorm.queryset.build import single_relation
+from dorm.queryset.loading import Loading
 from dorm.queryset.query import Query
 from dorm.sql.boolean import And, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
@@ -271,7 +274,7 @@ def _identity(node: Node) -> Any:
 
 def _object_columns(query: Query, resolver: Resolver) -> tuple[tuple[Node, ...], RowShape]:
     nodes: list[Node] = []
-    root = _object(query.model, query.alias, query.loaded, query.related, resolver, nodes, ("", None, False))
+    root = _object(query.model, query.alias, query.loaded, query.related, resolver, nodes)
     names = tuple(name for name in query.annotations if name not in query.hidden)
     nodes.extend(query.annotations[name] for name in names)
     return tuple(nodes), RowShape("object", names, root)
@@ -280,29 +283,56 @@ def _object_columns(query: Query, resolver: Resolver) -> tuple[tuple[Node, ...],
 def _object(
     model: Any,
     alias: str,
-    loaded: frozenset[str] | None,
+    loaded: Loading | None,
     related: Any,
     resolver: Resolver,
     nodes: list[Node],
-    place: tuple[str, Any, bool],
+    relation: Any = None,
+    optional: bool = False,
 ) -> ObjectShape:
-    """Add the columns of one object and of those joined to it to *nodes*; return its shape."""
-    attribute, _, optional = place
-    fields = [field for field in model._meta.fields if loaded is None or field.attname in loaded]
+    """Add the columns of one object and of those joined to it to *nodes*; return its shape.
+
+    Args:
+        relation: the relation that leads to it, None for the row's own object. optional: it may be missing.
+    """
+    link = relation.field if relation is not None and relation.field.model is model else None
+    fields = [field for field in model._meta.fields if loaded is None or loaded.loads(field) or field is link]
     start = len(nodes)
     for field in fields:
         own = alias
         for step in leading_up(model._meta, field.model):
             own = resolver.join(own, step)
         nodes.append(Column(own, field.column, field, field.null or optional))
-    key = next((start + number for number, field in enumerate(fields) if field.primary_key), None)
     joined = []
     for name, inner in related.items():
-        field = model._meta.get_field(name)
-        missing = optional or field.null
+        further = single_relation(model, name, name)
+        _refuse_deferred(model, further, loaded)
         below = alias
-        for step in (*leading_up(model._meta, field.model), *steps_of(field.relation)):
+        for step in (*leading_up(model._meta, further.model), *steps_of(further)):
             below = resolver.join(below, step)
-        joined.append(_object(field.target, below, None, inner, resolver, nodes, (name, field, missing)))
+        narrowed = None if loaded is None else loaded.below(name)
+        missing = optional or further.nullable
+        joined.append(_object(further.target, below, narrowed, inner, resolver, nodes, further, missing))
     attnames = tuple(field.attname for field in fields)
-    return ObjectShape(model, start, attnames, key if attribute else None, attribute, tuple(joined))
+    if relation is None:
+        return ObjectShape(model, start, attnames, None, "", tuple(joined))
+    key = next((start + number for number, field in enumerate(fields) if field.primary_key), None)
+    return ObjectShape(model, start, attnames, key, relation.accessor, tuple(joined), _way_back(relation))
+
+
+def _way_back(relation: Any) -> str | None:
+    """Return the attribute under which a joined object keeps the one it is joined to: one-to-one relations have one."""
+    if relation.one_to_one:
+        back: str | None = relation.opposite.accessor
+        return back
+    return None
+
+
+def _refuse_deferred(model: Any, relation: Any, loaded: Loading | None) -> None:
+    """Refuse to join what `only` or `defer` leaves out."""
+    field = relation.field
+    if loaded is not None and relation.forward and not loaded.loads(field):
+        raise FieldError(
+            f"Field {model.__name__}.{field.name} cannot be both deferred and traversed using select_related at the "
+            "same time: name it in only(), or leave it out of defer()."
+        )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from functools import lru_cache
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dorm.db.operation import arun, run
@@ -91,14 +90,19 @@ def _made(base: type[Any], relation: Any, instance: Any, name: str | None) -> An
     return made
 
 
-@lru_cache(maxsize=1_000)
-def _manager_class(base: Hashable, start: Hashable) -> Any:
+_classes: dict[tuple[Any, Any], Any] = {}
+"""Classes of related managers, by kind and the model's own manager class: as many as there are such classes."""
+
+
+def _manager_class(base: type[Any], start: type[Any]) -> type[Any]:
     """Return *base* with the methods of the model's own manager class."""
-    return base if start is Manager else _combined(base, start)
-
-
-def _combined(base: Any, start: Any) -> Any:
-    return type(base.__name__, (base, start), {"__module__": base.__module__})
+    if start is Manager:
+        return base
+    found: type[Any] | None = _classes.get((base, start))
+    if found is None:
+        found = type(base.__name__, (base, start), {"__module__": base.__module__})
+        found = _classes.setdefault((base, start), found)
+    return found
 
 
 class BaseRelatedManager(Manager[M]):

@@ -21,33 +21,12 @@ if TYPE_CHECKING:
 Pairs = tuple[tuple[str, str], ...]
 
 
-class Step:
-    """One join.
-
-    Attributes:
-        table: the table joined. pairs: equal columns, ours and theirs.
-        nullable, multi: a row may have no partner, or several.
-        key: identity of the join, for sharing it. extra: columns of the joined table and the constants they equal.
-    """
-
-    __slots__ = ("extra", "key", "multi", "nullable", "pairs", "table")
-
-    def __init__(
-        self, table: str, pairs: Pairs, *, nullable: bool, multi: bool, extra: tuple[tuple[str, Any], ...] = ()
-    ) -> None:
-        self.table = table
-        self.pairs = pairs
-        self.nullable = nullable
-        self.multi = multi
-        self.extra = extra
-        self.key: object = self
-
-
 class ForwardRelation:
     """From the model with the foreign key to the model it points at."""
 
     multi = False
     many_to_many = False
+    forward = True
     extra: tuple[tuple[str, Any], ...] = ()
 
     def __init__(self, field: ForeignKey[Any]) -> None:
@@ -84,6 +63,26 @@ class ForwardRelation:
     @property
     def nullable(self) -> bool:
         return self.field.null
+
+    @property
+    def one_to_one(self) -> bool:
+        """True when at most one row points at each."""
+        return self.field.one_to_one
+
+    @property
+    def name(self) -> str:
+        """What the relation is called in queries."""
+        return self.field.name
+
+    @property
+    def accessor(self) -> str:
+        """Attribute of instances."""
+        return self.field.name
+
+    @property
+    def opposite(self) -> ManyToOneRel:
+        """The other direction."""
+        return self.field.remote_field
 
 
 class ForeignObjectRel:
@@ -151,7 +150,8 @@ class ForeignObjectRel:
         if self.hidden:
             meta = self.target._meta
             return f"_{meta.app_label}_{meta.model_name}_{self.field.name}_+"
-        return self.related_query_name or self.related_name or self.target._meta.model_name
+        found: str = self.related_query_name or self.related_name or self.target._meta.model_name
+        return found
 
     @property
     def accessor(self) -> str | None:
@@ -173,6 +173,7 @@ class ManyToOneRel(ForeignObjectRel):
     """From a model to those whose foreign keys point at it."""
 
     one_to_many = True
+    forward = False
 
     def __init__(
         self, field: ForeignKey[Any], related_name: str | None, related_query_name: str | None, limit_choices_to: Any
@@ -183,6 +184,11 @@ class ManyToOneRel(ForeignObjectRel):
         self.limit_choices_to = limit_choices_to
         self.key = self
         self.steps = (self,)
+
+    @property
+    def opposite(self) -> ForwardRelation:
+        """The other direction."""
+        return self.field.relation
 
     @property
     def on_delete(self) -> OnDelete:
@@ -203,7 +209,8 @@ class ManyToOneRel(ForeignObjectRel):
     @property
     def field_name(self) -> str:
         """Name of the field that the key refers to."""
-        return self.field.target_field.name
+        name: str = self.field.target_field.name
+        return name
 
     @property
     def table(self) -> str:
@@ -239,7 +246,6 @@ class Between:
     field: Any
     forward: ClassVar[bool]
     extra: tuple[tuple[str, Any], ...] = ()
-    _steps: tuple[Step, ...] | None = None
 
     @property
     def key(self) -> object:
@@ -274,18 +280,9 @@ class Between:
         return found
 
     @property
-    def steps(self) -> tuple[Step, ...]:
-        """Two joins: to the through table, and on to the target's."""
-        if self._steps is None:
-            source, link = self.source, self.link
-            to_through = ((source.target_field.column, source.column),)
-            to_target = ((link.column, link.target_field.column),)
-            target = link.target_field.model._meta.db_table
-            self._steps = (
-                Step(self.through._meta.db_table, to_through, nullable=True, multi=True),
-                Step(target, to_target, nullable=link.null, multi=False),
-            )
-        return self._steps
+    def steps(self) -> tuple[Any, ...]:
+        """Two joins, those of the through table's own keys, so that conditions on it share them."""
+        return (self.source.remote_field, self.link.relation)
 
 
 class ForwardMany(Between):
