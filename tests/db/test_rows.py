@@ -340,7 +340,7 @@ async def test_select_related_loads_with_one_statement(face: Face) -> None:
         assert len(seen) == 1
     finally:
         dorm.pre_query.disconnect(listen)
-    with pytest.raises(dorm.FieldError, match=r"Invalid field name.*Choices are: author, publisher"):
+    with pytest.raises(dorm.FieldError, match=r"Non-relational field given.*Choices are: author, publisher"):
         Book.objects.select_related("title")
 
 
