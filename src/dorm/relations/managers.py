@@ -98,10 +98,9 @@ def _manager_class(base: type[Any], start: type[Any]) -> type[Any]:
     """Return *base* with the methods of the model's own manager class."""
     if start is Manager:
         return base
-    found: type[Any] | None = _classes.get((base, start))
-    if found is None:
-        found = type(base.__name__, (base, start), {"__module__": base.__module__})
-        found = _classes.setdefault((base, start), found)
+    if (base, start) not in _classes:
+        _classes.setdefault((base, start), type(base.__name__, (base, start), {"__module__": base.__module__}))
+    found: type[Any] = _classes[base, start]
     return found
 
 
