@@ -57,7 +57,7 @@ def _require_key(manager: RelatedManager[Any]) -> None:
     if manager.instance.pk is None:
         raise ValueError(
             f"{type(manager.instance).__name__} instance needs to have a primary key value before this relationship "
-            f"({manager.relation.accessor}) can be used: save it first."
+            f"can be used: save the instance first (in .{manager.relation.accessor})."
         )
 
 

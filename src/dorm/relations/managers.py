@@ -169,7 +169,7 @@ class RelatedManager(BaseRelatedManager[M]):
         if self.instance.pk is None:
             raise ValueError(
                 f"{type(self.instance).__name__} instance needs to have a primary key value before this relationship "
-                f"({self.relation.accessor}) can be used: save it first."
+                f"can be used: save the instance first (in .{self.relation.accessor})."
             )
         found = self._prefetched()
         return self._restricted(self._rows()) if found is None else found
