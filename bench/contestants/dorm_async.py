@@ -9,6 +9,7 @@ import dorm
 from bench.contestants.dorm_models import Item, Owner, Pet, Scratch, Wide, settings, values
 from bench.tables import GROUP, ITEM_COLUMNS, keys
 from dorm import transaction
+from dorm.db.connection import close_all_async
 
 
 async def open(url: str) -> None:
@@ -16,7 +17,7 @@ async def open(url: str) -> None:
 
 
 async def close() -> None:
-    await dorm.close_all_async()
+    await close_all_async()
 
 
 async def get_pk(n: int) -> Any:

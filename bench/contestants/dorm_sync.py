@@ -8,6 +8,7 @@ import dorm
 from bench.contestants.dorm_models import Item, Owner, Pet, Scratch, Wide, settings, values
 from bench.tables import GROUP, ITEM_COLUMNS, keys
 from dorm import transaction
+from dorm.db.connection import close_all
 
 
 def open(url: str) -> None:
@@ -15,7 +16,7 @@ def open(url: str) -> None:
 
 
 def close() -> None:
-    dorm.close_all()
+    close_all()
 
 
 def get_pk(n: int) -> Any:

@@ -90,6 +90,12 @@ class PoolTimeout(OperationalError):
     """No connection of the pool became free in time; the message says who holds them."""
 
 
+class ConnectionFailed(OperationalError):
+    """No connection could be made; nothing was sent. ``passing`` is True for what may be over in a moment."""
+
+    passing: bool = False
+
+
 class QueryCanceled(OperationalError):
     """A statement was cancelled on the server, by a time limit or by somebody."""
 

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 from dorm.db.block import Block, Callback, Level, current_owner
 from dorm.db.connection import Database, connections
 from dorm.db.dialect import IsolationLevel
-from dorm.db.lease import Acquire, Begin, Commit, CurrentBlock, Release, Rollback
+from dorm.db.lease import Commit, CurrentBlock, Release, Rollback, begun
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser, Execute
 from dorm.db.statement import Statement, Template
@@ -86,12 +86,7 @@ def enter(options: Options) -> Operation[Handle]:
 
 def _begin(database: Database, options: Options, pinned: Block | None) -> Operation[Handle]:
     begin = database.dialect.begin(options.isolation, options.read_only)
-    lease = yield Acquire(database)
-    try:
-        yield Begin(lease.connection, _internal(begin))
-    except BaseException:
-        yield Release(database, lease)
-        raise
+    lease = yield from begun(database, _internal(begin))
     block = pinned or Block(database.alias, lease.connection, current_owner(), lease.connection.face)
     block.lease = lease
     level = Level(None, 0, 0)

@@ -69,6 +69,8 @@ class Database:
         with self._lock:
             pool = self._async_pools.get(loop)
             if pool is None:
+                for other in [each for each in self._async_pools if each.is_closed()]:
+                    self._async_pools.pop(other).loop_is_gone()
                 pool = self.backend.async_pool(self.config, self.dialect, self._shared)
                 self._async_pools[loop] = pool
             self._latest = (loop, pool)
@@ -81,15 +83,7 @@ class Database:
             block = self.current_block("sync")
             if block is not None:
                 return request.on(blocking(block.usable_connection))
-        pool = self._sync_pool or self.sync_pool
-        connection = pool.acquire()
-        try:
-            reply = request.on(connection)
-        except BaseException:
-            pool.release(connection)
-            raise
-        pool.release(connection)
-        return reply
+        return (self._sync_pool or self.sync_pool).perform(request)
 
     async def aperform(self, request: StatementRequest[T], /) -> T:
         """Send a statement from asyncio code."""

@@ -158,6 +158,14 @@ class AsyncCursor(ABC):
 class SyncPool(ABC):
     """Connections of one database for blocking code; made once a process, used by all threads."""
 
+    def perform(self, request: StatementRequest[T], /) -> T:
+        """Send one statement on a connection checked out for it alone."""
+        connection = self.acquire()
+        try:
+            return request.on(connection)
+        finally:
+            self.release(connection)
+
     @abstractmethod
     def acquire(self) -> SyncConnection:
         """Check a connection out; raise `PoolTimeout`, which says who holds what since when."""
@@ -206,6 +214,10 @@ class AsyncPool(ABC):
 
     @abstractmethod
     def close(self) -> Awaitable[None]: ...
+    @abstractmethod
+    def loop_is_gone(self) -> None:
+        """Give everything up, from any thread: the loop was closed and ran none of its ends."""
+
     @abstractmethod
     def stats(self) -> dict[str, Any]: ...
     @abstractmethod

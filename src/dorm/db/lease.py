@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from itertools import count
 
+from dorm.conf.settings import settings
 from dorm.db.block import Block, Lease
 from dorm.db.connection import Database
+from dorm.db.operation import Operation, ask, operation
+from dorm.db.perform import pause
 from dorm.db.request import Connection, Request, asynchronous, blocking
 from dorm.db.statement import Statement
+from dorm.exceptions import ConnectionFailed, OperationalError
 
 
 class CurrentBlock(Request[Block | None]):
@@ -111,3 +116,41 @@ class Rollback(_OnConnection):
 
     def aperform(self) -> Awaitable[None]:
         return asynchronous(self.connection).rollback()
+
+
+@operation
+def acquired(database: Database) -> Operation[Lease]:
+    """Hold a connection; a server that may be back in a moment is asked again."""
+    attempts = settings.knobs.retry_attempts
+    for attempt in range(1, attempts):
+        try:
+            return (yield from ask(Acquire(database)))
+        except ConnectionFailed as exc:
+            if not exc.passing:
+                raise
+            yield from pause(database, exc, attempt, attempts)
+    return (yield from ask(Acquire(database)))
+
+
+@operation
+def begun(database: Database, statement: Statement) -> Operation[Lease]:
+    """Hold a connection with a transaction begun on it.
+
+    A connection found dead by BEGIN is thrown away: nothing was done on it yet.
+    """
+    attempts = settings.knobs.retry_attempts
+    for attempt in count(1):
+        lease = yield from acquired(database)
+        try:
+            yield Begin(lease.connection, statement)
+        except BaseException as exc:
+            owned = lease.owned
+            yield Release(database, lease)
+            if not (isinstance(exc, OperationalError) and exc.connection_lost and owned and attempt < attempts):
+                raise
+            database.suspect()
+            yield from pause(database, exc, attempt, attempts)
+        else:
+            lease.in_transaction = True
+            return lease
+    raise AssertionError("counting does not end")

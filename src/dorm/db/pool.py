@@ -1,15 +1,16 @@
-"""What pools of all backends share: fair permits, and the ends of event loops and forked processes."""
+"""What pools of all backends share: fair permits, idle connections, the ends of event loops and forked processes."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from dorm.exceptions import PoolTimeout
 
@@ -65,7 +66,7 @@ class FairSemaphore(ForkAware):
         self._free = self.permits
         self._queue: deque[Waiter] = deque()
         self._lock = threading.Lock()
-        self._holders: dict[int, tuple[str, float]] = {}
+        self._holders: dict[int, tuple[asyncio.Task[Any] | threading.Thread, float]] = {}
 
     @property
     def in_use(self) -> int:
@@ -153,9 +154,9 @@ class FairSemaphore(ForkAware):
             self.release()
 
     # -- who holds what ------------------------------------------------------------------------------------------
-    def held(self, thing: object, holder: str) -> None:
-        """Note who holds a permit for *thing*, for messages."""
-        self._holders[id(thing)] = (holder, time.monotonic())
+    def held(self, thing: object) -> None:
+        """Note that the task or thread running now holds a permit for *thing*, for messages."""
+        self._holders[id(thing)] = (_running(), time.monotonic())
 
     def returned(self, thing: object) -> None:
         """Forget who held it."""
@@ -164,8 +165,21 @@ class FairSemaphore(ForkAware):
     def holders(self) -> str:
         """Return who holds permits since when, as the end of a message."""
         now = time.monotonic()
-        listed = [f"{who} since {now - since:.1f} s" for who, since in list(self._holders.values())]
+        listed = [f"{_named(who)} since {now - since:.1f} s" for who, since in list(self._holders.values())]
         return f" (held by {', '.join(listed)})" if listed else ""
+
+
+def _running() -> asyncio.Task[Any] | threading.Thread:
+    """Return the task that runs now, else the thread."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task or threading.current_thread()
+
+
+def _named(who: asyncio.Task[Any] | threading.Thread) -> str:
+    return f"task {who.get_name()}" if isinstance(who, asyncio.Task) else f"thread {who.name}"
 
 
 def _done(future: asyncio.Future[None]) -> None:
@@ -173,37 +187,130 @@ def _done(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def holder_name() -> str:
-    """Return the name of the task or thread that runs now."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
-    return f"task {task.get_name()}" if task is not None else f"thread {threading.current_thread().name}"
+# -- connections nobody uses -------------------------------------------------------------------------------------
 
 
-# -- the ends of loops -----------------------------------------------------------------------------
+class Pooled(Protocol):
+    """A connection as a shelf sees it."""
+
+    made_at: float
+    returned_at: float
+
+    @property
+    def usable(self) -> bool: ...
+    def abort(self) -> None: ...
+
+
+C = TypeVar("C", bound=Pooled)
+
+IDLE_BEFORE_PING: Final = 30.0
+"""Seconds a connection may have been idle before it is pinged at checkout (with POOL_CHECK)."""
+
+
+class Shelf(Generic[C]):
+    """Idle connections of one pool, the one used last on top; old ones are closed, never handed out.
+
+    Taking from and adding to a list's end are atomic: no lock is needed.
+
+    Args:
+        least: connections that stay however long they are idle.
+        max_idle, max_lifetime: seconds after which a connection is closed.
+        checks: ping what was idle for `IDLE_BEFORE_PING`.
+    """
+
+    def __init__(self, least: int, max_idle: float, max_lifetime: float, checks: bool) -> None:
+        self._least = least
+        self._max_idle = max_idle
+        self._max_lifetime = max_lifetime
+        self._checks = checks
+        self._idle: list[C] = []
+        self._suspect_before = 0.0
+        self._next_look = 0.0
+        self.is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def take(self) -> C | None:
+        """Return the connection used last; None when there is none."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            if time.monotonic() - connection.made_at < self._max_lifetime:
+                return connection
+            connection.abort()
+        return None
+
+    def put(self, connection: C) -> None:
+        """Keep *connection* for the next one who needs it."""
+        now = connection.returned_at = time.monotonic()
+        if self.is_closed or now - connection.made_at >= self._max_lifetime:
+            connection.abort()
+            return
+        self._idle.append(connection)
+        if now >= self._next_look:
+            self._next_look = now + 1.0
+            self.thin_out(now)
+        if self.is_closed:
+            self.close()
+
+    def thin_out(self, now: float) -> None:
+        """Close what was idle for too long, from the bottom, where the longest idle ones lie."""
+        while len(self._idle) > self._least and now - self._idle[0].returned_at > self._max_idle:
+            try:
+                self._idle.pop(0).abort()
+            except IndexError:
+                return
+
+    def must_ping(self, connection: C) -> bool:
+        """True for a connection that was idle for long, or was put here before another was found dead."""
+        since = connection.returned_at
+        return since < self._suspect_before or (self._checks and time.monotonic() - since > IDLE_BEFORE_PING)
+
+    def suspect(self) -> None:
+        """A connection was found dead: have all that are here pinged before they are used."""
+        self._suspect_before = time.monotonic()
+
+    def emptied(self) -> list[C]:
+        """Take everything off without closing it."""
+        found, self._idle = self._idle, []
+        return found
+
+    def close(self) -> None:
+        """Close everything here, and whatever is put here later."""
+        self.is_closed = True
+        for connection in self.emptied():
+            connection.abort()
+
+
+# -- the ends of loops -------------------------------------------------------------------------------------------
 
 
 class LoopEnd:
-    """Calls *close* when the running event loop ends: asyncio.run cancels what is still there and waits for it."""
+    """Calls *close* when the running event loop ends.
 
-    def __init__(self, close: Callable[[], Awaitable[None]], name: str) -> None:
+    It is an asynchronous generator that waits at its ``yield``: the loop closes those at its end, after all tasks are
+    done (``asyncio.run`` does it, and so does every runner that calls ``shutdown_asyncgens``). A task that waits for
+    its cancellation would be one that user code sees in ``asyncio.all_tasks()``.
+    """
+
+    def __init__(self, close: Callable[[], Awaitable[None]]) -> None:
+        self.is_over = False
         self._close = close
-        self._task = asyncio.get_running_loop().create_task(self._wait(), name=name)
+        self._generator = self._wait()
+        with contextlib.suppress(StopIteration):
+            # Nothing is awaited before the yield, so it is reached at once.
+            self._generator.__anext__().send(None)
 
-    @property
-    def is_over(self) -> bool:
-        """True once *close* has run."""
-        return self._task.done()
-
-    async def _wait(self) -> None:
+    async def _wait(self) -> AsyncGenerator[None, None]:
         try:
-            await asyncio.get_running_loop().create_future()
+            yield
         finally:
+            self.is_over = True
             await self._close()
 
     async def close(self) -> None:
         """Close now."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await self._generator.aclose()

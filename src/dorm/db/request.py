@@ -64,6 +64,8 @@ class StatementRequest(Request[T]):
     __slots__ = ("connection", "source", "statement")
     fetches_rows: ClassVar[bool] = False
     """The reply is all rows of one statement."""
+    is_single: ClassVar[bool] = False
+    """It is one statement, so that outside a transaction it happens as a whole or not at all."""
 
     def __init__(self, source: Source, statement: Statement, connection: Connection | None = None) -> None:
         self.source = source
@@ -100,6 +102,7 @@ class Query(StatementRequest[list[Row]]):
     """Send a statement and fetch all of its rows."""
 
     __slots__ = ()
+    is_single = True
     fetches_rows = True
 
     def on(self, connection: SyncConnection) -> list[Row]:
@@ -113,6 +116,7 @@ class Execute(StatementRequest[int]):
     """Send a statement; the reply is the number of rows it touched, -1 where there is no such number."""
 
     __slots__ = ()
+    is_single = True
 
     def on(self, connection: SyncConnection) -> int:
         return connection.execute(self.statement)
@@ -125,6 +129,7 @@ class FetchTable(StatementRequest[Table]):
     """Send a statement and fetch its rows with the names of the columns; no columns when it gives no rows."""
 
     __slots__ = ()
+    is_single = True
 
     def on(self, connection: SyncConnection) -> Table:
         return Table(*connection.table(self.statement))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.db.block import Lease
 from dorm.db.connection import Database
 from dorm.db.hooks import chain
-from dorm.db.lease import Acquire, Begin, Release, Rollback
+from dorm.db.lease import Release, Rollback, acquired, begun
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import CloseCursor, Cursor, FetchChunk, OpenCursor, StatementRequest
@@ -46,12 +46,13 @@ def opened(qs: QuerySet[Any, Any], chunk_size: int) -> Operation[Stream | None]:
     statement = compiled.statement(qs._values)
     if chain.active:
         chain.admit(StatementRequest(database, statement))
-    lease: Lease = yield Acquire(database)
+    lease: Lease
+    if database.dialect.streams_in_transactions and not database.in_block:
+        begin = Statement(database.dialect.begin(read_only=True), (), internal=True)
+        lease = yield from begun(database, begin)
+    else:
+        lease = yield from acquired(database)
     try:
-        if lease.owned and database.dialect.streams_in_transactions:
-            begin = database.dialect.begin(read_only=True)
-            yield Begin(lease.connection, Statement(begin, (), internal=True))
-            lease.in_transaction = True
         cursor = yield from perform(OpenCursor(database, statement, lease.connection, chunk_size), admitted=True)
     except BaseException:
         yield from _given_back(database, lease)

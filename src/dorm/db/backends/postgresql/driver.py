@@ -19,6 +19,7 @@ C = TypeVar("C", bound="psycopg.Connection[Any] | psycopg.AsyncConnection[Any]")
 
 _cursor_names = itertools.count(1)
 
+_IDLE = TransactionStatus.IDLE
 _NO_NAMES: tuple[str, ...] = ()
 _COMMIT = Statement(Template("COMMIT", prepare=False), (), internal=True)
 _ROLLBACK = Statement(Template("ROLLBACK", prepare=False), (), internal=True)
@@ -30,13 +31,18 @@ class _State(Generic[C]):
     def __init__(self, raw: C, alias: str) -> None:
         self.raw = raw
         self.alias = alias
-        self.returned_at = time.monotonic()
+        self.made_at = self.returned_at = time.monotonic()
         self._broken = False
         self._stale_plans = False
 
     @property
     def usable(self) -> bool:
         return not self._broken and not self.raw.closed and not self._stale_plans
+
+    @property
+    def is_clean(self) -> bool:
+        """True when the connection may be handed to somebody else: usable, and in no transaction."""
+        return not self._broken and not self._stale_plans and self.raw.pgconn.transaction_status == _IDLE
 
     @property
     def in_transaction(self) -> bool:

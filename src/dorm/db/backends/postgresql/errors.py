@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 import psycopg
-import psycopg_pool
 
 from dorm.db.statement import Statement
 from dorm.exceptions import (
@@ -16,13 +15,12 @@ from dorm.exceptions import (
     InternalError,
     NotSupportedError,
     OperationalError,
-    PoolTimeout,
     ProgrammingError,
     QueryCanceled,
     TransactionManagementError,
 )
 
-DRIVER_ERRORS = (psycopg.Error, psycopg_pool.PoolTimeout, OverflowError, struct.error)
+DRIVER_ERRORS = (psycopg.Error, OverflowError, struct.error)
 
 _CLASSES: dict[str, type[DatabaseError]] = {
     "08": OperationalError,
@@ -57,8 +55,6 @@ def translated(exc: Exception, statement: Statement | None, alias: str, lost: bo
 def _translated(exc: Exception, lost: bool) -> DatabaseError:
     if isinstance(exc, (OverflowError, struct.error)):
         return DataError("a whole number is larger than the 64 bits of bigint")
-    if isinstance(exc, psycopg_pool.PoolTimeout):
-        return PoolTimeout(f"no connection could be made in time: {exc}")
     if not isinstance(exc, psycopg.Error):
         return OperationalError(str(exc))
     state = exc.sqlstate or ""

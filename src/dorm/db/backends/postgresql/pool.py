@@ -1,267 +1,199 @@
-"""Pools over psycopg_pool: one for blocking code, one an event loop, one ceiling for all of them."""
+"""Pools of PostgreSQL connections: one for blocking code, one an event loop, one ceiling for all of them.
+
+Whoever needs a connection and finds none idle makes one, in its own thread or task: an unreachable server is an error
+there and at once, no thread works in the background, and there is nothing that a fork() could break.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from dorm.conf.databases import DatabaseConfig
-from dorm.db.backends.postgresql.adapt import ADAPTERS
+from dorm.db.backends.postgresql.connect import MOST_PREPARED, failure, parameters
 from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
-from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, translated
 from dorm.db.driver import AsyncConnection, AsyncPool, SyncConnection, SyncPool
-from dorm.db.pool import FairSemaphore, ForkAware, LoopEnd, holder_name
-
-IDLE_BEFORE_PING = 30.0
-"""Seconds a connection may have been idle before it is pinged at checkout (with POOL_CHECK)."""
-
-_MOST_PREPARED = 1_000
-"""Prepared statements a connection keeps; the driver forgets the oldest beyond."""
+from dorm.db.pool import C, FairSemaphore, ForkAware, LoopEnd, Shelf
 
 
-class _Raw(psycopg.Connection[Any]):
-    """A connection that remembers its face of dorm."""
-
-    dorm: PostgresConnection | None = None
+def _shelf(config: DatabaseConfig) -> Shelf[Any]:
+    return Shelf(config.min_pool_size, config.max_idle, config.max_lifetime, config.pool_check)
 
 
-class _AsyncRaw(psycopg.AsyncConnection[Any]):
-    """A connection that remembers its face of dorm."""
+class _Numbers:
+    """What a pool counts."""
 
-    dorm: PostgresAsyncConnection | None = None
-
-
-def _conninfo(config: DatabaseConfig) -> str:
-    known = {"dbname": config.name, "user": config.user, "password": config.password, "host": config.host}
-    options = {key: value for key, value in config.options.items() if key != "options"}
-    given = {key: value for key, value in known.items() if value}
-    if config.port is not None:
-        given["port"] = str(config.port)
-    through_bouncer = config.pgbouncer_mode in (True, "transaction", "statement")
-    if not through_bouncer:
-        given["options"] = f"-c TimeZone=UTC {config.options.get('options', '')}".strip()
-    return make_conninfo("", **{**given, **options})
-
-
-def _pool_options(config: DatabaseConfig, raw: type[Any]) -> dict[str, Any]:
-    prepares = config.pgbouncer_mode in (False, "session")
-    return {
-        "conninfo": _conninfo(config),
-        "connection_class": raw,
-        "kwargs": {
-            "autocommit": True,
-            "context": ADAPTERS,
-            "prepare_threshold": config.prepare_threshold if prepares else None,
-        },
-        "min_size": config.min_pool_size,
-        "max_size": config.max_pool_size,
-        "timeout": config.pool_timeout,
-        "max_idle": config.max_idle,
-        "max_lifetime": config.max_lifetime,
-        "open": False,
-        "name": f"dorm-{config.alias}",
-    }
-
-
-class _Common:
-    """What pools of both faces know."""
-
-    def __init__(self, config: DatabaseConfig, permits: FairSemaphore) -> None:
-        self.config = config
-        self.permits = permits
-        self.suspect_before = 0.0
+    def __init__(self) -> None:
         self.in_use = 0
+        self.requests = 0
+        self.made = 0
+        self.failed = 0
+        self.bad = 0
 
-    def must_ping(self, returned_at: float) -> bool:
-        """True for a connection that was idle for long, or was returned before one was found dead."""
-        if returned_at < self.suspect_before:
-            return True
-        return self.config.pool_check and time.monotonic() - returned_at > IDLE_BEFORE_PING
-
-    def numbers(self, stats: dict[str, int]) -> dict[str, Any]:
-        """Return psycopg_pool's numbers under dorm's keys, beside its own."""
+    def told(self, config: DatabaseConfig, shelf: Shelf[C], permits: FairSemaphore) -> dict[str, Any]:
+        """Return the numbers under their public names."""
         return {
-            **stats,
-            "pool_min": self.config.min_pool_size,
-            "pool_max": self.config.max_pool_size,
-            "pool_size": stats.get("pool_size", 0),
-            "pool_available": stats.get("pool_available", 0),
-            "requests_waiting": self.permits.waiting,
-            "max_size": self.config.max_pool_size,
+            "pool_min": config.min_pool_size,
+            "pool_max": config.max_pool_size,
+            "pool_size": len(shelf) + self.in_use,
+            "pool_available": len(shelf),
+            "requests_waiting": permits.waiting,
+            "requests_num": self.requests,
+            "connections_num": self.made,
+            "connections_errors": self.failed,
+            "returns_bad": self.bad,
+            "max_size": config.max_pool_size,
             "in_use": self.in_use,
         }
 
 
-class PostgresPool(_Common, ForkAware, SyncPool):
+class PostgresPool(ForkAware, SyncPool):
     """The pool of blocking code."""
 
     def __init__(self, config: DatabaseConfig, permits: FairSemaphore) -> None:
-        _Common.__init__(self, config, permits)
-        ForkAware.__init__(self)
-        self._pool = self._opened()
-        self._parents: list[Any] = []
-
-    def _opened(self) -> ConnectionPool[_Raw]:
-        pool: ConnectionPool[_Raw] = ConnectionPool(
-            **_pool_options(self.config, _Raw), configure=_set_up, reconnect_timeout=self.config.pool_timeout
-        )
-        pool.open()
-        return pool
+        super().__init__()
+        self.config = config
+        self.permits = permits
+        self._shelf: Shelf[PostgresConnection] = _shelf(config)
+        self._numbers = _Numbers()
+        self._parents: list[PostgresConnection] = []
 
     def forked(self) -> None:
-        # The parent's sockets are kept unread and unclosed: closing one would end the parent's session.
-        self._parents.append(self._pool)
-        self._pool = self._opened()
-        self.in_use = 0
+        # The parent's sockets are kept, unread and unclosed: closing one would end the parent's session.
+        self._parents += self._shelf.emptied()
+        self._shelf = _shelf(self.config)
+        self._numbers = _Numbers()
 
     def acquire(self) -> PostgresConnection:
         self.permits.acquire(self.config.pool_timeout)
         try:
-            connection = self._checked_out()
+            connection = self._shelf.take()
+            while connection is not None and self._shelf.must_ping(connection) and not connection.ping():
+                connection.abort()
+                connection = self._shelf.take()
+            if connection is None:
+                connection = self._made()
         except BaseException:
             self.permits.release()
             raise
-        self.in_use += 1
-        self.permits.held(connection, holder_name())
+        self._numbers.requests += 1
+        self._numbers.in_use += 1
+        self.permits.held(connection)
         return connection
 
-    def _checked_out(self) -> PostgresConnection:
-        while True:
-            try:
-                raw = self._pool.getconn()
-            except DRIVER_ERRORS as exc:
-                raise translated(_cause(self.config, exc), None, self.config.alias, True) from exc
-            connection = raw.dorm
-            if connection is None:
-                connection = raw.dorm = PostgresConnection(raw, self.config.alias)
-            elif self.must_ping(connection.returned_at) and not connection.ping():
-                self._pool.putconn(raw)
-                continue
-            return connection
+    def _made(self) -> PostgresConnection:
+        try:
+            raw = psycopg.Connection.connect(**parameters(self.config, self.config.pool_timeout))
+        except psycopg.Error as exc:
+            self._numbers.failed += 1
+            raise failure(self.config, exc) from exc
+        raw.prepared_max = MOST_PREPARED
+        self._numbers.made += 1
+        return PostgresConnection(raw, self.config.alias)
 
     def release(self, connection: SyncConnection) -> None:
         assert isinstance(connection, PostgresConnection), "what was acquired comes back"
         self.permits.returned(connection)
-        self.in_use -= 1
-        if not connection.usable or connection.in_transaction:
-            connection.abort()
-        connection.returned_at = time.monotonic()
+        self._numbers.in_use -= 1
         try:
-            self._pool.putconn(connection.raw)  # type: ignore[arg-type]  # the pool's own connections
+            if connection.is_clean:
+                self._shelf.put(connection)
+            else:
+                self._numbers.bad += 1
+                connection.abort()
         finally:
             self.permits.release()
 
     def close(self) -> None:
-        self._pool.close()
+        self._shelf.close()
 
     def suspect(self) -> None:
-        self.suspect_before = time.monotonic()
+        self._shelf.suspect()
 
     def stats(self) -> dict[str, Any]:
-        return self.numbers(self._pool.get_stats())
+        return self._numbers.told(self.config, self._shelf, self.permits)
 
 
-class PostgresAsyncPool(_Common, AsyncPool):
+class PostgresAsyncPool(AsyncPool):
     """The pool of one event loop; it is closed when the loop ends."""
 
     def __init__(self, config: DatabaseConfig, permits: FairSemaphore) -> None:
-        _Common.__init__(self, config, permits)
-        self._pool: AsyncConnectionPool[_AsyncRaw] = AsyncConnectionPool(
-            **_pool_options(config, _AsyncRaw), configure=_aset_up, reconnect_timeout=config.pool_timeout
-        )
-        self._opening: asyncio.Task[None] | None = None
-        self._end = LoopEnd(self._close, "dorm-postgresql-pool")
-        self._returning: set[asyncio.Task[None]] = set()
-
-    async def _open(self) -> None:
-        if self._opening is None:
-            self._opening = asyncio.ensure_future(self._pool.open())
-        await asyncio.shield(self._opening)
+        self.config = config
+        self.permits = permits
+        self._shelf: Shelf[PostgresAsyncConnection] = _shelf(config)
+        self._numbers = _Numbers()
+        self._held: set[PostgresAsyncConnection] = set()
+        self._end = LoopEnd(self._close)
 
     async def acquire(self) -> PostgresAsyncConnection:
-        if self._pool.closed:
-            await self._open()
         await self.permits.aacquire(self.config.pool_timeout)
+        connection: PostgresAsyncConnection | None = None
         try:
-            connection = await self._checked_out()
+            connection = self._shelf.take()
+            while connection is not None and self._shelf.must_ping(connection) and not await connection.ping():
+                connection.abort()
+                connection = self._shelf.take()
+            if connection is None:
+                connection = await self._made()
         except BaseException:
+            if connection is not None:
+                connection.abort()
             self.permits.release()
             raise
-        self.in_use += 1
-        self.permits.held(connection, holder_name())
+        self._numbers.requests += 1
+        self._numbers.in_use += 1
+        self._held.add(connection)
+        self.permits.held(connection)
         return connection
 
-    async def _checked_out(self) -> PostgresAsyncConnection:
-        while True:
-            try:
-                raw = await self._pool.getconn()
-            except DRIVER_ERRORS as exc:
-                raise translated(_cause(self.config, exc), None, self.config.alias, True) from exc
-            connection = raw.dorm
-            if connection is None:
-                connection = raw.dorm = PostgresAsyncConnection(raw, self.config.alias)
-            elif self.must_ping(connection.returned_at) and not await connection.ping():
-                await self._pool.putconn(raw)
-                continue
-            return connection
+    async def _made(self) -> PostgresAsyncConnection:
+        try:
+            raw = await psycopg.AsyncConnection.connect(**parameters(self.config, self.config.pool_timeout))
+        except psycopg.Error as exc:
+            self._numbers.failed += 1
+            raise failure(self.config, exc) from exc
+        raw.prepared_max = MOST_PREPARED
+        self._numbers.made += 1
+        return PostgresAsyncConnection(raw, self.config.alias)
 
     async def release(self, connection: AsyncConnection) -> None:
-        assert isinstance(connection, PostgresAsyncConnection), "what was acquired comes back"
-        self._given_up(connection)
-        if not connection.usable or connection.in_transaction:
-            connection.abort()
-        connection.returned_at = time.monotonic()
-        await self._put(connection)
-
-    async def _put(self, connection: PostgresAsyncConnection) -> None:
-        # putconn never waits for the server here: the connection is idle, or closed already.
-        try:
-            await self._pool.putconn(connection.raw)  # type: ignore[arg-type]  # the pool's own connections
-        finally:
-            self.permits.release()
-
-    def _given_up(self, connection: PostgresAsyncConnection) -> None:
-        self.permits.returned(connection)
-        self.in_use -= 1
+        self._returned(connection)
 
     def discard(self, connection: AsyncConnection) -> None:
-        assert isinstance(connection, PostgresAsyncConnection), "what was acquired comes back"
-        self._given_up(connection)
         connection.abort()
-        task = asyncio.ensure_future(self._put(connection))
-        self._returning.add(task)
-        task.add_done_callback(self._returning.discard)
+        self._returned(connection)
+
+    def _returned(self, connection: AsyncConnection) -> None:
+        assert isinstance(connection, PostgresAsyncConnection), "what was acquired comes back"
+        if connection not in self._held:
+            return
+        self._held.discard(connection)
+        self.permits.returned(connection)
+        self._numbers.in_use -= 1
+        try:
+            if connection.is_clean:
+                self._shelf.put(connection)
+            else:
+                self._numbers.bad += 1
+                connection.abort()
+        finally:
+            self.permits.release()
 
     async def close(self) -> None:
         await self._end.close()
 
     async def _close(self) -> None:
-        await self._pool.close()
+        self._shelf.close()
+
+    def loop_is_gone(self) -> None:
+        """Give everything up, from any thread: the loop was closed without asking anybody."""
+        self._shelf.close()
+        for connection in list(self._held):
+            self.discard(connection)
 
     def suspect(self) -> None:
-        self.suspect_before = time.monotonic()
+        self._shelf.suspect()
 
     def stats(self) -> dict[str, Any]:
-        return self.numbers(self._pool.get_stats())
-
-
-def _set_up(raw: psycopg.Connection[Any]) -> None:
-    raw.prepared_max = _MOST_PREPARED
-
-
-async def _aset_up(raw: psycopg.AsyncConnection[Any]) -> None:
-    raw.prepared_max = _MOST_PREPARED
-
-
-def _cause(config: DatabaseConfig, exc: Exception) -> Exception:
-    """Return what connecting failed with, asked once more directly: the pool's time-out hides it."""
-    try:
-        psycopg.Connection.connect(_conninfo(config), connect_timeout=2).close()
-    except psycopg.Error as reason:
-        return reason
-    return exc
+        return self._numbers.told(self.config, self._shelf, self.permits)

@@ -90,7 +90,7 @@ class SqliteAsyncPool(AsyncPool):
         self._inline = InlineReader(store)
         self._idle: list[ThreadedConnection] = []
         self._in_use = 0
-        self._end = LoopEnd(self._close, "dorm-sqlite-pool")
+        self._end = LoopEnd(self._close)
 
     async def perform(self, request: StatementRequest[T], /) -> T:
         statement = request.statement
@@ -128,6 +128,11 @@ class SqliteAsyncPool(AsyncPool):
         self._inline.close()
         while self._idle:
             await self._idle.pop().close()
+
+    def loop_is_gone(self) -> None:
+        self._inline.close()
+        while self._idle:
+            self._idle.pop().abort()
 
     def suspect(self) -> None:
         """Files do not die between two statements."""

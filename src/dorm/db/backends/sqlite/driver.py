@@ -32,6 +32,7 @@ class SqliteConnection(SyncConnection):
         self._holds_writer = False
         self._began = False
         self._waiter: Waiter | None = None
+        self._wrote = False
 
     # -- state ---------------------------------------------------------------------------------------------------
     @property
@@ -41,6 +42,17 @@ class SqliteConnection(SyncConnection):
     @property
     def in_transaction(self) -> bool:
         return self._open and self._db.in_transaction
+
+    @property
+    def is_clean(self) -> bool:
+        """True when the connection may be handed to somebody else: usable, and in no transaction.
+
+        SQLite is asked only after something else than a SELECT of dorm's, which cannot have opened a transaction.
+        """
+        if not self._wrote:
+            return self._open
+        self._wrote = False
+        return self._open and not self._db.in_transaction
 
     @property
     def lost_transaction(self) -> bool:
@@ -119,6 +131,7 @@ class SqliteConnection(SyncConnection):
 
     def _writing(self, send: Callable[[Statement], T], statement: Statement) -> T:
         """Send a statement that may write: in its turn, unless a transaction of this connection has it already."""
+        self._wrote = True
         if self._began:
             self._check_transaction()
         taken = not self._holds_writer and not self._began and not is_select(statement)
@@ -151,6 +164,7 @@ class SqliteConnection(SyncConnection):
 
     # -- transactions --------------------------------------------------------------------------------------------
     def begin(self, statement: Statement) -> None:
+        self._wrote = True
         writes = not statement.template.reads
         sql = statement.sql
         if writes:

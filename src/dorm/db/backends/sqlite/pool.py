@@ -21,34 +21,36 @@ class SqlitePool(SyncPool, ForkAware):
         self._store = store
         self._idle: list[SqliteConnection] = []
         self._parents: list[SqliteConnection] = []
-        self._in_use = 0
+        self._opened = 0
         self._closed = False
 
     def forked(self) -> None:
         # The parent's handles must not be used nor closed here: SQLite drops the parent's file locks otherwise
         # (https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_).
         self._parents, self._idle = [*self._parents, *self._idle], []
-        self._in_use = 0
+        self._opened = 0
 
     def acquire(self) -> SqliteConnection:
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = SqliteConnection(self._store)
-        self._in_use += 1
+            self._opened += 1
         return connection
 
     def release(self, connection: SyncConnection) -> None:
-        self._in_use -= 1
-        if not connection.usable or connection.in_transaction or self._closed or len(self._idle) >= MOST_IDLE:
-            connection.abort()
+        assert isinstance(connection, SqliteConnection), "what was acquired comes back"
+        if connection.is_clean and not self._closed and len(self._idle) < MOST_IDLE:
+            self._idle.append(connection)
         else:
-            self._idle.append(connection)  # type: ignore[arg-type]  # what was acquired comes back
+            self._opened -= 1
+            connection.abort()
 
     def close(self) -> None:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
+            self._opened -= 1
         self._store.close()
 
     def suspect(self) -> None:
@@ -59,11 +61,11 @@ class SqlitePool(SyncPool, ForkAware):
         return {
             "pool_min": 0,
             "pool_max": None,
-            "pool_size": idle + self._in_use,
+            "pool_size": self._opened,
             "pool_available": idle,
             "requests_waiting": self._store.writer.waiting,
             "max_size": None,
-            "in_use": self._in_use,
+            "in_use": self._opened - idle,
         }
 
 
