@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dorm.db.types import BIGINT, DOUBLE, SqlType
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.core import Expression, as_reference
-from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Output, Text, TypedOutput, output_key
+from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Output, Text, TypedOutput, output_key, typed
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
@@ -47,7 +47,7 @@ class Aggregate(Expression):
         return (self.distinct, output_key(self.output))
 
     def infer_output(self) -> Output | None:
-        return self.args[0].output
+        return typed(self.args[0]).output
 
     @property
     def default_alias(self) -> str:
@@ -116,7 +116,7 @@ class Sum(Aggregate):
     function = "SUM"
 
     def infer_output(self) -> Output | None:
-        output = self.args[0].output
+        output = typed(self.args[0]).output
         if output is None:
             return None
         if output.sql_type.kind in _INTEGERS:
@@ -130,7 +130,7 @@ class Avg(Aggregate):
     function = "AVG"
 
     def infer_output(self) -> Output | None:
-        output = self.args[0].output
+        output = typed(self.args[0]).output
         if output is not None and output.sql_type.kind in ("numeric", "interval"):
             return TypedOutput(output.sql_type)
         return FLOAT_OUTPUT if output is None else _NumberOutput("Avg", output.sql_type, DOUBLE)

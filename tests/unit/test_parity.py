@@ -88,7 +88,16 @@ def test_twins_give_the_same_thing(name: str) -> None:
 
 _LAZY = ("QuerySet", "Self", "Subquery", "Manager")
 _WITHOUT_IO = {"sql", "db_manager", "contribute_to_class", "deconstruct", "as_manager", "from_queryset", "from_db"}
-_WITHOUT_IO |= {"query_key", "as_subquery", "get_deferred_fields", "serializable_value", "check", "clean", "cached"}
+_WITHOUT_IO |= {
+    "query_key",
+    "as_part",
+    "selecting",
+    "get_deferred_fields",
+    "serializable_value",
+    "check",
+    "clean",
+    "cached",
+}
 _WITHOUT_IO |= {"clean_fields", "prepare_database_save", "unique_error_message", "date_error_message", "lookup"}
 
 

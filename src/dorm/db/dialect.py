@@ -163,6 +163,18 @@ class Dialect(ABC):
         """Return *sql* cast to a type."""
         return f"CAST({sql} AS {self.column_type(sql_type)})"
 
+    def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
+        """Return the number *sql*, in the form of type *have*, in the form of *want*.
+
+        For backends that store decimals otherwise than they compute with them; a decimal without precision is one as
+        arithmetic gives it.
+        """
+        return sql
+
+    def combined(self, operator: str, lhs: str, rhs: str, left: SqlType | None, right: SqlType | None) -> str:
+        """Return ``lhs operator rhs``; operators are ``+ - * / % ^`` (power) and ``& | # << >>`` on bits."""
+        return f"POWER({lhs}, {rhs})" if operator == "^" else f"({lhs} {operator} {rhs})"
+
     def numeric_result(self, function: str, sql_type: SqlType | None) -> SqlType | None:
         """Return the type in which SUM or AVG (*function*) of *sql_type* is sent by this backend."""
         return None

@@ -32,3 +32,8 @@ def placeholders(sql: str, placeholder: Callable[[int], str]) -> str:
         return "%" if text == "%%" else text
 
     return _TOKEN.sub(replaced, sql)
+
+
+def count_placeholders(sql: str) -> int:
+    """Return how many ``%s`` of *sql* are places of parameters."""
+    return sum(match.group() == "%s" for match in _TOKEN.finditer(sql))

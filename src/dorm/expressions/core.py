@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from dorm.exceptions import FieldError
-from dorm.sql.node import Literals, Node, Output, Param, Scope, Text, common_output, output_key, output_of_value
+from dorm.exceptions import FieldError, NotSupportedError
+from dorm.expressions.types import PLAIN_NUMERIC, combined_output
+from dorm.sql.convert import as_type
+from dorm.sql.node import (
+    FLOAT_OUTPUT,
+    Literals,
+    Node,
+    Output,
+    Param,
+    Scope,
+    Text,
+    TypedOutput,
+    common_output,
+    output_key,
+    output_of_value,
+)
 from dorm.sql.select import Nulls
 
 if TYPE_CHECKING:
@@ -50,6 +65,90 @@ class Expression(Node):
     def __neg__(self) -> CombinedExpression:
         return CombinedExpression(self, "*", -1)
 
+    def __pow__(self, other: Any) -> CombinedExpression:
+        return CombinedExpression(self, "^", other)
+
+    def __rpow__(self, other: Any) -> CombinedExpression:
+        return CombinedExpression(other, "^", self)
+
+    # -- bits ----------------------------------------------------------------------------------------------------
+    def bitand(self, other: Any) -> CombinedExpression:
+        """Return the bits that both numbers have."""
+        return CombinedExpression(self, "&", other)
+
+    def bitor(self, other: Any) -> CombinedExpression:
+        """Return the bits that either number has."""
+        return CombinedExpression(self, "|", other)
+
+    def bitxor(self, other: Any) -> CombinedExpression:
+        """Return the bits that one of the numbers has."""
+        return CombinedExpression(self, "#", other)
+
+    def bitleftshift(self, other: Any) -> CombinedExpression:
+        """Return the bits moved up by *other* places."""
+        return CombinedExpression(self, "<<", other)
+
+    def bitrightshift(self, other: Any) -> CombinedExpression:
+        """Return the bits moved down by *other* places."""
+        return CombinedExpression(self, ">>", other)
+
+    # -- conditions ----------------------------------------------------------------------------------------------
+    @property
+    def is_boolean(self) -> bool:
+        """True when the value is known to be true or false."""
+        output = self.output
+        if output is None:
+            try:
+                output = self.infer_output()
+            except FieldError:
+                return False
+        return output is not None and output.sql_type.kind == "boolean"
+
+    @property
+    def is_condition(self) -> bool:  # type: ignore[override]  # a class attribute elsewhere, a matter of types here
+        return self.is_boolean
+
+    def _both(self, other: Any, connector: Any) -> Any:
+        if not (self.is_condition and getattr(other, "is_condition", False)):
+            raise NotImplementedError("Use .bitand(), .bitor(), and .bitxor() for bitwise logical operations.")
+        from dorm.expressions.predicate import Q
+
+        return Q(self)._combined(other if isinstance(other, Q) else Q(other), connector)
+
+    def __and__(self, other: Any) -> Any:
+        return self._both(other, "AND")
+
+    def __or__(self, other: Any) -> Any:
+        return self._both(other, "OR")
+
+    def __xor__(self, other: Any) -> Any:
+        return self._both(other, "XOR")
+
+    def __invert__(self) -> Any:
+        from dorm.expressions.predicate import Q
+
+        if not self.is_condition:
+            raise TypeError(f"{type(self).__name__} is no condition: only conditions can be negated.")
+        return ~Q(self)
+
+    # -- functions -----------------------------------------------------------------------------------------------
+    def apply(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return ``func(self, *args, **kwargs)``: nested functions written in the order in which they are applied.
+
+        Args:
+            func: an expression class, or a callable that returns an expression
+                (``lambda e: Concat(Value("x"), e)`` where this expression is not the first argument).
+        Raises: TypeError: *func* is neither.
+        """
+        wanted = "apply() takes an expression class or a callable that returns an expression"
+        if not callable(func) or isinstance(func, Node) or (isinstance(func, type) and not issubclass(func, Node)):
+            name = func.__name__ if isinstance(func, type) else type(func).__name__
+            raise TypeError(f"{wanted}, got {name}")
+        made = cast("Any", func)(self, *args, **kwargs)
+        if not isinstance(made, Node):
+            raise TypeError(f"{wanted}: {getattr(func, '__name__', func)!r} returned {type(made).__name__}")
+        return made
+
     # -- ordering ------------------------------------------------------------------------------------------------
     def asc(self, nulls_first: bool | None = None, nulls_last: bool | None = None) -> OrderBy:
         """Return ascending order by this expression."""
@@ -75,10 +174,63 @@ class F(Expression):
         return scope.reference(self.name)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, F) and other.name == self.name
+        return type(other) is type(self) and other.name == self.name
 
     def __hash__(self) -> int:
-        return hash((F, self.name))
+        return hash((type(self), self.name))
+
+    def __getitem__(self, part: int | slice) -> Sliced:
+        return Sliced(self, part)
+
+    def __contains__(self, item: object) -> bool:
+        raise TypeError(f"argument of type '{type(self).__name__}' is not iterable")
+
+    __iter__ = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class Sliced(Expression):
+    """A part of a text, by Python's indices: ``F("name")[:3]``, ``F("name")[0]``."""
+
+    def __init__(self, expression: Node, part: int | slice) -> None:
+        if isinstance(part, int):
+            start, length = part, cast("int | None", 1)
+        elif isinstance(part, slice):
+            if part.step is not None:
+                raise ValueError("Step argument is not supported.")
+            start = part.start or 0
+            length = part.stop - start if part.stop is not None else None
+        else:
+            raise TypeError("Argument to slice must be either int or slice instance.")
+        if start < 0 or (isinstance(part, slice) and part.stop is not None and part.stop < 0):
+            raise ValueError("Negative indexing is not supported.")
+        if length is not None and length <= 0:
+            raise ValueError("Slice stop must be greater than slice start.")
+        self.args = (expression,)
+        self.start = start
+        self.length = length
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.start, self.length)
+
+    def resolve(self, scope: Scope) -> Node:
+        node = self.args[0].resolve(scope)
+        slicing = getattr(node.output, "slice_expression", None)
+        if slicing is not None:
+            sliced: Node = slicing(node, self.start + 1, self.length).resolve(scope)
+            return sliced
+        if node.output is None or node.output.sql_type.kind not in ("text", "varchar"):
+            raise NotSupportedError("This field does not support slicing.")
+        return self.rebuilt((node,))
+
+    def infer_output(self) -> Output | None:
+        return self.args[0].output
+
+    def sql(self, compiler: Compiler) -> str:
+        length = f", {self.length}" if self.length is not None else ""
+        return f"SUBSTR({self.args[0].sql(compiler)}, {self.start + 1}{length})"
 
 
 class Value(Expression):
@@ -92,6 +244,9 @@ class Value(Expression):
     def __init__(self, value: Any, output_field: Output | None = None) -> None:
         self.value = value
         self.output = output_field
+
+    def infer_output(self) -> Output | None:
+        return output_of_value(self.value)
 
     def key(self, values: Literals) -> Hashable:
         if self.value is not None:
@@ -124,6 +279,9 @@ def as_reference(value: Any) -> Node:
     return as_expression(value)
 
 
+_PLAIN = TypedOutput(PLAIN_NUMERIC)
+
+
 class CombinedExpression(Expression):
     """Two operands and an operator."""
 
@@ -136,11 +294,46 @@ class CombinedExpression(Expression):
         return (self.operator, output_key(self.output))
 
     def infer_output(self) -> Output | None:
-        return common_output(self.args, f"Expression with operator {self.operator!r}")
+        lhs, rhs = self.args
+        return combined_output(self.operator, lhs.output, rhs.output)
+
+    def resolve(self, scope: Scope) -> Node:
+        args = tuple(arg.resolve(scope) for arg in self.args)
+        try:
+            made = self.rebuilt(args)
+        except FieldError as exc:
+            # Said where the type is needed: an ExpressionWrapper or a Cast around this gives it.
+            made = copy.copy(self)
+            made.args = args
+            made.untyped = exc
+        kinds = [arg.output.sql_type for arg in made.args if arg.output is not None]
+        if not any(kind.kind == "numeric" for kind in kinds):
+            return made
+        computed = (
+            combined_output(self.operator, made.args[0].output, made.args[1].output) if self._infers(made) else _PLAIN
+        )
+        if computed is not None and computed.sql_type == PLAIN_NUMERIC:
+            made.args = tuple(as_type(arg, _PLAIN) for arg in made.args)
+        if self.output is None or computed is None:
+            return made
+        # The type that was asked for may have another form than what is computed.
+        wanted, made.output = self.output, computed
+        converted = as_type(made, wanted)
+        converted.output = wanted
+        return converted
+
+    def _infers(self, made: Node) -> bool:
+        """True when the type of the operation follows from its operands."""
+        try:
+            return combined_output(self.operator, made.args[0].output, made.args[1].output) is not None
+        except FieldError:
+            return False
 
     def sql(self, compiler: Compiler) -> str:
         lhs, rhs = self.args
-        return f"({lhs.sql(compiler)} {self.operator} {rhs.sql(compiler)})"
+        left = lhs.output.sql_type if lhs.output is not None else None
+        right = rhs.output.sql_type if rhs.output is not None else None
+        return compiler.dialect.combined(self.operator, lhs.sql(compiler), rhs.sql(compiler), left, right)
 
     @property
     def nullable(self) -> bool:
@@ -191,8 +384,18 @@ class ExpressionWrapper(Expression):
     def options(self) -> tuple[Hashable, ...]:
         return (output_key(self.output),)
 
+    def resolve(self, scope: Scope) -> Node:
+        node = self.args[0].resolve(scope)
+        if node.output is None and node.untyped is not None:
+            node.output = FLOAT_OUTPUT
+        return self.rebuilt((as_type(node, self.output),))
+
     def sql(self, compiler: Compiler) -> str:
         return self.args[0].sql(compiler)
+
+    @property
+    def nullable(self) -> bool:
+        return self.args[0].nullable
 
 
 class Cast(Expression):
@@ -207,7 +410,7 @@ class Cast(Expression):
 
     def sql(self, compiler: Compiler) -> str:
         assert self.output is not None, "Cast without a type"
-        return compiler.dialect.cast(self.args[0].sql(compiler), self.output.sql_type)
+        return compiler.dialect.cast(as_type(self.args[0], _PLAIN).sql(compiler), self.output.sql_type)
 
 
 class OrderBy(Expression):

@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import FieldError, choices_text, nearest
 from dorm.expressions.predicate import Q
-from dorm.lookups.core import Comparison, IsNull, build_lookup, is_lookup, lookup_names
+from dorm.expressions.subquery import OuterReference
+from dorm.lookups.core import Between, Comparison, InList, InSelect, IsNull, build_lookup, is_lookup, lookup_names
 from dorm.models.paths import NoSuchName, Route, relation_of, walk
-from dorm.sql.boolean import And, conjunction, disjunction, negation
+from dorm.sql.boolean import (
+    And,
+    Certain,
+    Enclosed,
+    Everything,
+    Junction,
+    Nothing,
+    conjunction,
+    disjunction,
+    negation,
+)
+from dorm.sql.convert import aligned
 from dorm.sql.node import Column, Node, Param, QueryLike, Text
 from dorm.sql.plan import Prepares
 from dorm.sql.select import ExistsSelect, Join, Order, Select, SubSelect
@@ -19,6 +31,7 @@ if TYPE_CHECKING:
     from dorm.queryset.query import Query
 
 _ONE = Text("1")
+_SUB, _VALUE = "sub", "value"
 _ANY = -1
 """In place of a call's number: joins over several partners are shared whoever made them."""
 
@@ -43,6 +56,7 @@ class Resolver:
         self._below_not = False
         self._subqueries = 0
         self._last: Route | None = None
+        self.aliases: frozenset[str] = query.aliases
 
     @property
     def taken(self) -> Prepares:
@@ -51,7 +65,7 @@ class Resolver:
 
     def applied(self, **changes: Any) -> Query:
         """Return the query with the joins and outer references of this step, and *changes*."""
-        return replace(self.query, joins=tuple(self.joins), outers=tuple(self.outers), **changes)
+        return replace(self.query, joins=tuple(self.joins), outers=tuple(self.outers), aliases=self.aliases, **changes)
 
     # -- Scope ---------------------------------------------------------------------------------------------------
     def slot(self, prepare: Callable[[Any], Any] | None, /) -> int:
@@ -65,12 +79,14 @@ class Resolver:
         return node
 
     def predicate(self, condition: Any, /) -> Node:
-        before = self._filtering, self._negated, self._below_not
-        self._filtering = False
+        before = self._filtering, self._negated, self._below_not, self.call
+        self._filtering, self._negated, self._below_not = False, False, False
+        self.call = self.call if before[0] else _ANY
         try:
-            return self._condition(condition) or And(())
+            node = self._condition(condition) or Everything()
         finally:
-            self._filtering, self._negated, self._below_not = before
+            self._filtering, self._negated, self._below_not, self.call = before
+        return Enclosed(node) if isinstance(node, (Junction, Comparison)) else node
 
     def literal(self, output: Any, value: Any) -> Node:
         """Return the node of a literal for a place of type *output*: a slot, or NULL."""
@@ -79,13 +95,22 @@ class Resolver:
         return Param(self.slot(output.prepare if output.prepares else None), output)
 
     def subquery(self, query: QueryLike, /) -> Node:
-        base = self._first_slot + len(self.prepares)
-        select, prepared = query.as_subquery()  # type: ignore[attr-defined]  # every QueryLike is a queryset
-        self.prepares.extend([None] * prepared)
-        return SubSelect(select, base)
+        return self._embedded(SubSelect, query, any_columns=False)
 
-    def outer(self, name: str, /) -> Node:
-        raise FieldError(f"OuterRef({name!r}) stands in a query that no other query surrounds.")
+    def exists(self, query: QueryLike, /) -> Node:
+        return self._embedded(ExistsSelect, query, any_columns=True)
+
+    def _embedded(self, node: type[SubSelect], query: QueryLike, any_columns: bool) -> Node:
+        part = query.as_part(any_columns)
+        base = self._first_slot + len(self.prepares)
+        self.prepares.extend([None] * part.slots)
+        outer = {name: self.reference(name) if isinstance(name, str) else name.resolve(self) for name in part.outers}
+        self.aliases |= part.aliases
+        return node(part.select, base, outer, part.aliases, part.empty)
+
+    def outer(self, name: Any, /) -> Node:
+        self.outers[name] = None
+        return OuterReference(name)
 
     # -- conditions ----------------------------------------------------------------------------------------------
     def conditions(self, q: Q) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
@@ -100,8 +125,10 @@ class Resolver:
     def _condition(self, condition: Any) -> Node | None:
         """Return the node of a condition, None when it demands nothing."""
         if not isinstance(condition, Q):
+            if not getattr(condition, "is_condition", False):
+                raise TypeError("Cannot filter against a non-conditional expression.")
             resolved: Node = condition.resolve(self)
-            return resolved
+            return certain(resolved) if self._negated else resolved
         before = self._negated, self._below_not
         if condition.negated:
             self._negated, self._below_not = not self._negated, True
@@ -136,11 +163,25 @@ class Resolver:
 
     def _compared(self, node: Node, rest: list[str], path: str, value: Any) -> Node:
         """Return the condition that the lookup in *rest* states, safe against NULL where a NOT stands above it."""
-        condition = build_lookup(self._lookup_name(rest, path, node), node, value, self)
-        if self._negated and condition.nullable and node.nullable and not isinstance(condition, IsNull):
-            # NOT (x = 1) would lose the rows where x is NULL.
-            return And((condition, IsNull(node, False)))
-        return condition
+        lookup = self._lookup_name(rest, path, node)
+        condition = build_lookup(lookup, node, related_value(node, value), self)
+        if isinstance(condition, InSelect):
+            return self._within(condition)
+        if type(condition) is Comparison:
+            condition.args = aligned(*condition.args)
+        return certain(condition) if self._negated else condition
+
+    def _within(self, condition: InSelect) -> Node:
+        inner = condition.args[1]
+        if not isinstance(inner, SubSelect):
+            return certain(condition) if self._negated else condition
+        if inner.empty:
+            return Nothing()
+        if not self._negated:
+            return condition
+        # x NOT IN (1, NULL) is never true: https://www.postgresql.org/docs/current/functions-subquery.html
+        safe = InSelect(condition.args[0], (inner.replaced(without_null(inner.select)),))
+        return And((safe, IsNull(safe.args[0], False))) if safe.args[0].nullable else safe
 
     def _lookup_name(self, rest: list[str], path: str, node: Node) -> str:
         if not rest:
@@ -285,6 +326,39 @@ class Resolver:
             f"Unsupported lookup {name!r}: {what}{where}.{nearest(name, lookup_names())} "
             f"Lookups: {choices_text(lookup_names(), 30)}."
         )
+
+
+def certain(condition: Node) -> Node:
+    """Return a condition that is false where *condition* is NULL, so that NOT of it keeps these rows."""
+    if not condition.nullable:
+        return condition
+    operands = condition.args
+    if isinstance(condition, (Comparison, InList, Between)) and not isinstance(condition, IsNull):
+        nullable = [arg for arg in operands if arg.nullable]
+        if all(isinstance(arg, Column) for arg in nullable):
+            return And((condition, *[IsNull(arg, False) for arg in nullable]))
+    return Certain(condition)
+
+
+def without_null(select: Select) -> Select:
+    """Return a SELECT of one column without its rows that are NULL."""
+    column = select.columns[0]
+    if not column.nullable:
+        return select
+    grouped = select.group_by is not None or column.contains_aggregate
+    if grouped or select.limit is not None or select.offset is not None or select.distinct_on:
+        inner = Column(_SUB, _VALUE, column.output, True)
+        return Select(replace(select, labels=(_VALUE,)), _SUB, (inner,), where=IsNull(inner, False))
+    rest = (select.where,) if select.where is not None else ()
+    return replace(select, where=conjunction((*rest, IsNull(column, False))))
+
+
+def related_value(node: Node, value: Any) -> Any:
+    """Return the right side of a lookup; a queryset of objects as that of the keys that *node* holds."""
+    target = getattr(node.output, "target_field", None)
+    if isinstance(value, QueryLike) and target is not None:
+        return value.selecting(target)
+    return value
 
 
 def _constant(value: Any) -> Node:

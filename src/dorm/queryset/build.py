@@ -12,7 +12,8 @@ from dorm.lookups.values import value_key
 from dorm.models.resolve import Resolver
 from dorm.queryset.loading import Loading
 from dorm.queryset.query import Kind, Query, Tree
-from dorm.sql.node import Column, Literals, Node, QueryLike
+from dorm.sql.convert import as_type
+from dorm.sql.node import Column, Literals, Node, QueryLike, typed
 from dorm.sql.plan import Plan, Prepares
 
 Built: TypeAlias = "tuple[Plan[Query], tuple[Any, ...]]"
@@ -194,7 +195,7 @@ def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any],
         changed, taken = query, list[Any]()
         for name, expression in expressions.items():
             resolver = Resolver(changed, plan.slots + len(taken), "annotate")
-            node = expression.resolve(resolver)
+            node = typed(expression.resolve(resolver))
             taken.extend(resolver.taken)
             changed = _with_annotation(resolver.applied(), name, node, hidden)
         return changed, tuple(taken)
@@ -409,5 +410,5 @@ def _assigned(plan: Plan[Query], new: Mapping[str, Any]) -> tuple[Query, Prepare
             raise FieldError(f"Aggregate functions are not allowed in update(): {meta.object_name}.{name}")
         if any(isinstance(part, Column) and part.alias != query.alias for part in node.walk()):
             raise FieldError(f"Joined field references are not permitted in update(): {meta.object_name}.{name}")
-        pairs.append((field.column, node))
+        pairs.append((field.column, as_type(node, field)))
     return resolver.applied(assigned=tuple(pairs)), resolver.taken

@@ -40,6 +40,7 @@ class Query:
         ceiling: most rows, as a number in the text (``first``, ``get``).
         calls: number of ``filter`` calls so far.
         assigned: new values by column (``update``).
+        aliases: databases that the subqueries insist on.
         outers: names of the surrounding query that this one refers to (`OuterRef`).
     """
 
@@ -66,6 +67,7 @@ class Query:
     calls: int = 0
     assigned: tuple[tuple[str, Node], ...] = ()
     outers: tuple[Any, ...] = ()
+    aliases: frozenset[str] = frozenset()
 
     @property
     def is_sliced(self) -> bool:

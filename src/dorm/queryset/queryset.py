@@ -13,7 +13,7 @@ from dorm.queryset import build, selects
 from dorm.queryset.known import Parent
 from dorm.queryset.ops import aggregate as aggregate_ops, bulk, delete as delete_ops, fetch, save, stream, write
 from dorm.queryset.prefetch import Prefetch, prefetch
-from dorm.sql.node import Literals, Node, QueryLike
+from dorm.sql.node import Literals, Node, Part, QueryLike
 
 T = TypeVar("T")
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from dorm.queryset.query import Kind, Query
     from dorm.sql.plan import Plan
-    from dorm.sql.select import Select
 
     M = DefaultingTypeVar("M", default=Any)
     R = DefaultingTypeVar("R", default=M)
@@ -406,16 +405,19 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
     # -- as part of another query --------------------------------------------------------------------------------
     def query_key(self, values: Literals) -> Hashable:
         values.extend(self._values)
-        return (QuerySet, self._plan)
+        return (QuerySet, self._plan, self._alias)
 
-    def as_subquery(self) -> tuple[Select, int]:
-        """Return this queryset as SELECT of one column, and how many values it carries."""
+    def as_part(self, any_columns: bool) -> Part:
+        return selects.part(self._plan, self._alias, any_columns)
+
+    def selecting(self, field: Any) -> QuerySet[Any, Any]:
         query = self._plan.query
-        if query.kind != "object" and len(query.columns) != 1:
-            raise TypeError(f"The QuerySet value for a subquery must select one column, not {len(query.columns)}.")
-        if query.kind == "object":
-            return selects.key_select(query), self._plan.slots
-        return selects.rows_select(query)[0], self._plan.slots
+        if query.kind != "object":
+            return self
+        if not issubclass(query.model, field.model) and not issubclass(field.model, query.model):
+            wanted, got = field.model.__name__, query.model.__name__
+            raise ValueError(f'Cannot use QuerySet for "{got}": Use a QuerySet for "{wanted}".')
+        return self if field.primary_key else self.values(field.attname)
 
     @property
     def _follows(self) -> bool:

@@ -16,9 +16,9 @@ from dorm.queryset.loading import Loading
 from dorm.queryset.query import Query
 from dorm.sql.boolean import And, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
-from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output, Text
+from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output, Param, Part, Text
 from dorm.sql.plan import Plan
-from dorm.sql.select import Join, Order, Select
+from dorm.sql.select import Join, Order, Select, SubSelect
 
 _COUNT = Text("COUNT(*)", INTEGER_OUTPUT)
 _ONE = Text("1", INTEGER_OUTPUT)
@@ -138,7 +138,7 @@ def rows_select(query: Query) -> tuple[Select, RowShape]:
         query.alias,
         nodes,
         joins=tuple(resolver.joins),
-        where=conjunction(query.where),
+        where=_where(query),
         group_by=_group(query, nodes, order, shape),
         having=conjunction(query.having),
         order_by=order,
@@ -155,23 +155,22 @@ def count_select(query: Query) -> Select:
     if query.is_sliced or query.ceiling is not None or query.distinct or query.distinct_on or query.group is not None:
         inner, _ = rows_select(query if query.is_sliced else replace(query, order=()))
         return Select(_labelled(inner), SUB, (_COUNT,))
-    return Select(
-        query.model._meta.db_table, query.alias, (_COUNT,), joins=_needed(query), where=conjunction(query.where)
-    )
+    return Select(query.model._meta.db_table, query.alias, (_COUNT,), joins=_needed(query), where=_where(query))
 
 
-def exists_select(query: Query) -> Select:
-    """Return a SELECT of a constant, at most one row."""
+def exists_select(query: Query, limited: bool = True) -> Select:
+    """Return a SELECT of a constant, at most one row of it (*limited*)."""
+    limit = constant(1) if limited else None
     if query.is_sliced or query.group is not None or query.distinct or query.distinct_on:
         inner, _ = rows_select(query if query.is_sliced else replace(query, order=()))
-        return Select(_labelled(inner), SUB, (_ONE,), limit=constant(1))
+        return Select(_labelled(inner), SUB, (_ONE,), limit=limit)
     return Select(
         query.model._meta.db_table,
         query.alias,
         (_ONE,),
         joins=_needed(query),
-        where=conjunction(query.where),
-        limit=constant(1),
+        where=_where(query),
+        limit=limit,
     )
 
 
@@ -179,7 +178,7 @@ def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> 
     """Return the SELECT of aggregates over the rows of *query*; a subquery where they are not those of the join."""
     nodes = tuple(node for _, node in aggregates)
     if not (query.is_sliced or query.distinct or query.distinct_on or query.group is not None):
-        return Select(query.model._meta.db_table, query.alias, nodes, joins=query.joins, where=conjunction(query.where))
+        return Select(query.model._meta.db_table, query.alias, nodes, joins=query.joins, where=_where(query))
     inner, _ = rows_select(query if query.is_sliced else replace(query, order=()))
     wanted: dict[Any, tuple[str, Node]] = {}
     lifted = tuple(node.rebuilt(tuple(_lifted(arg, wanted) for arg in node.args)) for node in nodes)
@@ -204,6 +203,22 @@ def key_select(query: Query, column: str | None = None) -> Select:
     return inner
 
 
+def part(plan: Plan[Query], alias: str | None, any_columns: bool) -> Part:
+    """Return the queryset of *plan* as a part of another query: of one column, unless *any_columns*."""
+    query = plan.query
+    if any_columns:
+        select = exists_select(query, limited=False)
+    elif query.kind == "object":
+        select = key_select(query)
+    elif len(query.columns) != 1:
+        raise TypeError(f"The QuerySet value for a subquery must select one column, not {len(query.columns)}.")
+    else:
+        ordered = query.is_sliced or query.ceiling is not None or query.distinct_on
+        select, _ = rows_select(query if ordered else replace(query, order=()))
+    aliases = query.aliases if alias is None else query.aliases | {alias}
+    return Part(select, plan.slots, query.outers, aliases, is_empty(query))
+
+
 def _lifted(node: Node, wanted: dict[Any, tuple[str, Node]]) -> Node:
     """Return *node* with what belongs to the subquery replaced by columns of it."""
     if isinstance(node, Column) or node.contains_aggregate:
@@ -221,7 +236,7 @@ def _needed(query: Query) -> tuple[Join, ...]:
     """Return the joins that decide which rows there are: all but outer joins to one partner that nothing uses."""
     where = And(query.where)
     used = {node.alias for node in where.walk() if isinstance(node, Column)}
-    if any(not isinstance(node, (Column, And)) and not node.args for node in where.walk()):
+    if any(not isinstance(node, (Column, And, Param, Text, SubSelect)) and not node.args for node in where.walk()):
         return query.joins
     kept: list[Join] = []
     for join in reversed(query.joins):
@@ -229,6 +244,10 @@ def _needed(query: Query) -> tuple[Join, ...]:
             used.add(join.parent)
             kept.append(join)
     return tuple(reversed(kept))
+
+
+def _where(query: Query) -> Node | None:
+    return Nothing() if query.empty else conjunction(query.where)
 
 
 def _limit(query: Query) -> Node | None:

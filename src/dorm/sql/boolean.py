@@ -36,6 +36,10 @@ class Junction(Condition):
             f"({arg.sql(compiler)})" if isinstance(arg, Junction) else arg.sql(compiler) for arg in self.args
         )
 
+    @property
+    def nullable(self) -> bool:
+        return any(arg.nullable for arg in self.args)
+
 
 class And(Junction):
     word = "AND"
@@ -63,6 +67,50 @@ class Not(Condition):
 
     def sql(self, compiler: Compiler) -> str:
         return f"NOT ({self.args[0].sql(compiler)})"
+
+    @property
+    def nullable(self) -> bool:
+        return self.args[0].nullable
+
+
+class Certain(Condition):
+    """A condition that is false where it would be NULL."""
+
+    def __init__(self, arg: Node) -> None:
+        self.args = (arg,)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"({self.args[0].sql(compiler)}) IS TRUE"
+
+    def null_rejecting(self) -> frozenset[str]:
+        return self.args[0].null_rejecting()
+
+    @property
+    def nullable(self) -> bool:
+        return False
+
+
+class Enclosed(Condition):
+    """A condition as an operand, in parentheses."""
+
+    def __init__(self, arg: Node) -> None:
+        self.args = (arg,)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"({self.args[0].sql(compiler)})"
+
+    def null_rejecting(self) -> frozenset[str]:
+        return self.args[0].null_rejecting()
+
+    @property
+    def nullable(self) -> bool:
+        return self.args[0].nullable
 
 
 class Nothing(Condition):

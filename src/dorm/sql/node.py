@@ -13,7 +13,7 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Callable, Hashable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
 
 from dorm.db.types import (
     BIGINT,
@@ -35,6 +35,7 @@ from dorm.exceptions import FieldError
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
     from dorm.sql.compiler import Compiler
+    from dorm.sql.select import Select
 
 N = TypeVar("N", bound="Node")
 
@@ -159,9 +160,31 @@ class Scope(Protocol):
         """Return the node of a queryset standing in this query."""
         ...
 
-    def outer(self, name: str, /) -> Node:
-        """Return a column of the query around this one."""
+    def exists(self, query: QueryLike, /) -> Node:
+        """Return the condition that a queryset has a row."""
         ...
+
+    def outer(self, name: Any, /) -> Node:
+        """Return a reference to the query around this one: a name, or a reference that belongs further out."""
+        ...
+
+
+class Part(NamedTuple):
+    """A queryset as a part of another query.
+
+    Attributes:
+        select: its SELECT.
+        slots: how many values it brings.
+        outers: the references to the query around it.
+        aliases: the databases it insists on.
+        empty: it is known to give no row.
+    """
+
+    select: Select
+    slots: int
+    outers: tuple[Any, ...]
+    aliases: frozenset[str]
+    empty: bool
 
 
 class QueryLike:
@@ -171,6 +194,14 @@ class QueryLike:
 
     def query_key(self, values: Literals) -> Hashable:
         """Return the structural key and append the values."""
+        raise NotImplementedError
+
+    def as_part(self, any_columns: bool) -> Part:
+        """Return this as a part of another query: of one column, unless *any_columns* (for EXISTS)."""
+        raise NotImplementedError
+
+    def selecting(self, field: Any) -> QueryLike:
+        """Return this with the column *field*, where it selects objects of the field's model."""
         raise NotImplementedError
 
 
@@ -186,6 +217,8 @@ class Node:
     output: Output | None = None
     is_aggregate: ClassVar[bool] = False
     is_condition: bool = False
+    untyped: FieldError | None = None
+    """Why a resolved node has no output, where its operands' types do not go together (see `typed`)."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -232,6 +265,11 @@ class Node:
         yield self
         for arg in self.args:
             yield from arg.walk()
+
+    @property
+    def conditional(self) -> bool:
+        """True when this is something that rows can be filtered by: Django's name for `is_condition`."""
+        return self.is_condition
 
     @property
     def contains_aggregate(self) -> bool:
@@ -313,6 +351,13 @@ class Text(Node):
         return self.text
 
 
+def typed(node: Node) -> Node:
+    """Return *node*; raise FieldError where it needs a type that its operands do not give."""
+    if node.output is None and node.untyped is not None:
+        raise node.untyped
+    return node
+
+
 def common_output(args: tuple[Node, ...], what: str) -> Output | None:
     """Return the output that all *args* with one share; raise FieldError (as Django does) when they differ."""
     found: Output | None = None
@@ -322,11 +367,12 @@ def common_output(args: tuple[Node, ...], what: str) -> Output | None:
             continue
         if found is None:
             found = output
-        elif type(found) is not type(output) or found.sql_type.kind != output.sql_type.kind:
+        elif type(found) is not type(output) or found.sql_type != output.sql_type:
             numeric = _wider(found, output)
             if numeric is None:
                 raise FieldError(
-                    f"{what} contains mixed types: {_name(found)}, {_name(output)}. You must set output_field."
+                    f"{what} contains mixed types: {output_name(found)}, {output_name(output)}. "
+                    "You must set output_field."
                 )
             found = numeric
     return found
@@ -338,6 +384,9 @@ _WIDTH = {"smallint": 0, "integer": 1, "bigint": 2, "numeric": 3, "double": 4}
 def _wider(one: Output, other: Output) -> Output | None:
     """Return the wider of two outputs of compatible types, None when their types do not mix."""
     a, b = one.sql_type.kind, other.sql_type.kind
+    if "numeric" in (a, b) and a in _WIDTH and b in _WIDTH:
+        # Decimals of different digits, or a decimal and another number: a decimal of any digits.
+        return None if "double" in (a, b) else TypedOutput(SqlType("numeric"))
     if a in _WIDTH and b in _WIDTH:
         return one if _WIDTH[a] >= _WIDTH[b] else other
     if {a, b} <= {"varchar", "text"}:
@@ -345,5 +394,28 @@ def _wider(one: Output, other: Output) -> Output | None:
     return one if a == b else None
 
 
-def _name(output: Output) -> str:
-    return output.sql_type.kind if isinstance(output, TypedOutput) else type(output).__name__
+_FIELD_NAMES = {
+    "smallint": "SmallIntegerField",
+    "integer": "IntegerField",
+    "bigint": "IntegerField",
+    "boolean": "BooleanField",
+    "double": "FloatField",
+    "numeric": "DecimalField",
+    "varchar": "CharField",
+    "text": "CharField",
+    "date": "DateField",
+    "time": "TimeField",
+    "timestamp": "DateTimeField",
+    "timestamptz": "DateTimeField",
+    "interval": "DurationField",
+    "uuid": "UUIDField",
+    "json": "JSONField",
+    "bytes": "BinaryField",
+}
+
+
+def output_name(output: Output) -> str:
+    """Return the name of the field class that an output is, or is like."""
+    if not isinstance(output, TypedOutput):
+        return type(output).__name__
+    return _FIELD_NAMES.get(output.sql_type.kind, output.sql_type.kind)

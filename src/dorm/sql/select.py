@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from dorm.sql.node import Node, Scope
+from dorm.sql.node import BOOLEAN_OUTPUT, Node, Output, Scope
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -83,34 +84,63 @@ class Select:
 
 
 class SubSelect(Node):
-    """A SELECT in parentheses; its slots start at *base* in the values of the outer query."""
+    """A SELECT in parentheses; its slots start at *base* in the values of the outer query.
 
-    def __init__(self, select: Select, base: int = 0) -> None:
+    Args:
+        outer: nodes of the outer query by the reference that stands for each in the SELECT.
+        aliases: databases that the SELECT insists on.
+        empty: it is known to give no row.
+    """
+
+    template = "({})"
+
+    def __init__(
+        self,
+        select: Select,
+        base: int = 0,
+        outer: Mapping[Any, Node] | None = None,
+        aliases: frozenset[str] = frozenset(),
+        empty: bool = False,
+    ) -> None:
         self.select = select
         self.base = base
-        self.output = select.columns[0].output
+        self.references = tuple(outer or ())
+        self.args = tuple((outer or {}).values())
+        self.aliases = aliases
+        self.empty = empty
+        self.output = self._output()
+
+    def _output(self) -> Output | None:
+        first = self.select.columns[0]
+        if first.output is None and self.args:
+            meant = dict(zip(self.references, self.args, strict=True)).get(getattr(first, "name", None))
+            return meant.output if meant is not None else None
+        return first.output
+
+    def replaced(self, select: Select) -> SubSelect:
+        """Return the same place with another SELECT."""
+        outer = dict(zip(self.references, self.args, strict=True))
+        return type(self)(select, self.base, outer, self.aliases, self.empty)
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (id(self.select), self.base, self.references)
 
     def resolve(self, scope: Scope) -> Node:
         return self
 
     def sql(self, compiler: Compiler) -> str:
-        return f"({compiler.nested(self.select, self.base)})"
+        outer = dict(zip(self.references, self.args, strict=True))
+        return self.template.format(compiler.nested(self.select, self.base, outer))
 
 
-class ExistsSelect(Node):
+class ExistsSelect(SubSelect):
     """EXISTS over a SELECT."""
 
+    template = "EXISTS ({})"
     is_condition = True
 
-    def __init__(self, select: Select, base: int = 0) -> None:
-        self.select = select
-        self.base = base
-
-    def resolve(self, scope: Scope) -> Node:
-        return self
-
-    def sql(self, compiler: Compiler) -> str:
-        return f"EXISTS ({compiler.nested(self.select, self.base)})"
+    def _output(self) -> Output | None:
+        return BOOLEAN_OUTPUT
 
     @property
     def nullable(self) -> bool:

@@ -29,7 +29,20 @@ def alias_for_read(qs: QuerySet[Any, Any]) -> str:
 
 def reading(qs: QuerySet[Any, Any]) -> Database:
     """Return the database that *qs* reads from."""
-    return connections[alias_for_read(qs)]
+    alias, wanted = alias_for_read(qs), qs._plan.query.aliases
+    if wanted and wanted != {alias}:
+        check_aliases(wanted, alias)
+    return connections[alias]
+
+
+def check_aliases(wanted: frozenset[str], alias: str) -> None:
+    """Refuse subqueries that were bound to another database than *alias*."""
+    others = sorted(wanted - {alias})
+    if others:
+        raise ValueError(
+            f"Subqueries aren't allowed across different databases: the query runs on {alias!r}, its subquery is bound "
+            f"to {others[0]!r} by using(). Force the inner query to be evaluated using `list(inner_query)`."
+        )
 
 
 @operation

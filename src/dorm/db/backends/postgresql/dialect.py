@@ -188,6 +188,19 @@ class PostgresDialect(Dialect):
         textual = sql_type is None or sql_type.kind in ("text", "varchar", "citext")
         return lhs if textual or lookup not in _PATTERNS else f"{lhs}::text"
 
+    def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
+        if have.kind == "double" and want.kind == "numeric":
+            return f"ROUND(({sql})::numeric, {want.scale})" if want.scale is not None else f"({sql})::numeric"
+        return f"({sql})::double precision" if want.kind == "double" != have.kind else sql
+
+    def combined(self, operator: str, lhs: str, rhs: str, left: SqlType | None, right: SqlType | None) -> str:
+        if operator == "-" and left is not None and right is not None and left.kind == right.kind == "date":
+            # date - date is a number of days: https://www.postgresql.org/docs/current/functions-datetime.html
+            return f"(({lhs} - {rhs}) * interval '1 day')"
+        if operator in ("<<", ">>"):
+            return f"({lhs} {operator} ({rhs})::integer)"
+        return super().combined(operator, lhs, rhs, left, right)
+
     def in_array(self, lhs: str, placeholder: str) -> str:
         return f"{lhs} = ANY({placeholder})"
 

@@ -40,6 +40,8 @@ _TYPES: dict[str, str] = {
     "custom": "",
 }
 
+_MOMENTS = ("date", "time", "timestamp", "timestamptz")
+
 # https://www.sqlite.org/lang_expr.html#the_like_glob_regexp_match_and_extract_operators: LIKE ignores the case of ASCII
 # letters only, GLOB none.
 _LIKE = r"{lhs} LIKE {rhs} ESCAPE '\'"
@@ -99,6 +101,8 @@ class SqliteDialect(Dialect):
 
     def binder(self, sql_type: SqlType) -> Converter | None:
         if sql_type.kind == "numeric":
+            if sql_type.precision is None:
+                return float
             return _scaled_binder(sql_type) if is_scaled(sql_type) else str
         return _BINDERS.get(sql_type.kind)
 
@@ -108,10 +112,40 @@ class SqliteDialect(Dialect):
         return _LOADERS.get(sql_type.kind)
 
     def cast(self, sql: str, sql_type: SqlType) -> str:
+        if sql_type.kind == "numeric":
+            return self.converted(f"CAST({sql} AS REAL)", SqlType("double"), sql_type)
         spelled = (
             "TEXT" if sql_type.kind in ("varchar", "uuid", "date", "time", "timestamp") else self.column_type(sql_type)
         )
         return f"CAST({sql} AS {spelled})"
+
+    def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
+        plain = self._plain(sql, have)
+        if want.kind != "numeric" or want.precision is None:
+            return plain
+        if is_scaled(want):
+            return f"CAST(ROUND({plain} * {10 ** (want.scale or 0)}) AS INTEGER)"
+        return f"CAST({plain} AS TEXT)"
+
+    def _plain(self, sql: str, have: SqlType) -> str:
+        """Return a number as SQLite computes with it."""
+        if have.kind != "numeric" or have.precision is None:
+            return sql
+        return f"({sql} / {10 ** (have.scale or 0)}.0)" if is_scaled(have) else f"CAST({sql} AS REAL)"
+
+    def combined(self, operator: str, lhs: str, rhs: str, left: SqlType | None, right: SqlType | None) -> str:
+        one, other = left.kind if left is not None else "", right.kind if right is not None else ""
+        if operator == "#":
+            return f"dorm_bitxor({lhs}, {rhs})"
+        if operator == "%" and {one, other} & {"double", "numeric"}:
+            return f"mod({lhs}, {rhs})"
+        if operator in "+-" and one in _MOMENTS and other == "interval":
+            return f"dorm_moment_add('{one}', {lhs}, {'-' if operator == '-' else ''}{rhs})"
+        if operator == "+" and one == "interval" and other in _MOMENTS:
+            return f"dorm_moment_add('{other}', {rhs}, {lhs})"
+        if operator == "-" and one in _MOMENTS and other in _MOMENTS:
+            return f"dorm_moment_difference({lhs}, {rhs})"
+        return super().combined(operator, lhs, rhs, left, right)
 
     # -- fragments -----------------------------------------------------------------------------------------------
     def pattern(self, lookup: str) -> Converter:
@@ -158,11 +192,17 @@ def _scaled_binder(sql_type: SqlType) -> Converter:
     return bind
 
 
+_DIGITS_OF_A_DOUBLE = decimal.Context(prec=15)
+
+
 def _numeric_loader(sql_type: SqlType) -> Converter:
     scale = sql_type.scale or 0
     scaled = is_scaled(sql_type)
 
     def load(value: Any) -> decimal.Decimal:
+        if type(value) is float:
+            # What SQLite computed: the digits that a double holds for certain.
+            return _DIGITS_OF_A_DOUBLE.create_decimal_from_float(value)
         return decimal.Decimal(value).scaleb(-scale) if scaled and type(value) is int else decimal.Decimal(str(value))
 
     return load

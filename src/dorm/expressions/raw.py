@@ -1,0 +1,38 @@
+"""RawSQL: a piece of SQL that the user wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from dorm.db.rawsql import count_placeholders, placeholders
+from dorm.expressions.core import Expression, Value
+from dorm.sql.node import Output, output_key
+
+if TYPE_CHECKING:
+    from dorm.sql.compiler import Compiler
+
+
+class RawSQL(Expression):
+    """SQL text standing as it is, in parentheses; ``%s`` are places of *params*, a percent sign is ``%%``.
+
+    Whoever writes it answers for its quoting: never put a user's input into *sql*, give it in *params*.
+    """
+
+    def __init__(self, sql: str, params: Iterable[Any] = (), output_field: Output | None = None) -> None:
+        self.text = sql
+        self.params = tuple(params) if params is not None else ()
+        expected = count_placeholders(sql)
+        if expected != len(self.params):
+            raise ValueError(f"RawSQL has {expected} placeholders (%s) and {len(self.params)} parameters.")
+        self.args = tuple(Value(param) for param in self.params)
+        self.output = output_field
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.text, output_key(self.output))
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"({placeholders(self.text, lambda number: self.args[number - 1].sql(compiler))})"
+
+    def __repr__(self) -> str:
+        return f"RawSQL({self.text!r}, {len(self.params)} parameters)"

@@ -1,0 +1,68 @@
+"""One number in the form of another: a backend may store decimals otherwise than it computes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from dorm.db.types import SqlType
+from dorm.sql.node import Node, Output, Scope, TypedOutput
+
+if TYPE_CHECKING:
+    from dorm.sql.compiler import Compiler
+
+_NUMBERS = ("smallint", "integer", "bigint", "numeric", "double")
+PLAIN = TypedOutput(SqlType("numeric"))
+"""A decimal as the backend computes with it."""
+
+
+class Converted(Node):
+    """A number in the form that values of another type have on the backend (`Dialect.converted`)."""
+
+    def __init__(self, arg: Node, output: Output) -> None:
+        self.args = (arg,)
+        self.output = output
+
+    def options(self) -> tuple[Hashable, ...]:
+        assert self.output is not None, "a conversion without its type"
+        return (self.output.sql_type,)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        arg = self.args[0]
+        assert arg.output is not None, "a conversion of something without a type"
+        assert self.output is not None, "a conversion to no type"
+        return compiler.dialect.converted(arg.sql(compiler), arg.output.sql_type, self.output.sql_type)
+
+    def null_rejecting(self) -> frozenset[str]:
+        return self.args[0].null_rejecting()
+
+    @property
+    def nullable(self) -> bool:
+        return self.args[0].nullable
+
+
+def as_type(node: Node, output: Output | None) -> Node:
+    """Return *node* as a value of *output*'s type where one of the two is a decimal of another form."""
+    have = node.output.sql_type if node.output is not None else None
+    want = output.sql_type if output is not None else None
+    if have is None or want is None or output is None or _same_form(have, want):
+        return node
+    return Converted(node, output)
+
+
+def aligned(lhs: Node, rhs: Node) -> tuple[Node, Node]:
+    """Return two numbers in a form in which they can be compared."""
+    have = lhs.output.sql_type if lhs.output is not None else None
+    other = rhs.output.sql_type if rhs.output is not None else None
+    if have is None or other is None or _same_form(have, other):
+        return lhs, rhs
+    return as_type(lhs, PLAIN), as_type(rhs, PLAIN)
+
+
+def _same_form(one: SqlType, other: SqlType) -> bool:
+    if one.kind not in _NUMBERS or other.kind not in _NUMBERS or "numeric" not in (one.kind, other.kind):
+        return True
+    return one.kind == other.kind and (one.precision, one.scale) == (other.precision, other.scale)
