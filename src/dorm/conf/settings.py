@@ -12,19 +12,20 @@ from dorm.conf.databases import DatabaseConfig, database_config
 from dorm.exceptions import ConnectionDoesNotExist, ImproperlyConfigured, choices_text, nearest
 
 _NUMBER = (int, float)
+_ANY = (object, bool)
 _DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "DATABASES": ({}, (Mapping,)),
     "INSTALLED_APPS": ([], (list, tuple)),
     "DATABASE_ROUTERS": ([], (list, tuple)),
     "DEBUG": (False, (bool,)),
     "SLOW_QUERY_MS": (500.0, (*_NUMBER, type(None))),
-    "SLOW_QUERY_EXPLAIN": (False, (object,)),
-    "SLOW_QUERY_EXPLAIN_ANALYZE": (False, (object,)),
+    "SLOW_QUERY_EXPLAIN": (False, _ANY),
+    "SLOW_QUERY_EXPLAIN_ANALYZE": (False, _ANY),
     "SLOW_QUERY_EXPLAIN_TIMEOUT_MS": (5000, _NUMBER),
     "SLOW_QUERY_EXPLAIN_INTERVAL_S": (60.0, _NUMBER),
     "DEBUG_NPLUSONE": (False, (bool, str)),
     "DEBUG_NPLUSONE_THRESHOLD": (10, (int,)),
-    "POOL_SATURATION_WARN": (0.8, (object,)),
+    "POOL_SATURATION_WARN": (0.8, _ANY),
     "RETRY_ATTEMPTS": (3, (int,)),
     "RETRY_BACKOFF": (0.1, _NUMBER),
     "USE_TZ": (False, (bool,)),

@@ -193,6 +193,20 @@ class Dialect(ABC):
     def rollback_to_savepoint(self, name: str) -> Template:
         return Template(f"ROLLBACK TO SAVEPOINT {self.quote(name)}")
 
+    # -- plans ---------------------------------------------------------------------------------------------------
+    def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
+        """Return the text that asks for the plan of *sql*, whose parameters it takes.
+
+        Args:
+            execute: run the statement and show what really happened, where the backend can.
+            structured: one JSON document instead of lines, where the backend can.
+        """
+        raise NotSupportedError(f"{self.vendor} shows no query plans")
+
+    def probe_limits(self, timeout_ms: int) -> tuple[str, ...]:
+        """Return what limits a transaction that dorm opens to look at something: time, waiting for locks, writing."""
+        return ()
+
     # -- DDL (the statements themselves are put together in `dorm.db.schema`) ------------------------------------
     @property
     def schema(self) -> Schema:

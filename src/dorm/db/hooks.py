@@ -178,7 +178,7 @@ class Chain:
         for module, (switch, watched) in _BY_SETTING.items():
             if names is not None and not names & watched:
                 continue
-            if module in sys.modules:
+            if names is not None and module in sys.modules:
                 import_module(module).apply_settings()
             elif settings.flag(switch):
                 wanted.append(module)

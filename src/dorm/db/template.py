@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -265,9 +265,24 @@ _SECRET = re.compile("|".join(SECRET_NAMES), re.IGNORECASE)
 _LONGEST_SHOWN = 200
 
 
+_more_secrets: set[str] = set()
+
+
+def add_secret_names(names: Iterable[str]) -> None:
+    """Have values of columns of exactly these names masked in logs and plans too (encrypted ones, personal data)."""
+    _more_secrets.update(name.lower() for name in names)
+    secret_positions.cache_clear()
+
+
 def is_secret(name: str) -> bool:
     """True when values of a column of this name must not be logged."""
-    return _SECRET.search(name) is not None
+    return _SECRET.search(name) is not None or name.strip('"`[]').lower() in _more_secrets
+
+
+def _mentions_secrets(sql: str) -> bool:
+    if _SECRET.search(sql):
+        return True
+    return bool(_more_secrets) and not _more_secrets.isdisjoint(re.findall(r"\w+", sql.lower()))
 
 
 def shown_params(sql: str, params: Sequence[Any], vendor: str) -> str:
@@ -279,7 +294,7 @@ def shown_params(sql: str, params: Sequence[Any], vendor: str) -> str:
         return "()"
     if isinstance(params[0], tuple):
         return f"<{len(params)} rows>"
-    hidden = secret_positions(sql, vendor, len(params)) if _SECRET.search(sql) else frozenset()
+    hidden = secret_positions(sql, vendor, len(params)) if _mentions_secrets(sql) else frozenset()
     shown = [MASK if number in hidden else _cut(repr(value)) for number, value in enumerate(params)]
     return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
 

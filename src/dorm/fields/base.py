@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, overload
 
 from dorm import choices as choice_forms
+from dorm.db.template import add_secret_names
 from dorm.db.types import CUSTOM, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, ValidationError
 from dorm.fields import overrides
@@ -176,6 +177,8 @@ class Field(Generic[T]):
             )
         self.set_attributes_from_name(name)
         self.model = cls
+        if self.pii:
+            add_secret_names([self.column])
         cls._meta.add_field(self)
         setattr(cls, self.name, self)
         if self._choices is not None and f"get_{self.name}_display" not in vars(cls):

@@ -129,6 +129,16 @@ class PostgresDialect(Dialect):
     def raw_sql(self, sql: str, has_params: bool) -> str:
         return placeholders(sql, lambda number: f"${number}") if has_params else sql
 
+    # -- plans ---------------------------------------------------------------------------------------------------
+    def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
+        return f"EXPLAIN ({'ANALYZE, BUFFERS, ' if execute else ''}FORMAT {'JSON' if structured else 'TEXT'}) {sql}"
+
+    def probe_limits(self, timeout_ms: int) -> tuple[str, ...]:
+        return (
+            f"SELECT set_config('statement_timeout', '{timeout_ms:d}', true), "
+            f"set_config('lock_timeout', '{timeout_ms:d}', true), set_config('transaction_read_only', 'on', true)",
+        )
+
     # -- types and values ----------------------------------------------------------------------------------------
     def column_type(self, sql_type: SqlType) -> str:
         kind = sql_type.kind

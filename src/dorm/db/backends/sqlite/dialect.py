@@ -88,6 +88,10 @@ class SqliteDialect(Dialect):
     def raw_sql(self, sql: str, has_params: bool) -> str:
         return placeholders(sql, lambda number: "?") if has_params else sql
 
+    # -- plans ---------------------------------------------------------------------------------------------------
+    def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
+        return f"EXPLAIN QUERY PLAN {sql}"
+
     # -- types and values ----------------------------------------------------------------------------------------
     def column_type(self, sql_type: SqlType) -> str:
         if sql_type.kind == "varchar":

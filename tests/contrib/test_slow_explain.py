@@ -1,0 +1,173 @@
+"""Plans of slow statements: what is explained, what never is, and that nothing of it touches the user's work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm.contrib import slow_explain
+from dorm.db.operation import arun, run
+from dorm.db.perform import perform
+from dorm.db.request import FetchTable
+from dorm.db.statement import Statement, Template
+from tests.contrib.models import Customer
+from tests.support.faces import Face
+
+pytestmark = pytest.mark.usefixtures("shop")
+
+
+@pytest.fixture
+def plans(caplog: pytest.LogCaptureFixture) -> Iterator[list[slow_explain.SlowPlan]]:
+    found: list[slow_explain.SlowPlan] = []
+    remove = slow_explain.on_plan(found.append)
+    dorm.configure(SLOW_QUERY_MS=0, SLOW_QUERY_EXPLAIN=True)
+    caplog.set_level(logging.DEBUG, logger="dorm.db.slow_explain")
+    yield found
+    remove()
+
+
+async def _raw(face: Face, sql: str, *params: Any) -> Any:
+    request = FetchTable(dorm.connections["default"], Statement(Template(sql), params))
+    return await arun(perform(request)) if face.is_async else run(perform(request))
+
+
+async def test_a_slow_read_is_explained_once_a_template(
+    face: Face, plans: list[slow_explain.SlowPlan], caplog: pytest.LogCaptureFixture
+) -> None:
+    await face(Customer.objects.filter(name="Ann").count)()
+    await face(Customer.objects.filter(name="Bob").count)()
+    assert len(plans) == 1
+    assert plans[0].alias == "default"
+    assert "contrib_tests_customer" in plans[0].plan
+    assert "slow query plan" in caplog.text
+    assert slow_explain.recent_plans()[-1] is plans[0]
+
+
+async def test_inside_a_block_the_transaction_goes_on(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    async with face.atomic():
+        await face(Customer.objects.create)(name="Ann")
+        assert await face(Customer.objects.filter(name="Ann").count)() == 1
+        await face(Customer.objects.create)(name="Bob")
+    assert await face(Customer.objects.count)() == 2
+    assert len(plans) >= 1
+
+
+async def test_writes_are_never_explained(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    await face(Customer.objects.create)(name="Ann")
+    await face(Customer.objects.filter(name="Ann").update)(name="Bob")
+    await face(Customer.objects.filter(name="Bob").delete)()
+    assert [each for each in plans if not each.sql.startswith("SELECT")] == []
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_a_writing_cte_runs_once_and_is_not_explained(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    await _raw(
+        face,
+        "WITH d AS (INSERT INTO contrib_tests_customer (name, email) VALUES ($1, '') RETURNING id) SELECT id FROM d",
+        "Ann",
+    )
+    assert await face(Customer.objects.filter(name="Ann").count)() == 1
+    assert all("INSERT" not in each.sql for each in plans)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_values_of_personal_data_are_masked(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    await face(Customer.objects.filter(email="ann@example.com").count)()
+    await face(Customer.objects.filter(phone=5551234).count)()
+    assert len(plans) == 2
+    for found in plans:
+        assert "ann@example.com" not in found.plan
+        assert "5551234" not in found.plan
+        assert "***" in found.plan
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_one_connection_is_enough_and_analyze_is_asked_for(face: Face, shop: dict[str, Any]) -> None:
+    dorm.configure(DATABASES={"default": {**shop, "MAX_POOL_SIZE": 1}})
+    found: list[slow_explain.SlowPlan] = []
+    remove = slow_explain.on_plan(found.append)
+    dorm.configure(SLOW_QUERY_MS=0, SLOW_QUERY_EXPLAIN=True, SLOW_QUERY_EXPLAIN_ANALYZE=True)
+    try:
+        await face(Customer.objects.count)()
+        await _raw(face, "SELECT 1 AS one")
+    finally:
+        remove()
+        dorm.configure(SLOW_QUERY_EXPLAIN_ANALYZE=False)
+    assert "actual time" in found[0].plan
+    assert "actual time" not in found[1].plan
+
+
+async def test_a_capture_that_fails_leaves_the_transaction_alone(
+    face: Face, plans: list[slow_explain.SlowPlan], caplog: pytest.LogCaptureFixture
+) -> None:
+    dialect = dorm.connections["default"].dialect
+    dialect.plan_sql = lambda sql, **options: f"EXPLAIN NONSENSE {sql}"  # type: ignore[method-assign]
+    async with face.atomic():
+        await face(Customer.objects.create)(name="Ann")
+        assert await face(Customer.objects.count)() == 1
+        await face(Customer.objects.create)(name="Bob")
+    assert await face(Customer.objects.count)() == 2
+    assert plans == []
+    assert "no plan for a slow query" in caplog.text
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_the_loop_is_never_blocked() -> None:
+    dorm.configure(SLOW_QUERY_MS=100, SLOW_QUERY_EXPLAIN=True)
+    found: list[slow_explain.SlowPlan] = []
+    remove = slow_explain.on_plan(found.append)
+    worst = 0.0
+
+    async def heartbeat(stop: asyncio.Event) -> None:
+        nonlocal worst
+        while not stop.is_set():
+            before = time.perf_counter()
+            await asyncio.sleep(0.01)
+            worst = max(worst, time.perf_counter() - before - 0.01)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        beat = asyncio.create_task(heartbeat(stop))
+        await _raw(Face("async"), "SELECT pg_sleep(0.3)")
+        stop.set()
+        await beat
+
+    asyncio.run(main())
+    remove()
+    assert len(found) == 1
+    assert worst < 0.2
+
+
+@pytest.mark.parametrize(
+    ("sql", "reads"),
+    [
+        ("SELECT 1", True),
+        ("select a from t for update", True),
+        ("WITH a AS (SELECT 1) SELECT * FROM a", True),
+        ("WITH a AS (DELETE FROM t RETURNING id) SELECT * FROM a", False),
+        ("SELECT 1 INTO x", False),
+        ("SELECT 1; DROP TABLE t", False),
+        ("SELECT 1;", True),
+        ("UPDATE t SET a = 1", False),
+        ("EXPLAIN SELECT 1", False),
+        ("SELECT 'unterminated", False),
+    ],
+)
+def test_only_single_reads_are_explained(sql: str, reads: bool) -> None:
+    assert slow_explain.is_read(sql, "postgresql") is reads
+
+
+def test_the_environment_switches_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DORM_SLOW_QUERY_EXPLAIN", "yes")
+    dorm.settings._given.pop("SLOW_QUERY_EXPLAIN", None)
+    dorm.configure(SLOW_QUERY_MS=0)
+    slow_explain.apply_settings()
+    before = len(slow_explain.recent_plans())
+    Customer.objects.count()
+    assert len(slow_explain.recent_plans()) > before or before == slow_explain.MOST_PLANS
