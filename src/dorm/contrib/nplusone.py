@@ -176,7 +176,8 @@ def _of_siblings(task: asyncio.Task[Any]) -> Scope | None:
         group = getattr(callback, "__self__", None)
         if group is None:
             free = getattr(getattr(callback, "__code__", None), "co_freevars", ())
-            cell = dict(zip(free, getattr(callback, "__closure__", None) or (), strict=False)).get("outer")
+            cells: dict[str, Any] = dict(zip(free, getattr(callback, "__closure__", None) or (), strict=False))
+            cell = cells.get("outer")
             group = cell.cell_contents if cell is not None else None
         if group is not None:
             try:
