@@ -107,7 +107,11 @@ if TYPE_CHECKING:
     from dorm.indexes import Index as Index
     from dorm.manager import Manager as Manager
     from dorm.models.base import Model as Model
-    from dorm.queryset.prefetch import Prefetch as Prefetch
+    from dorm.queryset.prefetch import (
+        Prefetch as Prefetch,
+        aprefetch_related_objects as aprefetch_related_objects,
+        prefetch_related_objects as prefetch_related_objects,
+    )
     from dorm.queryset.queryset import QuerySet as QuerySet
     from dorm.relations import (
         CASCADE as CASCADE,
@@ -166,7 +170,7 @@ _MODULES = {
     "dorm.models.base": ("Model",),
     "dorm.manager": ("Manager",),
     "dorm.queryset.queryset": ("QuerySet",),
-    "dorm.queryset.prefetch": ("Prefetch",),
+    "dorm.queryset.prefetch": ("Prefetch", "aprefetch_related_objects", "prefetch_related_objects"),
     "dorm.expressions": (
         "Case",
         "Cast",

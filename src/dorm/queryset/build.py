@@ -356,6 +356,16 @@ def loading(plan: Plan[Query], names: tuple[str, ...], only: bool) -> Plan[Query
     return fixed(plan, ("only" if only else "defer", *names), build)
 
 
+def loading_too(plan: Plan[Query], name: str) -> Plan[Query]:
+    """Return the plan with the field *name* loaded as well."""
+
+    def build(query: Query) -> Query:
+        assert query.loaded is not None, "everything is loaded"
+        return replace(query, loaded=query.loaded.with_field(name))
+
+    return fixed(plan, ("load", name), build)
+
+
 def _column_path(query: Query, path: str) -> tuple[str, ...]:
     """Return the names of a path to a column, attribute names replaced by those of their fields."""
     model = query.model

@@ -51,3 +51,8 @@ class Loading:
         """Return what is said of the objects of the relation *name*; None loads all of them."""
         inner = frozenset(names[1:] for names in self.names if names[0] == name and len(names) > 1)
         return Loading(inner, self.only) if inner else None
+
+    def with_field(self, name: str) -> Loading:
+        """Return the same with this field of the model itself loaded."""
+        own = frozenset({(name,)})
+        return Loading(self.names | own if self.only else self.names - own, self.only)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dorm.db.operation import Operation, operation
-from dorm.exceptions import FieldError, choices_text, nearest
-from dorm.models.state import PREFETCHED
-from dorm.queryset.ops import fetch
+from dorm.db.operation import Operation, arun, operation, run
+from dorm.exceptions import choices_text, nearest
+from dorm.models.state import ORIGIN
 
 if TYPE_CHECKING:
     from dorm.queryset.queryset import QuerySet
+    from dorm.relations.loaders import Loader
 
 
 class Prefetch:
     """A relation to prefetch with a queryset of one's own.
 
     Args:
-        lookup: path of relations, as names or accessors: ``"author"``, ``"book_set"``, ``"book_set__publisher"``.
-        queryset: rows to choose from (filters, order, further prefetches); default all.
+        lookup: path of attributes: ``"author"``, ``"book_set"``, ``"book_set__publisher"``.
+        queryset: rows to choose from (filters, order, slices, further prefetches); default all.
         to_attr: attribute that gets a list of the rows, instead of the relation's own manager or attribute.
     """
 
     def __init__(self, lookup: str, queryset: QuerySet[Any, Any] | None = None, to_attr: str | None = None) -> None:
-        if queryset is not None and queryset._plan.query.kind != "object":
-            raise ValueError("Prefetch querysets cannot use values() or values_list().")
+        if queryset is not None and not is_of_objects(queryset):
+            raise ValueError("Prefetch querysets cannot use raw(), values(), and values_list().")
         self.lookup = lookup
         self.queryset = queryset
         self.to_attr = to_attr
@@ -36,112 +36,187 @@ class Prefetch:
         before, separator, _ = self.lookup.rpartition("__")
         return f"{before}{separator}{self.to_attr}" if self.to_attr else self.lookup
 
+    prefetch_through = property(lambda self: self.lookup, doc="The lookup, under Django's name.")
+    prefetch_to = property(lambda self: self.path, doc="The path, under Django's name.")
+
+    def querysets(self) -> Sequence[Any]:
+        """Return the querysets given: none, one, or one a model (generic keys)."""
+        return () if self.queryset is None else (self.queryset,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prefetch) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.path))
+
     def __repr__(self) -> str:
-        return f"Prefetch({self.lookup!r}, to_attr={self.to_attr!r})"
+        return f"{type(self).__name__}({self.lookup!r}, to_attr={self.to_attr!r})"
+
+
+def is_of_objects(queryset: Any) -> bool:
+    """True for a queryset whose rows become instances by a plan, which others can be made from."""
+    plan = getattr(queryset, "_plan", None)
+    return plan is not None and plan.query.kind == "object"
 
 
 @operation
-def prefetch(instances: Sequence[Any], lookups: Iterable[Any], alias: str) -> Operation[None]:
-    """Load the relations that *lookups* name for all *instances*, one query each."""
+def prefetch(instances: Sequence[Any], lookups: Iterable[Any], alias: str | None) -> Operation[None]:
+    """Load the relations that *lookups* name for all *instances*, one query each.
+
+    Raises: AttributeError: no such attribute. ValueError: no relation, or a path that was seen with another queryset.
+    """
     done: dict[str, list[Any]] = {}
     for lookup in lookups:
         wanted = lookup if isinstance(lookup, Prefetch) else Prefetch(lookup)
-        level: list[Any] = list(instances)
-        names = wanted.lookup.split("__")
-        for number, name in enumerate(names, 1):
-            last = number == len(names)
-            reached = "__".join([*names[: number - 1], wanted.to_attr or name if last else name])
-            if reached in done:
-                if last and wanted.queryset is not None:
-                    raise ValueError(f"{wanted.lookup!r} was already seen with a different queryset.")
-                level = done[reached]
-                continue
-            if not level:
-                break
-            given = wanted.queryset if last else None
-            level = yield from _level(level, name, given, wanted.to_attr if last else None, alias)
-            done[reached] = level
+        if wanted.path in done:
+            if wanted.querysets():
+                raise ValueError(
+                    f"{wanted.path!r} lookup was already seen with a different queryset. You may need to adjust the "
+                    "ordering of your lookups."
+                )
+            continue
+        yield from _follow(list(instances), wanted, done, alias)
 
 
 @operation
-def _level(
-    instances: list[Any], name: str, queryset: QuerySet[Any, Any] | None, to_attr: str | None, alias: str
-) -> Operation[list[Any]]:
-    """Load one relation of *instances*; return the objects found."""
-    meta = instances[0]._meta
-    field = meta.find(name)
-    if field is not None and field.is_relation:
-        return (yield from _forward(instances, field, queryset, to_attr, alias))
-    for relation in meta.relations.values():
-        if name in (relation.accessor, relation.name) and relation.accessor is not None:
-            return (yield from _reverse(instances, relation, queryset, to_attr, alias))
-    names = [each.name for each in meta.fields if each.is_relation]
-    names += [relation.accessor for relation in meta.relations.values() if relation.accessor is not None]
-    raise FieldError(
-        f"Cannot find {name!r} on {meta.object_name} object, it is an invalid parameter to prefetch_related()."
-        f"{nearest(name, names)} Relations: {choices_text(names)}."
-    )
-
-
-def _start(model: Any, queryset: QuerySet[Any, Any] | None, alias: str) -> QuerySet[Any, Any]:
-    rows: QuerySet[Any, Any] = model._default_manager.get_queryset() if queryset is None else queryset
-    return rows if rows._alias is not None else rows.using(alias)
+def _follow(level: list[Any], wanted: Prefetch, done: dict[str, list[Any]], alias: str | None) -> Operation[None]:
+    """Walk the path of one lookup, loading what is not there; *done* collects the objects of each path."""
+    reached = ""
+    names = wanted.lookup.split("__")
+    for number, name in enumerate(names, 1):
+        last = number == len(names)
+        to_attr = wanted.to_attr if last else None
+        reached = f"{reached}__{to_attr or name}" if reached else to_attr or name
+        if reached in done:
+            level = done[reached]
+            continue
+        if not level:
+            return
+        level = yield from _level(level, name, wanted, last, alias)
+        done[reached] = level
 
 
 @operation
-def _forward(
-    instances: list[Any], field: Any, queryset: QuerySet[Any, Any] | None, to_attr: str | None, alias: str
-) -> Operation[list[Any]]:
-    target = field.target_field
-    missing = [each for each in instances if to_attr or not field.is_cached(each)]
-    keys = dict.fromkeys(each.__dict__[field.attname] for each in missing)
-    keys.pop(None, None)
-    rows = yield from _matching(_start(field.target, queryset, alias), target.name, list(keys))
-    by_key = {getattr(row, target.attname): row for row in rows}
-    for each in missing:
-        found = by_key.get(each.__dict__[field.attname])
-        if to_attr:
-            each.__dict__[to_attr] = found
-        elif found is not None:
-            each.__dict__[field.name] = found
-    cached = [each.__dict__[field.name] for each in instances if not to_attr and field.is_cached(each)]
-    return list({id(row): row for row in [*rows, *cached]}.values())
-
-
-@operation
-def _reverse(
-    instances: list[Any], relation: Any, queryset: QuerySet[Any, Any] | None, to_attr: str | None, alias: str
-) -> Operation[list[Any]]:
-    field = relation.field
-    source = field.target_field.attname
-    stored = [each.__dict__.get(PREFETCHED, {}) for each in instances]
-    if to_attr is None and queryset is None and all(relation.accessor in cache for cache in stored):
-        return [row for cache in stored for row in cache[relation.accessor]]
-    owners = {getattr(each, source): each for each in instances}
-    rows = yield from _matching(_start(field.model, queryset, alias), field.name, list(owners))
-    grouped: dict[Any, list[Any]] = {key: [] for key in owners}
-    for row in rows:
-        key = row.__dict__[field.attname]
-        row.__dict__[field.name] = owners[key]
-        grouped[key].append(row)
-    for each in instances:
-        if to_attr:
-            each.__dict__[to_attr] = grouped[getattr(each, source)]
-        else:
-            each.__dict__.setdefault(PREFETCHED, {})[relation.accessor] = grouped[getattr(each, source)]
-    return rows
-
-
-@operation
-def _matching(rows: QuerySet[Any, Any], name: str, keys: list[Any]) -> Operation[list[Any]]:
-    """Return the rows whose *name* is one of *keys*; long lists are split at the dialect's limit."""
-    if not keys:
-        return []
-    if rows._plan.query.is_sliced:
-        raise TypeError("A sliced queryset cannot be prefetched: take the slice in Python, or filter instead.")
-    most = fetch.reading(rows).dialect.max_parameters // 2
+def _level(level: list[Any], name: str, wanted: Prefetch, last: bool, alias: str | None) -> Operation[list[Any]]:
+    """Load the attribute *name* of all objects of one level, model by model; return what they lead to."""
+    to_attr = wanted.to_attr if last else None
     found: list[Any] = []
-    for start in range(0, len(keys), most):
-        part = rows.filter(**{f"{name}__in": keys[start : start + most]})
-        found.extend((yield from fetch.fetch(part)))
-    return found
+    errors: list[Exception] = []
+    groups: dict[type, list[Any]] = {}
+    for each in level:
+        groups.setdefault(type(each), []).append(each)
+    for same in groups.values():
+        try:
+            loader = _loader(same[0], name, wanted, last)
+        except (AttributeError, ValueError) as exc:
+            errors.append(exc)
+            continue
+        if loader is None:
+            found.extend(_attributes(same, name))
+            continue
+        if to_attr is not None:
+            _check_to_attr(same[0], to_attr)
+        missing = [each for each in same if not loader.is_loaded(each, to_attr)]
+        there = [] if len(missing) == len(same) else [each for each in same if loader.is_loaded(each, to_attr)]
+        if missing:
+            found.extend((yield from loader.load(missing, wanted.querysets() if last else (), to_attr, alias)))
+        for each in there:
+            found.extend(loader.loaded(each, to_attr))
+    if len(errors) == len(groups):
+        # Objects of several models (behind generic keys) need not all have the attribute, but one of them must.
+        raise errors[0]
+    return _distinct(found)
+
+
+def _distinct(objects: Iterable[Any]) -> list[Any]:
+    return list({id(each): each for each in objects}.values())
+
+
+def _loader(instance: Any, name: str, wanted: Prefetch, last: bool) -> Loader | None:
+    """Return what loads the relation *name* of *instance*; None for another attribute on the way."""
+    meta = getattr(instance, "_meta", None)
+    found = loader_of(meta, name) if meta is not None else None
+    if found is not None:
+        return found
+    known = meta is not None and meta.find(name) is not None
+    if not known and not hasattr(instance, name):
+        names = relation_names(meta) if meta is not None else []
+        raise AttributeError(
+            f"Cannot find {name!r} on {type(instance).__name__} object, {wanted.lookup!r} is an invalid parameter to "
+            f"prefetch_related().{nearest(name, names)} Relations: {choices_text(names)}."
+        )
+    if last:
+        raise ValueError(
+            f"{wanted.lookup!r} does not resolve to an item that supports prefetching - this is an invalid parameter "
+            "to prefetch_related()."
+        )
+    return None
+
+
+def loader_of(meta: Any, name: str) -> Loader | None:
+    """Return what loads the relation that instances have under the attribute *name*; None when it is none."""
+    field = meta.find(name)
+    if field is not None:
+        loader: Loader | None = field.loader if field.is_relation and field.name == name else None
+        return loader
+    for relation in meta.relations.values():
+        if relation.accessor == name:
+            loader = relation.loader
+            return loader
+    return None
+
+
+def relation_names(meta: Any) -> list[str]:
+    """Return the attributes of instances that can be prefetched."""
+    fields = [*meta.fields, *meta.many_to_many, *meta.private_fields]
+    names = [field.name for field in fields if field.is_relation]
+    return [*names, *[each.accessor for each in meta.relations.values() if each.accessor is not None]]
+
+
+def _attributes(level: list[Any], name: str) -> list[Any]:
+    """Return what *level* has under a plain attribute: objects, or those of lists."""
+    return _distinct(_flat(getattr(each, name, None) for each in level))
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from value
+        elif value is not None:
+            yield value
+
+
+def _check_to_attr(instance: Any, to_attr: str) -> None:
+    if instance._meta.find(to_attr) is not None:
+        raise ValueError(
+            f"to_attr={to_attr} conflicts with a field on the {type(instance).__name__} model. Choose another name."
+        )
+
+
+# -- on instances that are there already -------------------------------------------------------------------------
+
+
+def prefetch_related_objects(instances: Iterable[Any], *lookups: Any, using: str | None = None) -> None:
+    """Load the relations that *lookups* name for all *instances* of one model, one query each.
+
+    Args:
+        instances: rows that were loaded before.
+        lookups: as of ``prefetch_related``: names, paths, `Prefetch`.
+        using: alias to load from; else the one the instances came from.
+    """
+    run(_on_instances(list(instances), lookups, using))
+
+
+async def aprefetch_related_objects(instances: Iterable[Any], *lookups: Any, using: str | None = None) -> None:
+    """Async twin of `prefetch_related_objects`."""
+    await arun(_on_instances(list(instances), lookups, using))
+
+
+@operation
+def _on_instances(instances: list[Any], lookups: Sequence[Any], using: str | None) -> Operation[None]:
+    if not instances:
+        return
+    if using is None:
+        origin = instances[0].__dict__.get(ORIGIN)
+        using = origin.alias if origin is not None else None
+    yield from prefetch(instances, lookups, using)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack,
 
 from dorm.conf.registry import registry
 from dorm.db.operation import run
-from dorm.exceptions import FieldError, ImproperlyConfigured
+from dorm.exceptions import FieldError, ImproperlyConfigured, ObjectDoesNotExist
 from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.fields.options import FieldOptions
 from dorm.models.base import Model, _refuse_implicit
 from dorm.models.state import ORIGIN
 from dorm.queryset.ops import fetch
+from dorm.relations.loaders import Missing
 from dorm.relations.managers import ReverseAccessor
-from dorm.relations.naming import check_reference, named_for
+from dorm.relations.naming import check_reference, named_for, related_does_not_exist
 from dorm.relations.reverse import ForwardRelation, ManyToOneRel
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ class ForeignKey(Field[T]):
         self._given = (related_name, related_query_name)
         self.limit_choices_to = limit_choices_to
         self._target: type[Model] | None = None
+        self._absence: type[ObjectDoesNotExist] | None = None
         self._relate(related_name, related_query_name)
 
     def _relate(self, related_name: str | None, related_query_name: str | None) -> None:
@@ -215,6 +217,11 @@ class ForeignKey(Field[T]):
     def related_query_name(self) -> str | None:
         """The name in queries as given, placeholders filled in."""
         return self.remote_field.related_query_name
+
+    @property
+    def loader(self) -> Any:
+        """What loads the relation for many instances."""
+        return self.relation.loader
 
     @property
     def target(self) -> type[Model]:
@@ -280,15 +287,24 @@ class ForeignKey(Field[T]):
             values = instance.__dict__
             key = values[self.attname] if self.attname in values else getattr(instance, self.attname)
             cached = values.get(self.name)
-            if cached is not None and getattr(cached, self.target_field.attname) == key:
-                return cached
+            if cached is not None:
+                if cached.__class__ is Missing:
+                    if cached.key == key:
+                        return self._absent(instance)
+                elif getattr(cached, self.target_field.attname) == key:
+                    return cached
+                values.pop(self.name, None)
             if key is None:
-                return None
-            values.pop(self.name, None)
+                return self._absent(instance)
             _refuse_implicit(f"{type(instance).__name__}.{self.name} is not loaded", "Model.objects.select_related")
             found = run(fetch.related(self, instance, key))
             values[self.name] = found
             return found
+
+        def _absent(self, instance):
+            if self.null:
+                return
+            raise self.RelatedObjectDoesNotExist(f"{type(instance).__name__} has no {self.name}.")
 
         def __set__(self, instance, value):
             values = instance.__dict__
@@ -304,15 +320,25 @@ class ForeignKey(Field[T]):
             values[self.attname] = getattr(value, self.target_field.attname)
             values[self.name] = value
 
+    @property
+    def RelatedObjectDoesNotExist(self) -> type[ObjectDoesNotExist]:  # noqa: N802  # Django's name
+        """Raised where an object is asked for and the key is not set; also an AttributeError."""
+        if self._absence is None:
+            self._absence = related_does_not_exist(self.target, self.model, self.name)
+        return self._absence
+
     def is_cached(self, instance: Any) -> bool:
         """True when the object stands on *instance* and belongs to its key."""
         cached = instance.__dict__.get(self.name)
-        return cached is not None and getattr(cached, self.target_field.attname) == instance.__dict__.get(self.attname)
+        if cached is None:
+            return False
+        key = cached.key if cached.__class__ is Missing else getattr(cached, self.target_field.attname)
+        return bool(key == instance.__dict__.get(self.attname))
 
     def check_saved(self, instance: Any) -> None:
         """Take over the key of an object that was saved after it was assigned; refuse one that was not saved."""
         cached = instance.__dict__.get(self.name)
-        if cached is None:
+        if cached is None or cached.__class__ is Missing:
             return
         key = getattr(cached, self.target_field.attname)
         if instance.__dict__.get(self.attname) is None:

@@ -172,6 +172,11 @@ class ManyToManyField(Field[Any], Generic[R]):
         self._through = through
 
     @property
+    def loader(self) -> Any:
+        """What loads the relation for many instances."""
+        return self.relation.loader
+
+    @property
     def target(self) -> type[Model]:
         """The model at the other end."""
         if self._target is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dorm.exceptions import ImproperlyConfigured
+from dorm.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from dorm.models.base import ModelBase
 
 
@@ -49,3 +49,13 @@ def _check_name(cls: Any, option: str, name: str) -> None:
             f"{cls.__name__}: {option} {name!r} must not end with an underscore or contain two in a row, "
             "which separate the parts of a lookup."
         )
+
+
+def related_does_not_exist(sought: Any, owner: Any, attribute: str) -> type[ObjectDoesNotExist]:
+    """Return the exception for a missing object of *sought* behind an attribute of *owner*; also an AttributeError."""
+    qualname = f"{owner.__qualname__}.{attribute}.RelatedObjectDoesNotExist"
+    return type(
+        "RelatedObjectDoesNotExist",
+        (sought.DoesNotExist, AttributeError),
+        {"__module__": owner.__module__, "__qualname__": qualname},
+    )

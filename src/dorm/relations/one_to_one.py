@@ -10,6 +10,7 @@ from dorm.models.base import _refuse_implicit
 from dorm.models.state import ORIGIN
 from dorm.queryset.ops import fetch
 from dorm.relations.foreign_key import ForeignKey
+from dorm.relations.naming import related_does_not_exist
 from dorm.relations.reverse import ManyToOneRel, OneToOneRel
 
 if TYPE_CHECKING:
@@ -60,16 +61,8 @@ class ReverseOneAccessor:
     def RelatedObjectDoesNotExist(self) -> type[ObjectDoesNotExist]:  # noqa: N802  # Django's name
         """Raised where no object points at the instance."""
         if self._missing is None:
-            target = self.related.target
-            self._missing = type(
-                "RelatedObjectDoesNotExist",
-                (target.DoesNotExist, AttributeError),
-                {
-                    "__module__": self.related.model.__module__,
-                    "__qualname__": f"{self.related.model.__qualname__}.{self.related.accessor}."
-                    "RelatedObjectDoesNotExist",
-                },
-            )
+            related = self.related
+            self._missing = related_does_not_exist(related.target, related.model, str(related.accessor))
         return self._missing
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

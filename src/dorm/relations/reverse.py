@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dorm.relations.loaders import ForwardLoader, ManyLoader, ReverseLoader, ReverseOneLoader
+
 if TYPE_CHECKING:
     from dorm.fields.base import Field
     from dorm.models.base import Model
@@ -33,6 +35,7 @@ class ForwardRelation:
         self.field = field
         self.key = self
         self.steps = (self,)
+        self.loader = ForwardLoader(field)
 
     @property
     def model(self) -> type[Model]:
@@ -184,6 +187,10 @@ class ManyToOneRel(ForeignObjectRel):
         self.limit_choices_to = limit_choices_to
         self.key = self
         self.steps = (self,)
+        self.loader = self._make_loader()
+
+    def _make_loader(self) -> ReverseLoader | ReverseOneLoader:
+        return ReverseLoader(self)
 
     @property
     def opposite(self) -> ForwardRelation:
@@ -228,6 +235,9 @@ class OneToOneRel(ManyToOneRel):
     one_to_many = False
     one_to_one = True
     multi = False
+
+    def _make_loader(self) -> ReverseLoader | ReverseOneLoader:
+        return ReverseOneLoader(self)
 
     def _default_accessor(self) -> str:
         name: str = self.target._meta.model_name
@@ -295,6 +305,7 @@ class ForwardMany(Between):
 
     def __init__(self, field: ManyToManyField[Any]) -> None:
         self.field: ManyToManyField[Any] = field
+        self.loader = ManyLoader(self)
 
     @property
     def model(self) -> type[Model]:
@@ -340,6 +351,7 @@ class ManyToManyRel(Between, ForeignObjectRel):
         self.related_query_name = related_query_name
         self.limit_choices_to = limit_choices_to
         self.symmetrical = symmetrical
+        self.loader = ManyLoader(self)
 
     @property
     def hidden(self) -> bool:

@@ -1,0 +1,277 @@
+"""Loading one relation for many instances by one query, one class for each kind of relation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dorm.db.operation import Operation, operation
+from dorm.expressions.core import F
+from dorm.models.state import PREFETCHED
+from dorm.queryset import build
+from dorm.queryset.ops import fetch
+
+if TYPE_CHECKING:
+    from dorm.queryset.queryset import QuerySet
+    from dorm.relations.foreign_key import ForeignKey
+    from dorm.relations.reverse import ForwardMany, ManyToManyRel, ManyToOneRel
+
+Querysets = Sequence["QuerySet[Any, Any]"]
+
+_PAIR = "_prefetch_key"
+"""Annotation that tells which parent a row across a through table belongs to."""
+
+
+class Missing:
+    """Stands in an instance for the object of a key that was looked for and not found."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+
+class Loader(Protocol):
+    """Loads one relation for many instances."""
+
+    def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
+        """Return whether *instance* has the objects already."""
+        ...
+
+    def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
+        """Return the objects that *instance* has."""
+        ...
+
+    def load(
+        self, instances: list[Any], querysets: Querysets, to_attr: str | None, alias: str | None
+    ) -> Operation[list[Any]]:
+        """Load the objects, put them on *instances*, return them.
+
+        Args:
+            querysets: rows to choose from; none means all.
+            to_attr: attribute that gets them instead of the relation's own.
+        """
+        ...
+
+
+class ForwardLoader:
+    """The objects that a foreign key points at."""
+
+    def __init__(self, field: ForeignKey[Any]) -> None:
+        self.field = field
+
+    def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
+        if to_attr is not None:
+            return to_attr in instance.__dict__
+        return self.field.is_cached(instance)
+
+    def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
+        found = instance.__dict__[to_attr or self.field.name]
+        return () if found is None or isinstance(found, Missing) else (found,)
+
+    @operation
+    def load(
+        self, instances: list[Any], querysets: Querysets, to_attr: str | None, alias: str | None
+    ) -> Operation[list[Any]]:
+        field, target = self.field, self.field.target_field
+        attname, name = field.attname, to_attr or field.name
+        keys = dict.fromkeys([getattr(each, attname) for each in instances])
+        keys.pop(None, None)
+        model: Any = field.target
+        start = querysets[0] if querysets else model._base_manager.get_queryset()
+        rows = yield from matching(also_loading(start, target), target.name, list(keys), alias)
+        by_key = {getattr(row, target.attname): row for row in rows}
+        back = field.remote_field.accessor if field.one_to_one and to_attr is None else None
+        for each in instances:
+            values = each.__dict__
+            key = values[attname]
+            found = by_key.get(key)
+            if found is not None:
+                values[name] = found
+                if back is not None:
+                    found.__dict__[back] = each
+            else:
+                values[name] = None if key is None or to_attr is not None else Missing(key)
+        return rows
+
+
+class ReverseLoader:
+    """The rows whose foreign keys point at the instances: a list each."""
+
+    def __init__(self, relation: ManyToOneRel) -> None:
+        self.relation = relation
+
+    @property
+    def accessor(self) -> Any:
+        return self.relation.accessor
+
+    def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
+        return is_listed(instance, self.accessor, to_attr)
+
+    def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
+        return listed(instance, self.accessor, to_attr)
+
+    @operation
+    def load(
+        self, instances: list[Any], querysets: Querysets, to_attr: str | None, alias: str | None
+    ) -> Operation[list[Any]]:
+        field: Any = self.relation.field
+        source, name, attname = field.target_field.attname, field.name, field.attname
+        owners = {getattr(each, source): each for each in instances}
+        owners.pop(None, None)
+        start = querysets[0] if querysets else field.model._default_manager.get_queryset()
+        rows = yield from matching(also_loading(start, field), name, list(owners), alias)
+        grouped: dict[Any, list[Any]] = {key: [] for key in owners}
+        for row in rows:
+            values = row.__dict__
+            key = values[attname]
+            if name not in values:
+                values[name] = owners[key]
+            grouped[key].append(row)
+        put_lists(instances, source, grouped, self.accessor, to_attr, querysets)
+        return rows
+
+
+class ReverseOneLoader:
+    """The one row whose one-to-one field points at each instance."""
+
+    def __init__(self, relation: ManyToOneRel) -> None:
+        self.relation = relation
+
+    def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
+        return (to_attr or self.relation.accessor) in instance.__dict__
+
+    def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
+        found = instance.__dict__[to_attr or self.relation.accessor]
+        return () if found is None else (found,)
+
+    @operation
+    def load(
+        self, instances: list[Any], querysets: Querysets, to_attr: str | None, alias: str | None
+    ) -> Operation[list[Any]]:
+        field: Any = self.relation.field
+        source, name, attname = field.target_field.attname, field.name, field.attname
+        owners = {getattr(each, source): each for each in instances}
+        owners.pop(None, None)
+        start = querysets[0] if querysets else field.model._base_manager.get_queryset()
+        rows = yield from matching(also_loading(start, field), name, list(owners), alias)
+        by_key = {row.__dict__[attname]: row for row in rows}
+        store = to_attr or self.relation.accessor
+        for each in instances:
+            found = by_key.get(getattr(each, source))
+            each.__dict__[store] = found
+            if found is not None and name not in found.__dict__:
+                found.__dict__[name] = each
+        return rows
+
+
+class ManyLoader:
+    """The rows across a through table: a list each."""
+
+    def __init__(self, relation: ForwardMany | ManyToManyRel) -> None:
+        self.relation = relation
+
+    @property
+    def accessor(self) -> Any:
+        return self.relation.accessor
+
+    def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
+        return is_listed(instance, self.accessor, to_attr)
+
+    def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
+        return listed(instance, self.accessor, to_attr)
+
+    @operation
+    def load(
+        self, instances: list[Any], querysets: Querysets, to_attr: str | None, alias: str | None
+    ) -> Operation[list[Any]]:
+        relation = self.relation
+        source = relation.source.target_field
+        keys = dict.fromkeys([getattr(each, source.attname) for each in instances])
+        keys.pop(None, None)
+        start = querysets[0] if querysets else relation.target._default_manager.get_queryset()
+        path = f"{relation.opposite.name}__{source.name}"
+        rows = yield from matching(start, path, list(keys), alias, keep=_PAIR)
+        grouped: dict[Any, list[Any]] = {key: [] for key in keys}
+        for row in rows:
+            grouped[row.__dict__.pop(_PAIR)].append(row)
+        put_lists(instances, source.attname, grouped, self.accessor, to_attr, querysets)
+        return rows
+
+
+# -- lists on instances ------------------------------------------------------------------------------------------
+
+
+def is_listed(instance: Any, accessor: str, to_attr: str | None) -> bool:
+    """Return whether *instance* has the list of a relation to many."""
+    values = instance.__dict__
+    return to_attr in values if to_attr is not None else accessor in values.get(PREFETCHED, ())
+
+
+def listed(instance: Any, accessor: str, to_attr: str | None) -> list[Any]:
+    """Return the list of a relation to many that *instance* has."""
+    values = instance.__dict__
+    found: list[Any] = values[to_attr] if to_attr is not None else values[PREFETCHED][accessor]
+    return found
+
+
+def put_lists(
+    instances: list[Any],
+    source: str,
+    grouped: dict[Any, list[Any]],
+    accessor: str,
+    to_attr: str | None,
+    querysets: Querysets,
+) -> None:
+    """Give each of *instances* its rows, by its value of *source*.
+
+    A queryset that chose them is kept beside them: what the manager makes of them later goes on from it.
+    """
+    for each in instances:
+        values = each.__dict__
+        rows = grouped.get(getattr(each, source))
+        if to_attr is not None:
+            values[to_attr] = [] if rows is None else rows
+            continue
+        cache = values.setdefault(PREFETCHED, {})
+        cache[accessor] = [] if rows is None else rows
+        if querysets:
+            cache[(accessor,)] = querysets[0]
+
+
+# -- the query ---------------------------------------------------------------------------------------------------
+
+
+def also_loading(rows: QuerySet[Any, Any], field: Any) -> QuerySet[Any, Any]:
+    """Return *rows* with the column of *field* loaded, whatever `only` and `defer` said."""
+    loading = rows._plan.query.loaded
+    if loading is None or loading.loads(field):
+        return rows
+    return rows._with(build.loading_too(rows._plan, field.name), rows._values)
+
+
+@operation
+def matching(
+    rows: QuerySet[Any, Any], path: str, keys: list[Any], alias: str | None, keep: str | None = None
+) -> Operation[list[Any]]:
+    """Return the rows whose *path* is one of *keys*; long lists are split at the dialect's limit.
+
+    Args:
+        keep: annotation that gets the value of *path*.
+    """
+    if not keys:
+        return []
+    if alias is not None and rows._alias is None:
+        rows = rows.using(alias)
+    most = fetch.reading(rows).dialect.max_parameters // 2
+    found: list[Any] = []
+    for start in range(0, len(keys), most):
+        found.extend((yield from fetch.fetch(_part(rows, path, keys[start : start + most], keep))))
+    return found
+
+
+def _part(rows: QuerySet[Any, Any], path: str, keys: list[Any], keep: str | None) -> QuerySet[Any, Any]:
+    if rows._plan.query.is_sliced:
+        raise TypeError("A sliced queryset cannot be prefetched: take the slice in Python, or filter instead.")
+    part = rows.filter(**{f"{path}__in": keys})
+    return part if keep is None else part._with(*build.annotated(part._plan, part._values, {keep: F(path)}))
