@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import enum
 import importlib
 import json
 import operator
@@ -32,6 +33,11 @@ COMMON: dict[str, Any] = {
     "pii": True,
 }
 
+
+class Level(enum.Enum):
+    LOW = "low"
+
+
 CASES: list[tuple[type[dorm.Field[Any]], dict[str, Any]]] = [
     (dorm.IntegerField, {"default": 3, "validators": [validators.MinValueValidator(1)]}),
     (dorm.SmallIntegerField, {"db_default": 5}),
@@ -58,6 +64,13 @@ CASES: list[tuple[type[dorm.Field[Any]], dict[str, Any]]] = [
     (dorm.TimeField, {"auto_now_add": True}),
     (dorm.DateTimeField, {"default": datetime.datetime(2020, 1, 1)}),
     (dorm.DurationField, {"default": datetime.timedelta(1)}),
+    (dorm.EnumField, {"enum_cls": Level, "max_length": 30, "native": True, "type_name": "level"}),
+    (dorm.ArrayField, {"base_field": dorm.IntegerField(), "size": 3}),
+    (dorm.HStoreField, {}),
+    (dorm.CITextField, {}),
+    (dorm.IntegerRangeField, {"default": None}),
+    (dorm.DateTimeRangeField, {}),
+    (dorm.DecimalRangeField, {}),
 ]
 
 
@@ -83,6 +96,15 @@ def test_every_option_survives_a_round_trip(
     for name, value in {**common, **own}.items():
         if name not in ("validators", "error_messages"):
             assert getattr(again, name) == value, name
+
+
+def test_generated_fields_keep_expression_and_type() -> None:
+    inner = dorm.DecimalField(max_digits=5, decimal_places=1)
+    field = dorm.GeneratedField(expression=dorm.F("a") + 1, output_field=inner, stored=False, db_column="x")
+    _, path, args, kwargs = field.deconstruct()
+    assert path == "dorm.fields.GeneratedField"
+    assert kwargs == {"expression": field.expression, "output_field": inner, "stored": False, "db_column": "x"}
+    assert rebuilt(field).deconstruct() == (None, path, args, kwargs)
 
 
 def test_what_was_not_given_is_not_written() -> None:

@@ -87,17 +87,73 @@ CUSTOM: Final = SqlType("custom")
 """A type that only a field's ``db_type`` can spell; its values travel as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class RangeValue:
-    """A range as drivers and dialects exchange it; None as a bound is "without end".
+@dataclass(frozen=True, slots=True, eq=False)
+class Range:
+    """The values between two bounds; None as a bound is "without end".
 
     Args:
-        bounds: ``"["`` or ``"("`` and ``"]"`` or ``")"``; empty for the range that holds nothing.
+        bounds: ``"["`` or ``"("`` and ``"]"`` or ``")"``: a square bracket takes the bound in.
+        empty: the range that holds nothing.
     """
 
-    lower: Any
-    upper: Any
+    lower: Any = None
+    upper: Any = None
     bounds: str = "[)"
+    empty: bool = False
+
+    def __post_init__(self) -> None:
+        if self.bounds not in ("[)", "[]", "()", "(]"):
+            raise ValueError(f"bounds must be one of '[)', '[]', '()', '(]', not {self.bounds!r}")
+
+    @property
+    def lower_inc(self) -> bool:
+        """True when the lower bound belongs to the range."""
+        return not self.empty and self.lower is not None and self.bounds[0] == "["
+
+    @property
+    def upper_inc(self) -> bool:
+        """True when the upper bound belongs to the range."""
+        return not self.empty and self.upper is not None and self.bounds[1] == "]"
+
+    @property
+    def lower_inf(self) -> bool:
+        """True when the range has no lower end."""
+        return not self.empty and self.lower is None
+
+    @property
+    def upper_inf(self) -> bool:
+        """True when the range has no upper end."""
+        return not self.empty and self.upper is None
+
+    def is_empty(self) -> bool:
+        """Return whether the range holds nothing: it says so, or its bounds leave nothing between them."""
+        if self.empty:
+            return True
+        if self.lower is None or self.upper is None:
+            return False
+        return bool(self.lower > self.upper) or (bool(self.lower == self.upper) and self.bounds != "[]")
+
+    @property
+    def isempty(self) -> bool:
+        """The same as a property, as drivers have it."""
+        return self.is_empty()
+
+    def _identity(self) -> tuple[Any, ...]:
+        # Whether an end that is not there is taken in means nothing.
+        return (self.empty,) if self.empty else (self.lower, self.upper, self.lower_inc, self.upper_inc)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Range) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def __contains__(self, value: Any) -> bool:
+        if self.is_empty() or value is None:
+            return False
+        above = self.lower is None or value > self.lower or (self.lower_inc and value == self.lower)
+        below = self.upper is None or value < self.upper or (self.upper_inc and value == self.upper)
+        return bool(above and below)
 
 
 INTEGER_RANGES: Final[dict[Kind, tuple[int, int]]] = {

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from dorm.db.types import JSON
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.types import PLAIN_NUMERIC, combined_output
 from dorm.sql.convert import as_type
@@ -237,7 +238,8 @@ class Value(Expression):
     """A literal; always a parameter, never spliced into the text.
 
     Args:
-        value: any value that its type, or *output_field*, can bind. None is SQL NULL.
+        value: any value that its type, or *output_field*, can bind. None is SQL NULL; with a JSONField as
+            *output_field* it is JSON's null.
         output_field: a field instance that says how it travels; else its Python type does.
     """
 
@@ -255,7 +257,8 @@ class Value(Expression):
 
     def resolve(self, scope: Scope) -> Node:
         if self.value is None:
-            return Text("NULL", self.output)
+            is_json = self.output is not None and self.output.sql_type.kind == "json"
+            return JsonNull(self.output) if is_json else Text("NULL", self.output)
         output = self.output or output_of_value(self.value)
         if output is None:
             raise FieldError(
@@ -265,6 +268,23 @@ class Value(Expression):
 
     def __repr__(self) -> str:
         return f"Value(<{type(self.value).__name__}>)"
+
+
+class JsonNull(Node):
+    """JSON's null, which SQL's NULL is not."""
+
+    def __init__(self, output: Output | None) -> None:
+        self.output = output
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return compiler.dialect.cast("'null'", JSON)
+
+    @property
+    def nullable(self) -> bool:
+        return False
 
 
 def as_expression(value: Any) -> Node:

@@ -1,6 +1,10 @@
 """Fields of models (public names; see the modules beside this one)."""
 
+from dorm.db.types import Range
+from dorm.fields.arrays import ArrayField, CITextField, HStoreField
 from dorm.fields.base import NOT_PROVIDED, Field
+from dorm.fields.computed import GeneratedField
+from dorm.fields.enums import EnumField
 from dorm.fields.numbers import (
     AutoField,
     BigAutoField,
@@ -16,6 +20,14 @@ from dorm.fields.numbers import (
     SmallAutoField,
     SmallIntegerField,
 )
+from dorm.fields.ranges import (
+    BigIntegerRangeField,
+    DateRangeField,
+    DateTimeRangeField,
+    DecimalRangeField,
+    IntegerRangeField,
+    RangeField,
+)
 from dorm.fields.structured import BinaryField, JSONField, UUIDField
 from dorm.fields.temporal import DateField, DateTimeField, DurationField, TimeField
 from dorm.fields.text import (
@@ -30,27 +42,39 @@ from dorm.fields.text import (
 
 __all__ = [
     "NOT_PROVIDED",
+    "ArrayField",
     "AutoField",
     "BigAutoField",
     "BigIntegerField",
+    "BigIntegerRangeField",
     "BinaryField",
     "BooleanField",
+    "CITextField",
     "CharField",
     "DateField",
+    "DateRangeField",
     "DateTimeField",
+    "DateTimeRangeField",
     "DecimalField",
+    "DecimalRangeField",
     "DurationField",
     "EmailField",
+    "EnumField",
     "Field",
     "FloatField",
+    "GeneratedField",
     "GenericIPAddressField",
+    "HStoreField",
     "IPAddressField",
     "IntegerField",
+    "IntegerRangeField",
     "JSONField",
     "NullBooleanField",
     "PositiveBigIntegerField",
     "PositiveIntegerField",
     "PositiveSmallIntegerField",
+    "Range",
+    "RangeField",
     "SlugField",
     "SmallAutoField",
     "SmallIntegerField",

@@ -56,6 +56,8 @@ class Field(Generic[T]):
     many_to_one: ClassVar[bool] = False
     generated: ClassVar[bool] = False
     """True when the database computes every value of the column."""
+    assigned_by_descriptor: bool = False
+    """True when the attribute of the model has a ``__set__`` that assignment must go through."""
     one_to_one: ClassVar[bool] = False
     one_to_many: ClassVar[bool] = False
     many_to_many: ClassVar[bool] = False

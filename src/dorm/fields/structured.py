@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Unpack, overl
 
 from dorm.db.types import BYTES, JSON, UUID, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue
+from dorm.expressions.core import Value
 from dorm.fields.base import Field
 from dorm.fields.options import PlainOptions, TextOptions
 from dorm.validators import MaxLengthValidator
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
 
 T = TypeVar("T")
+
+_JSON_NULL = object()
+"""JSON's null on its way into a row, where None is SQL's."""
 
 
 class UUIDField(Field[T]):
@@ -118,8 +122,14 @@ class JSONField(Field[Any]):
         except InvalidValue as exc:
             raise self.invalid(value) from exc
 
+    def pre_save(self, instance: Any, add: bool) -> Any:
+        value = super().pre_save(instance, add)
+        return _JSON_NULL if isinstance(value, Value) and value.value is None else value
+
     def prepare(self, value: Any) -> Any:
         """Return the document as text: what every driver can bind, fixed at the time of the call."""
+        if value is _JSON_NULL:
+            return "null"
         try:
             return json.dumps(value, cls=self.encoder, allow_nan=False)
         except TypeError as exc:

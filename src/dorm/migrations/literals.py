@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dorm.db.connection import Database
-from dorm.exceptions import NotSupportedError
+from dorm.models.ddl import expression_text
+from dorm.sql.node import Node
 
 
 def literal_value(value: Any, field: Any, database: Database) -> str:
@@ -18,7 +19,13 @@ def literal_value(value: Any, field: Any, database: Database) -> str:
 
 
 def literal_expression(value: Any, field: Any, database: Database) -> str:
-    """Return a default made by the database, or the expression of a generated column, as text."""
-    if hasattr(value, "resolve"):
-        raise NotSupportedError(f"{field}: expressions cannot be written into tables yet.")
+    """Return a default made by the database as text."""
+    if isinstance(value, Node):
+        return f"({expression_text(value, field.model, database.dialect)})"
     return literal_value(value, field, database)
+
+
+def generated_expression(field: Any, database: Database) -> str:
+    """Return the expression of a generated column, which may have been given as SQL text."""
+    given = field.expression
+    return given if isinstance(given, str) else expression_text(given, field.model, database.dialect)

@@ -10,7 +10,7 @@ from dorm.db.schema import CheckDef, ColumnDef, ForeignKeyDef, IndexDef, TableDe
 from dorm.exceptions import NotSupportedError
 from dorm.fields.base import NOT_PROVIDED
 from dorm.indexes import automatic_name
-from dorm.migrations.literals import literal_expression, literal_value
+from dorm.migrations.literals import generated_expression, literal_expression, literal_value
 
 
 def table_of(model: Any, database: Database) -> TableDef:
@@ -75,7 +75,7 @@ def column_def(field: Any, database: Database) -> ColumnDef:
         null=field.null,
         spelled="" if spelled == database.dialect.column_type(field.sql_type) else spelled,
         default=None if default is NOT_PROVIDED else literal_expression(default, field, database),
-        generated=literal_expression(field.expression, field, database) if generated else None,
+        generated=generated_expression(field, database) if generated else None,
         stored=getattr(field, "db_persist", True),
         collation=getattr(field, "db_collation", None),
         comment=field.db_comment or None,

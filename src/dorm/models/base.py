@@ -138,7 +138,10 @@ class Model(metaclass=ModelBase):
             fields = fields[len(args) :]
         for field in fields:
             attname = field.attname
-            if attname in kwargs:
+            if field.assigned_by_descriptor:
+                if attname not in kwargs and not field.generated:
+                    setattr(self, attname, field.get_default())
+            elif attname in kwargs:
                 values[attname] = kwargs.pop(attname)
             elif field.name not in kwargs:
                 values[attname] = field.get_default()

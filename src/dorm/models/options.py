@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -367,6 +368,9 @@ class Options:
         self.hydrates_directly = own.from_db.__func__ is base.from_db.__func__ and all(
             getattr(own, name) is getattr(base, name) for name in ("__init__", "__setattr__", "__new__")
         )
+        for field in self.local_fields:
+            # A relation's own column is plain: its descriptor stands under the relation's name.
+            field.assigned_by_descriptor = hasattr(type(inspect.getattr_static(own, field.attname, None)), "__set__")
         for group in self.unique_together:
             for name in group:
                 self._require(name, "unique_together")

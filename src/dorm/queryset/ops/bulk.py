@@ -59,6 +59,7 @@ def _by_columns(objs: list[Any]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
     meta = objs[0]._meta
     relations = [field for field in meta.fields if field.is_relation]
     pk = meta.pk
+    varied = any(field.has_db_default for field in meta.fields)
     common: dict[bool, tuple[Any, ...]] = {}
     for obj in objs:
         for field in relations:
@@ -66,7 +67,7 @@ def _by_columns(objs: list[Any]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
         values = obj.__dict__
         keyed = values.get(pk.attname) is not None
         fields = common.get(keyed)
-        if fields is None or len(values) < len(fields):
+        if varied or fields is None or len(values) < len(fields):
             fields = common[keyed] = insert_fields(meta, obj)
         groups.setdefault(fields, []).append(obj)
     yield from groups.items()

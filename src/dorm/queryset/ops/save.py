@@ -87,7 +87,9 @@ def _write(
     values = instance.__dict__
     adding = is_adding(values)
     insist = force_update or chosen is not None
-    fields = chosen or tuple(field for field in meta.fields if not field.primary_key and field.attname in values)
+    fields = chosen or tuple(
+        field for field in meta.fields if not field.primary_key and not field.generated and field.attname in values
+    )
     if not adding and chosen is None and len(fields) < len(meta.fields) - 1:
         # Columns that were not loaded are not written.
         insist = insist or bool(instance.get_deferred_fields())
@@ -150,6 +152,7 @@ def insert_fields(meta: Any, instance: Any) -> tuple[Any, ...]:
         field
         for field in meta.fields
         if field.attname in values
+        and not field.generated
         and not (field.sql_type.auto and values[field.attname] is None)
         and not isinstance(values[field.attname], DatabaseDefault)
     )

@@ -16,7 +16,7 @@ from psycopg.types.datetime import TimestamptzBinaryLoader
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper, StrDumperUnknown
 
-from dorm.db.types import RangeValue
+from dorm.db.types import Range
 from dorm.exceptions import DataError
 
 _OIDS: dict[str, int] = {
@@ -71,17 +71,17 @@ def untyped(value: Any) -> Any:
     return Untyped(value)
 
 
-def untyped_range(value: RangeValue) -> Untyped:
+def untyped_range(value: Range) -> Untyped:
     """Return a range as a literal (https://www.postgresql.org/docs/current/rangetypes.html#RANGETYPES-IO)."""
-    if not value.bounds:
+    if value.empty:
         return Untyped("empty")
     lower, upper = ("" if bound is None else f'"{bound}"' for bound in (value.lower, value.upper))
     return Untyped(f"{value.bounds[0]}{lower},{upper}{value.bounds[1]}")
 
 
-def load_range(found: Any) -> RangeValue:
+def load_range(found: Any) -> Range:
     """Return the driver's range as dorm's."""
-    return RangeValue(found.lower, found.upper, "" if found.isempty else found.bounds)
+    return Range(empty=True) if found.isempty else Range(found.lower, found.upper, found.bounds)
 
 
 def dump_hstore(value: dict[str, str | None]) -> Any:

@@ -32,6 +32,22 @@ class PostgresSchema(Schema):
     lock_reference = "SHARE ROW EXCLUSIVE"
     lock_index = "SHARE"
 
+    # -- types ---------------------------------------------------------------------------------------------------
+    def create_table(self, editor: Editor, table: TableDef, references: bool = True) -> Operation[None]:
+        for column in table.columns:
+            yield from self._enumeration(editor, column.type)
+        yield from super().create_table(editor, table, references)
+
+    def _enumeration(self, editor: Editor, sql_type: SqlType) -> Operation[None]:
+        """Make the type of an enumeration, unless another table has brought it."""
+        if sql_type.element is not None:
+            yield from self._enumeration(editor, sql_type.element)
+        if sql_type.kind == "enum":
+            values = ", ".join(map(self.dialect.quote_literal, sql_type.values))
+            make = f"CREATE TYPE {self.dialect.column_type(sql_type)} AS ENUM ({values})"
+            body = f"BEGIN {make}; EXCEPTION WHEN duplicate_object THEN NULL; END"
+            yield from editor.send(Ddl(f"DO {self.dialect.quote_literal(body)}"))
+
     # -- comments ------------------------------------------------------------------------------------------------
     def comments(self, editor: Editor, table: TableDef) -> Operation[None]:
         if table.comment:
@@ -117,6 +133,7 @@ class PostgresSchema(Schema):
         yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter, rewrites=rewrites, scans=scans))
 
     def _add_column(self, editor: Editor, table: TableDef, column: ColumnDef) -> Operation[None]:
+        yield from self._enumeration(editor, column.type)
         text = self.column(table, column)
         filled = column.default is None and column.fill is not None and column.generated is None
         if filled:

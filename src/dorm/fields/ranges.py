@@ -1,0 +1,278 @@
+"""Fields of PostgreSQL's ranges."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Unpack, overload
+
+from dorm import timezone
+from dorm.conf.settings import settings
+from dorm.db.types import Kind, Range, SqlType
+from dorm.exceptions import ValidationError
+from dorm.fields.base import Field
+from dorm.fields.numbers import BigIntegerField, DecimalField, IntegerField
+from dorm.fields.options import TextOptions
+from dorm.fields.temporal import DateField, DateTimeField
+
+if TYPE_CHECKING:
+    from dorm.db.dialect import Converter, Dialect
+
+T = TypeVar("T")
+
+__all__ = [
+    "BigIntegerRangeField",
+    "DateRangeField",
+    "DateTimeRangeField",
+    "DecimalRangeField",
+    "IntegerRangeField",
+    "Range",
+    "RangeField",
+]
+
+
+class RangeField(Field[T]):
+    """A range of values of one field, on PostgreSQL; a pair of bounds will do for a `Range`.
+
+    Ranges of whole numbers and dates come back in the server's canonical form: ``[lower, upper)``.
+    """
+
+    empty_strings_allowed = False
+    description = "a Range, or a list or tuple of two bounds"
+    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Enter a valid range."}
+    kind: ClassVar[Kind]
+    base_field: ClassVar[type[Field[Any]]]
+
+    def __init__(
+        self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
+    ) -> None:
+        super().__init__(verbose_name, name, null=null, **options)
+        self.bound: Field[Any] = self.make_bound()
+
+    def make_bound(self) -> Field[Any]:
+        """Return the field of the bounds."""
+        return self.base_field()
+
+    def contribute_to_class(self, cls: Any, name: str) -> None:
+        super().contribute_to_class(cls, name)
+        self.bound.set_attributes_from_name(name)
+        self.bound.model = cls
+
+    @property
+    def sql_type(self) -> SqlType:
+        return SqlType(self.kind, element=self.bound.sql_type)
+
+    def prepare(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and len(value) == 2:
+            value = Range(*value)
+        if not isinstance(value, Range):
+            self.refuse(value)
+        if value.empty:
+            return value
+        return Range(self.prepare_bound(value.lower), self.prepare_bound(value.upper), value.bounds)
+
+    def prepare_bound(self, value: Any) -> Any:
+        """Return one bound as it is bound."""
+        return self.bound.get_prep_value(value)
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError as exc:
+                raise self.invalid(value) from exc
+            if isinstance(value, dict):
+                value = Range(value.get("lower"), value.get("upper"), value.get("bounds", "[)"))
+        if isinstance(value, (list, tuple)) and len(value) == 2:
+            value = Range(*value)
+        if value is None:
+            return None
+        if not isinstance(value, Range):
+            raise self.invalid(value)
+        return Range(self.bound.to_python(value.lower), self.bound.to_python(value.upper), value.bounds, value.empty)
+
+    def validate(self, value: Any, instance: Any) -> None:
+        super().validate(value, instance)
+        if value is not None and None not in (value.lower, value.upper) and value.lower > value.upper:
+            raise ValidationError("The start of the range must not exceed the end of the range.", code="bound_ordering")
+
+    def value_to_string(self, obj: Any) -> str:
+        value = self.value_from_object(obj)
+        if value is None or value.empty:
+            return json.dumps(None if value is None else {"empty": True})
+        return json.dumps({"lower": value.lower, "upper": value.upper, "bounds": value.bounds}, default=str)
+
+
+class IntegerRangeField(RangeField[T]):
+    """A range of whole numbers of 32 bits."""
+
+    kind = "int4range"
+    base_field = IntegerField
+
+    @overload
+    def __init__(
+        self: IntegerRangeField[Range],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[False] = ...,
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: IntegerRangeField[Range | None],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[True],
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    def __init__(
+        self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
+    ) -> None:
+        super().__init__(verbose_name, name, null=null, **options)
+
+
+class BigIntegerRangeField(RangeField[T]):
+    """A range of whole numbers of 64 bits."""
+
+    kind = "int8range"
+    base_field = BigIntegerField
+
+    @overload
+    def __init__(
+        self: BigIntegerRangeField[Range],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[False] = ...,
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BigIntegerRangeField[Range | None],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[True],
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    def __init__(
+        self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
+    ) -> None:
+        super().__init__(verbose_name, name, null=null, **options)
+
+
+class DecimalRangeField(RangeField[T]):
+    """A range of decimal numbers, of any number of digits."""
+
+    kind = "numrange"
+    base_field = DecimalField
+
+    def prepare_bound(self, value: Any) -> Any:
+        return value if value is None or isinstance(value, decimal.Decimal) else decimal.Decimal(str(value))
+
+    @overload
+    def __init__(
+        self: DecimalRangeField[Range],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[False] = ...,
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DecimalRangeField[Range | None],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[True],
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    def __init__(
+        self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
+    ) -> None:
+        super().__init__(verbose_name, name, null=null, **options)
+
+
+class DateRangeField(RangeField[T]):
+    """A range of dates."""
+
+    kind = "daterange"
+    base_field = DateField
+
+    @overload
+    def __init__(
+        self: DateRangeField[Range],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[False] = ...,
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DateRangeField[Range | None],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[True],
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    def __init__(
+        self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
+    ) -> None:
+        super().__init__(verbose_name, name, null=null, **options)
+
+
+class DateTimeRangeField(RangeField[T]):
+    """A range of moments; without ``USE_TZ`` naive ones of the default time zone."""
+
+    kind = "tstzrange"
+    base_field = DateTimeField
+
+    def prepare_bound(self, value: Any) -> Any:
+        found = self.bound.get_prep_value(value)
+        if found is None or timezone.is_aware(found):
+            return found
+        return timezone.make_aware(found, timezone.get_default_timezone())
+
+    def load(self, dialect: Dialect) -> Converter | None:
+        load = super().load(dialect)
+        if settings.USE_TZ or load is None:
+            return load
+        zone = timezone.get_default_timezone()
+
+        def naive(moment: datetime.datetime | None) -> datetime.datetime | None:
+            return None if moment is None else timezone.make_naive(moment, zone)
+
+        def loaded(value: Any) -> Range:
+            found: Range = load(value)
+            return found if found.empty else Range(naive(found.lower), naive(found.upper), found.bounds)
+
+        return loaded
+
+    @overload
+    def __init__(
+        self: DateTimeRangeField[Range],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[False] = ...,
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DateTimeRangeField[Range | None],
+        verbose_name: str | None = ...,
+        name: str | None = ...,
+        *,
+        null: Literal[True],
+        **options: Unpack[TextOptions],
+    ) -> None: ...
+    def __init__(
+        self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
+    ) -> None:
+        super().__init__(verbose_name, name, null=null, **options)
