@@ -183,8 +183,6 @@ class Field(Generic[T]):
             add_secret_names([self.column])
         cls._meta.add_field(self)
         setattr(cls, self.name, self)
-        if self._choices is not None and f"get_{self.name}_display" not in vars(cls):
-            setattr(cls, f"get_{self.name}_display", _display_method(self))
 
     def clone(self) -> Self:
         """Return a copy that belongs to no model yet."""
@@ -475,16 +473,3 @@ def _path(cls: type) -> str:
         if module.startswith(f"{public}."):
             module = public
     return f"{module}.{cls.__qualname__}"
-
-
-def _display_method(field: Field[Any]) -> Callable[[Any], Any]:
-    def display(self: Any) -> Any:
-        value = getattr(self, field.attname)
-        for choice, label in field.flatchoices:
-            if choice == value:
-                return label
-        return value
-
-    display.__name__ = f"get_{field.name}_display"
-    display.__doc__ = f"Return the label of the choice that ``{field.name}`` holds, else the value as text."
-    return display
