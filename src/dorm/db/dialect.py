@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from dorm.db.fragments import Fragments
 from dorm.db.schema import Schema
 from dorm.db.statement import Template
 from dorm.db.types import SqlType
@@ -22,7 +23,7 @@ Converter: TypeAlias = Callable[[Any], Any]
 IsolationLevel: TypeAlias = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]
 
 
-class Dialect(ABC):
+class Dialect(Fragments, ABC):
     """Text of one backend, for one configuration."""
 
     vendor: ClassVar[str]
@@ -117,12 +118,13 @@ class Dialect(ABC):
     lookups: ClassVar[dict[str, str]] = {}
     """Text of each standard lookup with ``{lhs}`` and ``{rhs}``; pattern lookups bind what `pattern` made."""
 
-    functions: ClassVar[dict[str, str]] = {}
-    """Templates of functions and aggregates that are spelled otherwise than the node says, by the node's name."""
-
     def pattern(self, lookup: str) -> Converter:
         """Return what turns the user's text into the pattern of ``contains``, ``istartswith`` and their like."""
         raise NotSupportedError(f"{self.vendor} has no lookup {lookup!r}")
+
+    def pattern_of(self, lookup: str, lhs: str, rhs: str) -> str:
+        """Return the pattern lookup between two expressions: wildcards in *rhs* are literal."""
+        raise NotSupportedError(f"{self.vendor} has no lookup {lookup!r} between expressions")
 
     def lookup_left(self, lookup: str, lhs: str, sql_type: SqlType | None) -> str:
         """Return the left side of *lookup*, cast where the lookup wants text and the column is something else."""
@@ -158,10 +160,6 @@ class Dialect(ABC):
         if limit is None and offset is not None:
             limit = self.requires_limit_with_offset or None
         return (f" LIMIT {limit}" if limit is not None else "") + (f" OFFSET {offset}" if offset is not None else "")
-
-    def cast(self, sql: str, sql_type: SqlType) -> str:
-        """Return *sql* cast to a type."""
-        return f"CAST({sql} AS {self.column_type(sql_type)})"
 
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
         """Return the number *sql*, in the form of type *have*, in the form of *want*.

@@ -1,14 +1,13 @@
 """Expressions of the query language (public names; see the modules beside this one)."""
 
 from dorm.expressions.conditional import Case, When
-from dorm.expressions.core import Cast, CombinedExpression, Expression, ExpressionWrapper, F, Func, OrderBy, Value
+from dorm.expressions.core import CombinedExpression, Expression, ExpressionWrapper, F, Func, OrderBy, Value
 from dorm.expressions.predicate import Q
 from dorm.expressions.raw import RawSQL
 from dorm.expressions.subquery import Exists, OuterRef, Subquery
 
 __all__ = [
     "Case",
-    "Cast",
     "CombinedExpression",
     "Exists",
     "Expression",

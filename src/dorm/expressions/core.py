@@ -26,6 +26,7 @@ from dorm.sql.node import (
 from dorm.sql.select import Nulls
 
 if TYPE_CHECKING:
+    from dorm.db.dialect import Dialect
     from dorm.sql.compiler import Compiler
 
 
@@ -364,10 +365,14 @@ class Func(Expression):
     """A call of a database function.
 
     Class attributes: *function* (name), *template* (with ``%(function)s`` and ``%(expressions)s``), *arg_joiner*,
-    *arity* (number of arguments, None for any). Strings given as arguments are names of fields.
+    *arity* (number of arguments, None for any). Strings given as arguments are names of fields. Keywords beside
+    *output_field* stand in for these attributes or fill further places of the template.
+
+    A subclass may render itself by ``as_sql(compiler, connection, ...)`` or, for one backend, ``as_<vendor>``; both
+    return a text with ``%s`` and its parameters.
     """
 
-    function: ClassVar[str] = ""
+    function: ClassVar[Any] = ""
     template: ClassVar[str] = "%(function)s(%(expressions)s)"
     arg_joiner: ClassVar[str] = ", "
     arity: ClassVar[int | None] = None
@@ -380,18 +385,76 @@ class Func(Expression):
             )
         self.args = tuple(as_reference(expression) for expression in expressions)
         self.extra = extra
-        self.output = output_field
+        if output_field is not None:
+            self.output = output_field
 
     def options(self) -> tuple[Hashable, ...]:
         return (output_key(self.output), *sorted(self.extra.items()))
 
     def infer_output(self) -> Output | None:
+        if type(self).output_field is not Node.output_field:
+            # A subclass declares it, as an attribute or as a property.
+            return self.output_field
         return common_output(self.args, type(self).__name__)
 
+    # -- rendering -----------------------------------------------------------------------------------------------
     def sql(self, compiler: Compiler) -> str:
-        expressions = self.arg_joiner.join(arg.sql(compiler) for arg in self.args)
-        name = compiler.dialect.functions.get(type(self).__name__, self.function)
-        return self.template % {"function": name, "expressions": expressions, **self.extra}
+        cls = type(self)
+        if cls.as_sql is not Func.as_sql or hasattr(cls, f"as_{compiler.dialect.vendor}"):
+            return compiler.foreign(self)
+        return self.render(compiler)
+
+    def render(self, compiler: Compiler) -> str:
+        """Return the text of a function without hooks; dorm's own functions override this."""
+        spelled = self._spelled(compiler.dialect)
+        texts = [arg.sql(compiler) for arg in self.args]
+        if spelled is not None:
+            return spelled.format(*texts, args=", ".join(texts))
+        data: dict[str, Any] = {"function": self.function, **self.extra}
+        data["expressions"] = data["field"] = data.get("arg_joiner", self.arg_joiner).join(texts)
+        text: str = data.get("template", self.template) % data
+        return text
+
+    def _spelled(self, dialect: Dialect) -> str | None:
+        """Return the dialect's own template of this function; None when the class says it all."""
+        if self.extra.keys() & {"function", "template"}:
+            return None
+        for cls in type(self).__mro__:
+            if cls is Func:
+                break
+            found = dialect.functions.get(cls.__name__) if cls.__module__.startswith("dorm.") else None
+            if found is not None:
+                return found if "{" in found or "(" in found else f"{found}({{args}})"
+            if "function" in cls.__dict__ or "template" in cls.__dict__:
+                return None
+        return None
+
+    def as_sql(
+        self,
+        compiler: Any,
+        connection: Any,
+        function: str | None = None,
+        template: str | None = None,
+        arg_joiner: str | None = None,
+        **extra_context: Any,
+    ) -> tuple[str, list[Any]]:
+        """Return the text with ``%s`` for parameters, and the parameters; keywords stand in for class attributes."""
+        given = (function, template, arg_joiner) != (None, None, None) or extra_context
+        if not given and type(self).render is not Func.render:
+            rendered: tuple[str, list[Any]] = compiler.rendered(self)
+            return rendered
+        texts: list[str] = []
+        params: list[Any] = []
+        for arg in self.args:
+            text, own = compiler.compile(arg)
+            texts.append(text)
+            params.extend(own)
+        data: dict[str, Any] = {"function": self.function, **self.extra, **extra_context}
+        if function is not None:
+            data["function"] = function
+        joiner = arg_joiner or data.get("arg_joiner", self.arg_joiner)
+        data["expressions"] = data["field"] = joiner.join(texts)
+        return (template or data.get("template", self.template)) % data, params
 
 
 class ExpressionWrapper(Expression):
@@ -416,21 +479,6 @@ class ExpressionWrapper(Expression):
     @property
     def nullable(self) -> bool:
         return self.args[0].nullable
-
-
-class Cast(Expression):
-    """An expression converted to another type by the database."""
-
-    def __init__(self, expression: Any, output_field: Output) -> None:
-        self.args = (as_reference(expression),)
-        self.output = output_field
-
-    def options(self) -> tuple[Hashable, ...]:
-        return (output_key(self.output),)
-
-    def sql(self, compiler: Compiler) -> str:
-        assert self.output is not None, "Cast without a type"
-        return compiler.dialect.cast(as_type(self.args[0], _PLAIN).sql(compiler), self.output.sql_type)
 
 
 class OrderBy(Expression):

@@ -14,6 +14,7 @@ from dorm.exceptions import ImproperlyConfigured, InvalidValue, ValidationError
 from dorm.fields import overrides
 from dorm.fields.defaults import DatabaseDefault
 from dorm.fields.options import DECONSTRUCTED, NOT_PROVIDED, NotProvided
+from dorm.lookups.registry import RegisterLookupMixin
 from dorm.sql.node import Node
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _INTERNAL: dict[str, type[Field[Any]]] = {}
 """Classes of dorm by the name that ``get_internal_type`` gives."""
 
 
-class Field(Generic[T]):
+class Field(RegisterLookupMixin, Generic[T]):
     """One column.
 
     Reading the attribute of an instance gives a value of type `T`; reading it on the class gives the field. It is a

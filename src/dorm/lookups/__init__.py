@@ -1,5 +1,51 @@
-"""Lookups: what may stand behind the last ``__`` of a filter."""
+"""Lookups: what may stand behind the last ``__`` of a filter, as classes to use, to subclass and to register."""
 
+from dorm.lookups.classes import (
+    Contains,
+    EndsWith,
+    Exact,
+    GreaterThan,
+    GreaterThanOrEqual,
+    IContains,
+    IEndsWith,
+    IExact,
+    In,
+    IRegex,
+    IsNull,
+    IStartsWith,
+    LessThan,
+    LessThanOrEqual,
+    Lookup,
+    Range,
+    Regex,
+    StartsWith,
+    Transform,
+)
 from dorm.lookups.core import is_lookup, lookup_names
+from dorm.lookups.templates import register_lookup, unregister_lookup
 
-__all__ = ["is_lookup", "lookup_names"]
+__all__ = [
+    "Contains",
+    "EndsWith",
+    "Exact",
+    "GreaterThan",
+    "GreaterThanOrEqual",
+    "IContains",
+    "IEndsWith",
+    "IExact",
+    "IRegex",
+    "IStartsWith",
+    "In",
+    "IsNull",
+    "LessThan",
+    "LessThanOrEqual",
+    "Lookup",
+    "Range",
+    "Regex",
+    "StartsWith",
+    "Transform",
+    "is_lookup",
+    "lookup_names",
+    "register_lookup",
+    "unregister_lookup",
+]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dorm.exceptions import FieldError
+from dorm.lookups.registry import bilateral_of, find_lookup, for_all
 from dorm.lookups.values import bucket
 from dorm.sql.boolean import Condition, Nothing
-from dorm.sql.node import TEXT_OUTPUT, Column, Node, Output, Param, QueryLike, Scope
+from dorm.sql.node import TEXT_OUTPUT, Column, Node, Output, Param, QueryLike, Scope, Text
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -145,6 +145,37 @@ class IsNull(Condition):
         return False
 
 
+class Item(Param):
+    """One item of the list in a slot; the last one stands for those behind it."""
+
+    def __init__(self, slot: int, index: int, output: Output | None) -> None:
+        super().__init__(slot, output)
+        self.index = index
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.slot, self.index)
+
+    def sql(self, compiler: Compiler) -> str:
+        bind = self.output.bind(compiler.dialect) if self.output is not None else None
+        index = self.index
+
+        def item(values: Any) -> Any:
+            value = values[min(index, len(values) - 1)]
+            return value if bind is None else bind(value)
+
+        return compiler.param(self.slot, self.output, item)
+
+
+class PatternOf(Comparison):
+    """A comparison with a text that another expression gives, its wildcards taken literally."""
+
+    def sql(self, compiler: Compiler) -> str:
+        lhs, rhs = self.args
+        dialect = compiler.dialect
+        left = dialect.lookup_left(self.lookup, lhs.sql(compiler), lhs.output.sql_type if lhs.output else None)
+        return dialect.pattern_of(self.lookup, left, rhs.sql(compiler))
+
+
 # -- building ----------------------------------------------------------------------------------------------------
 
 
@@ -154,43 +185,79 @@ def operand(lhs: Node, value: Any, scope: Scope) -> Node:
         return value.resolve(scope)
     if isinstance(value, QueryLike):
         return scope.subquery(value)
-    return Param(scope.slot(_prepare(lhs.output)), lhs.output)
+    if value is None:
+        return Text("NULL", lhs.output)
+    output = _source_of(lhs).output
+    return both_sides(lhs, Param(scope.slot(_prepare(output)), output), scope)
+
+
+def _source_of(lhs: Node) -> Node:
+    """Return what the bilateral transforms of *lhs* were applied to: literals are of that type."""
+    source = lhs
+    for _ in bilateral_of(lhs):
+        source = source.args[0]
+    return source
+
+
+def both_sides(lhs: Node, rhs: Node, scope: Scope) -> Node:
+    """Return *rhs* with the bilateral transforms of *lhs*."""
+    for transform in bilateral_of(lhs):
+        rhs = transform(rhs).resolve(scope)
+    return rhs
 
 
 def _prepare(output: Output | None) -> Callable[[Any], Any] | None:
     return output.prepare if output is not None and output.prepares else None
 
 
-def _comparison(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+def compare(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+    """Build ``exact``, ``gt`` and their like."""
     if value is None:
-        if name in ("exact", "iexact"):
-            return IsNull(lhs, True)
-        raise ValueError(f"None cannot be compared with {name}: use isnull=True or isnull=False.")
+        return none_as_value(name, lhs)
     return Comparison(name, lhs, operand(lhs, value, scope))
+
+
+def none_as_value(name: str, lhs: Node) -> Node:
+    """Return IS NULL for equality with None; refuse other comparisons with it."""
+    if name in ("exact", "iexact"):
+        return IsNull(lhs, True)
+    raise ValueError(
+        f"Cannot use None as a query value: {name} has no meaning for it. Use isnull=True or isnull=False."
+    )
 
 
 def _pattern(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if value is None:
-        return _comparison(name, lhs, value, scope)
-    if isinstance(value, (Node, QueryLike)):
-        raise FieldError(f"{name} takes text, not an expression ({type(value).__name__})")
-    return Pattern(name, lhs, scope.slot(str))
+        return none_as_value(name, lhs)
+    if isinstance(value, Node):
+        return PatternOf(name, lhs, value.resolve(scope))
+    if isinstance(value, QueryLike):
+        return PatternOf(name, lhs, scope.subquery(value))
+    slot = scope.slot(str)
+    if bilateral_of(lhs):
+        return PatternOf(name, lhs, both_sides(lhs, Param(slot, TEXT_OUTPUT), scope))
+    return Pattern(name, lhs, slot)
 
 
 def _in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if value is None:
-        raise ValueError("None is no list: in= takes a list, tuple, set, generator or queryset.")
-    if isinstance(value, QueryLike):
-        return InSelect(lhs, (scope.subquery(value),))
-    if isinstance(value, Node):
-        return InSelect(lhs, (value.resolve(scope),))
+        raise ValueError("Cannot use None as a query value: in= takes a list, tuple, set, generator or queryset.")
+    if isinstance(value, (QueryLike, Node)):
+        if bilateral_of(lhs):
+            raise NotImplementedError("Bilateral transformations on nested querysets are not implemented.")
+        return InSelect(lhs, (scope.subquery(value) if isinstance(value, QueryLike) else value.resolve(scope),))
     if not value:
         return Nothing()
     if any(isinstance(item, (Node, QueryLike)) for item in value):
         return InNodes(lhs, tuple(operand(lhs, item, scope) for item in value))
-    prepare = _prepare(lhs.output)
+    output = _source_of(lhs).output
+    prepare = _prepare(output)
     each = None if prepare is None else (lambda items: tuple(map(prepare, items)))
-    return InList(lhs, scope.slot(each), bucket(len(value)))
+    slot = scope.slot(each)
+    if bilateral_of(lhs):
+        items = [both_sides(lhs, Item(slot, number, output), scope) for number in range(bucket(len(value)))]
+        return InNodes(lhs, tuple(items))
+    return InList(lhs, slot, bucket(len(value)))
 
 
 def _range(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
@@ -206,8 +273,14 @@ def _isnull(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     return IsNull(lhs, value)
 
 
-_BUILDERS: dict[str, Build] = {
-    **dict.fromkeys(("exact", "gt", "gte", "lt", "lte"), _comparison),
+def _isnotnull(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+    if not isinstance(value, bool):
+        raise ValueError("The QuerySet value for an isnotnull lookup must be True or False.")
+    return IsNull(lhs, not value)
+
+
+BUILDERS: dict[str, Build] = {
+    **dict.fromkeys(("exact", "gt", "gte", "lt", "lte"), compare),
     **dict.fromkeys(
         ("iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith", "regex", "iregex"),
         _pattern,
@@ -215,19 +288,36 @@ _BUILDERS: dict[str, Build] = {
     "in": _in,
     "range": _range,
     "isnull": _isnull,
+    "isnotnull": _isnotnull,
 }
+for_all.update(BUILDERS)
 
 
 def lookup_names() -> tuple[str, ...]:
-    """Return the names of all lookups, for messages."""
-    return tuple(sorted(_BUILDERS))
+    """Return the names of the lookups that every type has, for messages."""
+    return tuple(sorted(for_all))
 
 
 def is_lookup(name: str) -> bool:
-    """True when a lookup of that name is registered."""
-    return name in _BUILDERS
+    """True when every type has a lookup of that name."""
+    return name in for_all
 
 
 def build_lookup(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     """Return the resolved condition ``lhs__name=value``."""
-    return _BUILDERS[name](name, lhs, value, scope)
+    return build_entry(find_lookup(lhs, lhs.output, name), name, lhs, value, scope)
+
+
+def build_entry(entry: Any, name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+    """Return the resolved condition of a lookup that was found: a builder, or a Lookup class."""
+    if not isinstance(entry, type):
+        built: Node = entry(name, lhs, value, scope)
+        return built
+    cls: Any = entry
+    if cls.builtin is not None and not cls.overrides():
+        found = find_lookup(lhs, lhs.output, cls.builtin)
+        return build_entry(BUILDERS[cls.builtin] if isinstance(found, type) else found, cls.builtin, lhs, value, scope)
+    if value is None and not cls.can_use_none_as_rhs:
+        return none_as_value(name, lhs)
+    built = cls(lhs, value).resolved(lhs, value, scope)
+    return built

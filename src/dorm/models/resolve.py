@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from dorm.exceptions import FieldError, choices_text, nearest
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import OuterReference
-from dorm.lookups.core import Between, Comparison, InList, InSelect, IsNull, build_lookup, is_lookup, lookup_names
+from dorm.fields.kinds import tell
+from dorm.lookups.core import Between, Comparison, InList, InSelect, IsNull, build_lookup
+from dorm.lookups.registry import looked_up, names as lookup_names, transformed
 from dorm.models.paths import NoSuchName, Route, relation_of, walk
 from dorm.sql.boolean import (
     And,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _ONE = Text("1")
 _SUB, _VALUE = "sub", "value"
+tell()
 _ANY = -1
 """In place of a call's number: joins over several partners are shared whoever made them."""
 
@@ -73,7 +76,8 @@ class Resolver:
         return self._first_slot + len(self.prepares) - 1
 
     def reference(self, name: str, /) -> Node:
-        node, rest = self._path(name.split("__"), name)
+        reached, left = self._path(name.split("__"), name)
+        node, rest = transformed(reached, left, self)
         if rest:
             raise self._unknown(rest[0], name, node)
         return node
@@ -163,7 +167,11 @@ class Resolver:
 
     def _compared(self, node: Node, rest: list[str], path: str, value: Any) -> Node:
         """Return the condition that the lookup in *rest* states, safe against NULL where a NOT stands above it."""
-        lookup = self._lookup_name(rest, path, node)
+        found = looked_up(node, rest, self)
+        if found is None:
+            reached, left = transformed(node, rest, self)
+            raise self._unknown((left or rest)[0], path, reached)
+        node, lookup = found
         condition = build_lookup(lookup, node, related_value(node, value), self)
         if isinstance(condition, InSelect):
             return self._within(condition)
@@ -182,13 +190,6 @@ class Resolver:
         # x NOT IN (1, NULL) is never true: https://www.postgresql.org/docs/current/functions-subquery.html
         safe = InSelect(condition.args[0], (inner.replaced(without_null(inner.select)),))
         return And((safe, IsNull(safe.args[0], False))) if safe.args[0].nullable else safe
-
-    def _lookup_name(self, rest: list[str], path: str, node: Node) -> str:
-        if not rest:
-            return "exact"
-        if len(rest) > 1 or not is_lookup(rest[0]):
-            raise self._unknown(rest[0], path, node)
-        return rest[0]
 
     # -- conditions across several partners, negated -------------------------------------------------------------
     def _across(self, names: list[str], path: str, value: Any) -> Node | None:
@@ -322,9 +323,9 @@ class Resolver:
         field = getattr(node.output, "name", None)
         what = f"{field!r} has no lookup or further field {name!r}" if field else f"there is no lookup {name!r}"
         where = f" (in {self.query.model.__name__}.objects.{self._where}: {path!r})"
+        known = lookup_names(node.output)
         return FieldError(
-            f"Unsupported lookup {name!r}: {what}{where}.{nearest(name, lookup_names())} "
-            f"Lookups: {choices_text(lookup_names(), 30)}."
+            f"Unsupported lookup {name!r}: {what}{where}.{nearest(name, known)} Lookups: {choices_text(known, 40)}."
         )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from dorm.db.dialect import Converter, Dialect
+from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
 from dorm.sql.compile_select import select_sql
+from dorm.sql.foreign import MARK, Bound, foreign_sql
 from dorm.sql.node import Node, Output
 from dorm.sql.select import Select
 
@@ -47,7 +50,8 @@ class Compiler:
         self._base = 0
         self._sources: list[str] = []
         self._names: dict[str, Any] = {}
-        self._numbers: dict[Any, int] = {}
+        self._known: dict[Any, str] = {}
+        self._placed: dict[tuple[str, SqlType | None], str] = {}
         self._count = 0
         self._plain = True
 
@@ -84,22 +88,25 @@ class Compiler:
     def param(self, slot: int, output: Output | None, convert: Converter | None = None) -> str:
         """Return a placeholder for the value in *slot*; *convert* stands in for the output's binder.
 
-        Where the dialect numbers its placeholders, the same value is the same placeholder each time it stands in the
-        statement: an expression in GROUP BY is then recognised as the one in the select list.
+        The same value converted the same way has one placeholder in the statement: PostgreSQL takes an expression of
+        SELECT for that of GROUP BY only if their parameters are the same.
         """
         converter = convert or (output.bind(self.dialect) if output is not None else None)
         position = self._base + slot
         sql_type = output.sql_type if output is not None else None
-        known = self._numbers.get((position, converter, sql_type)) if self.dialect.numbers_placeholders else None
-        if known is not None:
-            return self.dialect.placeholder(known, sql_type)
         if converter is None:
-            self._add(f"v[{position}]", position)
-        else:
-            self._plain = False
-            self._add(f"{self._named(converter)}(v[{position}])", None)
-        self._numbers[position, converter, sql_type] = self._count
-        return self.dialect.placeholder(self._count, sql_type)
+            return self._parameter(f"v[{position}]", sql_type, position)
+        return self._parameter(f"{self._named(converter)}(v[{position}])", sql_type)
+
+    def supplied(self, supply: Callable[[], Any], sql_type: SqlType) -> str:
+        """Return a placeholder for what *supply* returns each time a statement is bound (the current time zone)."""
+        return self._parameter(f"{self._named(supply)}()", sql_type)
+
+    def constant(self, value: Any, output: Output | None) -> str:
+        """Return a placeholder for a value that belongs to the text; for plans that are compiled each time."""
+        converter = output.bind(self.dialect) if output is not None and value is not None else None
+        bound = value if converter is None else converter(value)
+        return self._parameter(self._named(bound), output.sql_type if output is not None else None)
 
     def array(self, slot: int, output: Output | None) -> str:
         """Return a placeholder for the list in *slot* as one array parameter."""
@@ -109,32 +116,64 @@ class Compiler:
         whole = self.dialect.array_binder(output.sql_type)
         text = f"v[{self._base + slot}]"
         text = f"list({text})" if element is None else f"list(map({self._named(element)}, {text}))"
-        self._plain = False
-        self._add(text if whole is None else f"{self._named(whole)}({text})", None)
-        return self.dialect.placeholder(self._count, None)
+        return self._parameter(text if whole is None else f"{self._named(whole)}({text})", None)
 
     def padded(self, slot: int, size: int, output: Output | None) -> str:
         """Return *size* placeholders for the list in *slot*, whose last value is repeated up to that number."""
         element = output.bind(self.dialect) if output is not None else None
-        self._plain = False
         text = f"pad(v[{self._base + slot}], {size})"
         self._names["pad"] = _padded
-        self._sources.append(f"*{text}" if element is None else f"*map({self._named(element)}, {text})")
+        source = f"*{text}" if element is None else f"*map({self._named(element)}, {text})"
         sql_type = output.sql_type if output is not None else None
-        first = self._count + 1
-        self._count += size
-        return ", ".join(self.dialect.placeholder(number, sql_type) for number in range(first, first + size))
+        return ", ".join(self._spread(source if not number else None, sql_type) for number in range(size))
 
-    def _add(self, source: str, position: int | None) -> None:
+    def _parameter(self, source: str, sql_type: SqlType | None, position: int | None = None) -> str:
+        """Return the placeholder of what *source* says: a new parameter, or the one that is the same."""
+        placed = self._placed.get((source, sql_type)) if self.dialect.numbers_placeholders else None
+        if placed is not None:
+            return placed
         if position != self._count:
             self._plain = False
         self._sources.append(source)
         self._count += 1
+        made = self._placed[source, sql_type] = self.dialect.placeholder(self._count, sql_type)
+        return made
+
+    def _spread(self, source: str | None, sql_type: SqlType | None) -> str:
+        """Return one of several placeholders of one source, which stands with the first of them."""
+        self._plain = False
+        if source is not None:
+            self._sources.append(source)
+        self._count += 1
+        return self.dialect.placeholder(self._count, sql_type)
 
     def _named(self, thing: Any) -> str:
+        try:
+            known = self._known.get((type(thing), thing))
+        except TypeError:
+            known = None
+        if known is not None:
+            return known
         name = f"c{len(self._names)}"
         self._names[name] = thing
+        with contextlib.suppress(TypeError):
+            self._known[type(thing), thing] = name
         return name
+
+    # -- nodes that render themselves as Django's do ---------------------------------------------------------------
+    def foreign(self, node: Node) -> str:
+        """Return the text of a node whose class renders itself by Django's ``as_sql(compiler, connection)``."""
+        return foreign_sql(self, node)
+
+    def capturing(self) -> CapturingCompiler:
+        """Return a compiler of parts of this statement, which leaves marks where parameters go."""
+        return CapturingCompiler(self)
+
+    def bound(self, param: Bound) -> str:
+        """Return the placeholder of a parameter that a capturing compiler left for later."""
+        if param.source is None or param.source.startswith("*"):
+            return self._spread(param.source, param.sql_type)
+        return self._parameter(param.source, param.sql_type)
 
     @property
     def parameters(self) -> int:
@@ -189,6 +228,24 @@ class Compiler:
     def worth_preparing(self, sql: str) -> bool:
         """True when the text is short enough for a prepared statement to pay."""
         return len(sql) <= LONGEST_PREPARED_SQL and self._count <= MOST_PREPARED_PARAMETERS
+
+
+class CapturingCompiler(Compiler):
+    """Renders a part of a statement whose place among the parameters is not known yet."""
+
+    def __init__(self, outer: Compiler) -> None:
+        super().__init__(outer.dialect)
+        self._base, self._frames = outer._base, outer._frames
+        self._names, self._known = outer._names, outer._known
+        self.captured: list[Bound] = []
+
+    def _parameter(self, source: str, sql_type: SqlType | None, position: int | None = None) -> str:
+        self.captured.append(Bound(source, sql_type))
+        return MARK
+
+    def _spread(self, source: str | None, sql_type: SqlType | None) -> str:
+        self.captured.append(Bound(source, sql_type))
+        return MARK
 
 
 def _padded(values: tuple[Any, ...], size: int) -> tuple[Any, ...]:

@@ -225,6 +225,11 @@ class Node:
         if "cacheable" not in cls.__dict__:
             cls.cacheable = cls.__module__.startswith("dorm.")
 
+    @property
+    def output_field(self) -> Output | None:
+        """The output, by Django's name."""
+        return self.output
+
     # -- structure -----------------------------------------------------------------------------------------------
     def options(self) -> tuple[Hashable, ...]:
         """Return everything besides the children that the SQL depends on."""

@@ -7,6 +7,7 @@ and everything derived from it (SQL, binder, row function) is kept on the plan. 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -22,6 +23,17 @@ MOST_BYTES = 8 * 1024 * 1024
 """Estimated size of SQL and row functions kept per model."""
 
 _PLAN_BYTES = 2_000
+
+_roots: weakref.WeakSet[Root] = weakref.WeakSet()
+
+
+def renew() -> None:
+    """Let every plan forget what was built and compiled: lookups were registered, or settings changed."""
+    for root in list(_roots):
+        with root.lock:
+            if root.plan is not None:
+                root.plan.forget_below()
+                root.statistics.plans = root.bytes = 0
 
 
 @dataclass(slots=True)
@@ -46,7 +58,7 @@ class PlanStatistics:
 class Root:
     """What the plans of one model share: counters, bounds, and the clock of the generations."""
 
-    __slots__ = ("bytes", "clock", "lock", "plan", "statistics")
+    __slots__ = ("__weakref__", "bytes", "clock", "lock", "plan", "statistics")
 
     def __init__(self) -> None:
         self.statistics = PlanStatistics()
@@ -54,6 +66,7 @@ class Root:
         self.clock = 0
         self.bytes = 0
         self.plan: Plan[Any] | None = None
+        _roots.add(self)
 
     def grew(self, size: int) -> None:
         """Count *size* more bytes; turn the generations when a bound is passed."""
@@ -172,6 +185,13 @@ class Plan(Generic[Q]):
         alive = set(map(id, self._children.values()))
         self._quick = {key: child for key, child in self._quick.items() if id(child) in alive}
         return kept
+
+    def forget_below(self) -> None:
+        """Forget everything here and in every plan below."""
+        children = list(self._children.values())
+        self.forget()
+        for child in children:
+            child.forget_below()
 
     def forget(self) -> None:
         """Forget everything below and everything derived; plans in someone's hands stay valid."""

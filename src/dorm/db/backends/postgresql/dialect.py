@@ -18,6 +18,7 @@ from dorm.db.backends.postgresql.adapt import (
     untyped,
     untyped_range,
 )
+from dorm.db.backends.postgresql.fragments import PostgresFragments
 from dorm.db.backends.postgresql.schema import PostgresSchema
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
 from dorm.db.rawsql import placeholders
@@ -76,7 +77,7 @@ _LIKE = "{lhs} LIKE {rhs}"
 _ILIKE = "{lhs} ILIKE {rhs}"
 
 
-class PostgresDialect(Dialect):
+class PostgresDialect(PostgresFragments, Dialect):
     """PostgreSQL 13 and later."""
 
     vendor = "postgresql"
@@ -210,6 +211,14 @@ class PostgresDialect(Dialect):
         if operator in ("<<", ">>"):
             return f"({lhs} {operator} ({rhs})::integer)"
         return super().combined(operator, lhs, rhs, left, right)
+
+    def pattern_of(self, lookup: str, lhs: str, rhs: str) -> str:
+        if lookup in ("regex", "iregex", "iexact"):
+            return self.lookups[lookup].format(lhs=lhs, rhs=rhs)
+        escaped = rf"REPLACE(REPLACE(REPLACE(({rhs})::text, '\', '\\'), '%', '\%'), '_', '\_')"
+        before = "" if lookup.endswith("startswith") else "'%' || "
+        after = "" if lookup.endswith("endswith") else " || '%'"
+        return self.lookups[lookup].format(lhs=lhs, rhs=f"{before}{escaped}{after}")
 
     def in_array(self, lhs: str, placeholder: str) -> str:
         return f"{lhs} = ANY({placeholder})"

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from dorm.db.backends.sqlite.fragments import SqliteFragments
 from dorm.db.backends.sqlite.schema import SqliteSchema, is_scaled
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
 from dorm.db.rawsql import placeholders
@@ -47,11 +48,12 @@ _MOMENTS = ("date", "time", "timestamp", "timestamptz")
 _LIKE = r"{lhs} LIKE {rhs} ESCAPE '\'"
 
 
-class SqliteDialect(Dialect):
+class SqliteDialect(SqliteFragments, Dialect):
     """SQLite 3.50 and later, as apsw brings it."""
 
     vendor = "sqlite"
     supports_returning = True
+    numbers_placeholders = True
     supports_filter_clause = True
     supports_transactional_ddl = True
     supports_nulls_ordering = True
@@ -76,14 +78,13 @@ class SqliteDialect(Dialect):
         "regex": "{lhs} REGEXP {rhs}",
         "iregex": "{lhs} REGEXP {rhs}",
     }
-    functions: ClassVar[dict[str, str]] = {"Avg:numeric": "dorm_avg_scaled"}
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
         return _FINGERPRINT
 
     def placeholder(self, number: int, sql_type: SqlType | None) -> str:
-        return "?"
+        return f"?{number}"
 
     def raw_sql(self, sql: str, has_params: bool) -> str:
         return placeholders(sql, lambda number: "?") if has_params else sql
@@ -116,11 +117,10 @@ class SqliteDialect(Dialect):
         return _LOADERS.get(sql_type.kind)
 
     def cast(self, sql: str, sql_type: SqlType) -> str:
-        if sql_type.kind == "numeric":
-            return self.converted(f"CAST({sql} AS REAL)", SqlType("double"), sql_type)
-        spelled = (
-            "TEXT" if sql_type.kind in ("varchar", "uuid", "date", "time", "timestamp") else self.column_type(sql_type)
-        )
+        # Other type names would give the value numeric affinity.
+        kind = sql_type.kind
+        textual = kind in ("varchar", "uuid", "date", "time", "timestamp", "timestamptz")
+        spelled = "TEXT" if textual else "NUMERIC" if kind == "numeric" else self.column_type(sql_type)
         return f"CAST({sql} AS {spelled})"
 
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
@@ -154,6 +154,21 @@ class SqliteDialect(Dialect):
     # -- fragments -----------------------------------------------------------------------------------------------
     def pattern(self, lookup: str) -> Converter:
         return _PATTERNS[lookup]
+
+    def pattern_of(self, lookup: str, lhs: str, rhs: str) -> str:
+        if lookup == "regex":
+            return f"{lhs} REGEXP {rhs}"
+        if lookup == "iregex":
+            return f"{lhs} REGEXP '(?i)' || {rhs}"
+        if lookup == "iexact":
+            return f"dorm_fold({lhs}) = dorm_fold({rhs})"
+        if lookup.startswith("i"):
+            lhs, rhs = f"dorm_fold({lhs})", f"dorm_fold({rhs})"
+        if lookup.endswith("contains"):
+            return f"INSTR({lhs}, {rhs}) > 0"
+        if lookup.endswith("startswith"):
+            return f"SUBSTR({lhs}, 1, LENGTH({rhs})) = {rhs}"
+        return f"(LENGTH({rhs}) = 0 OR SUBSTR({lhs}, -LENGTH({rhs})) = {rhs})"
 
     # -- transactions --------------------------------------------------------------------------------------------
     def begin(self, isolation: IsolationLevel | None = None, read_only: bool = False) -> Template:

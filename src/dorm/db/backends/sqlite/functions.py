@@ -5,10 +5,16 @@ from __future__ import annotations
 import datetime
 import decimal
 import functools
+import hashlib
+import math
 import re
+from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import apsw
+
+# -- text --------------------------------------------------------------------------------------------------------
 
 
 @functools.lru_cache(maxsize=512)
@@ -24,6 +30,71 @@ def _regexp(*args: Any) -> bool | None:
     return _compiled(pattern).search(str(text)) is not None
 
 
+def _textual(change: Callable[[str], str]) -> Callable[..., str | None]:
+    """Return *change* for SQL: NULL stays NULL, other types are turned to text."""
+
+    def function(*args: Any) -> str | None:
+        (value,) = args
+        return None if value is None else change(value if isinstance(value, str) else str(value))
+
+    return function
+
+
+def _pad(at_start: bool) -> Callable[..., str | None]:
+    def function(*args: Any) -> str | None:
+        if None in args:
+            return None
+        text, length, fill = str(args[0]), int(args[1]), str(args[2])
+        missing = length - len(text)
+        if missing <= 0 or not fill:
+            return text[: max(length, 0)]
+        filling = (fill * missing)[:missing]
+        return filling + text if at_start else text + filling
+
+    return function
+
+
+def _repeat(*args: Any) -> str | None:
+    text, number = args
+    return None if text is None or number is None else str(text) * int(number)
+
+
+def _digest(*args: Any) -> str | None:
+    name, value = args
+    if value is None:
+        return None
+    data = value if isinstance(value, bytes) else str(value).encode()
+    return hashlib.new(name, data, usedforsecurity=False).hexdigest()
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------
+
+
+def _cot(*args: Any) -> float | None:
+    (angle,) = args
+    if angle is None:
+        return None
+    tangent = math.tan(angle)
+    return math.inf if tangent == 0 else 1 / tangent
+
+
+def _scaled(*args: Any) -> int | None:
+    """Return a number, or text that is one, as a whole number of its last of *scale* digits."""
+    value, scale = args
+    if value is None:
+        return None
+    try:
+        exact = decimal.Decimal(str(value).strip())
+        return int(exact.scaleb(scale).to_integral_value(decimal.ROUND_HALF_UP))
+    except (decimal.InvalidOperation, ValueError, OverflowError):
+        return None
+
+
+def _unscaled(*args: Any) -> str | None:
+    value, scale = args
+    return None if value is None else str(decimal.Decimal(value).scaleb(-scale))
+
+
 def _compare_decimals(one: str, other: str) -> int:
     """Order texts that are decimals by their value; texts that are none come after all decimals."""
     try:
@@ -31,6 +102,71 @@ def _compare_decimals(one: str, other: str) -> int:
     except decimal.InvalidOperation:
         return (one > other) - (one < other)
     return (left > right) - (left < right)
+
+
+# -- dates -------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=64)
+def _zone(name: str) -> datetime.tzinfo:
+    """Return the zone of a name, or of an offset such as ``+05:30``."""
+    if name[:1] in ("+", "-"):
+        offset = datetime.timedelta(hours=int(name[1:3]), minutes=int(name[4:6]))
+        return datetime.timezone(-offset if name[0] == "-" else offset)
+    return datetime.UTC if name == "UTC" else ZoneInfo(name)
+
+
+def _local(text: str, zone: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC).astimezone(_zone(zone))
+
+
+def _at_zone(*args: Any) -> str | None:
+    """Return the clock of a zone at a datetime that is stored in UTC."""
+    text, zone = args
+    return None if text is None or zone is None else _local(text, zone).replace(tzinfo=None).isoformat(" ")
+
+
+_CUTS: dict[str, Callable[[datetime.datetime], datetime.datetime]] = {
+    "second": lambda moment: moment.replace(microsecond=0),
+    "minute": lambda moment: moment.replace(second=0, microsecond=0),
+    "hour": lambda moment: moment.replace(minute=0, second=0, microsecond=0),
+    "day": lambda moment: moment.replace(hour=0, minute=0, second=0, microsecond=0),
+    "week": lambda moment: _CUTS["day"](moment) - datetime.timedelta(days=moment.weekday()),
+    "month": lambda moment: _CUTS["day"](moment).replace(day=1),
+    "quarter": lambda moment: _CUTS["day"](moment).replace(day=1, month=(moment.month - 1) // 3 * 3 + 1),
+    "year": lambda moment: _CUTS["day"](moment).replace(day=1, month=1),
+}
+
+
+def _trunc_zone(*args: Any) -> str | None:
+    """Cut a datetime that is stored in UTC on the clock of a zone; the result is in UTC again."""
+    text, unit, zone = args
+    if text is None or zone is None:
+        return None
+    moment = _local(text, zone)
+    cut = _CUTS[unit](moment.replace(tzinfo=None))
+    # Units within the hour keep the side of a clock change on which the moment lies.
+    aware = cut.replace(tzinfo=moment.tzinfo, fold=moment.fold if unit in ("hour", "minute", "second") else 0)
+    return aware.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(" ")
+
+
+def _iso(*args: Any) -> str | None:
+    """Return text that is a date, time or datetime in the form in which dorm stores it; NULL for other text."""
+    value, kind = args
+    if value is None:
+        return None
+    try:
+        if kind == "time":
+            return datetime.time.fromisoformat(str(value)).replace(tzinfo=None).isoformat()
+        moment = datetime.datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    return moment.date().isoformat() if kind == "date" else moment.isoformat(" ")
+
+
+# -- aggregates --------------------------------------------------------------------------------------------------
 
 
 class _AverageOfScaled:
@@ -80,15 +216,36 @@ def _bitxor(*args: Any) -> int | None:
     return None if one is None or other is None else one ^ other
 
 
-def register(db: apsw.Connection) -> None:
-    """Register everything on a new connection."""
-    db.create_scalar_function("regexp", _regexp, 2, deterministic=True)
-    db.create_scalar_function("dorm_bitxor", _bitxor, 2, deterministic=True)
-    db.create_scalar_function("dorm_moment_add", _moment_add, 3, deterministic=True)
-    db.create_scalar_function("dorm_moment_difference", _moment_difference, 2, deterministic=True)
-    db.create_collation("dorm_decimal", _compare_decimals)
-    db.create_aggregate_function("dorm_avg_scaled", _average, 1)
-
-
 def _average() -> tuple[_AverageOfScaled, Any, Any]:
     return _AverageOfScaled(), _AverageOfScaled.step, _AverageOfScaled.final
+
+
+_FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
+    "regexp": (_regexp, 2),
+    # SQLite's own know the case of ASCII letters alone; its ICU extension replaces them by the same names.
+    "lower": (_textual(str.lower), 1),
+    "upper": (_textual(str.upper), 1),
+    "dorm_fold": (_textual(str.casefold), 1),
+    "dorm_reverse": (_textual(lambda text: text[::-1]), 1),
+    "dorm_lpad": (_pad(True), 3),
+    "dorm_rpad": (_pad(False), 3),
+    "dorm_repeat": (_repeat, 2),
+    "dorm_digest": (_digest, 2),
+    "dorm_cot": (_cot, 1),
+    "dorm_scaled": (_scaled, 2),
+    "dorm_unscaled": (_unscaled, 2),
+    "dorm_at_zone": (_at_zone, 2),
+    "dorm_trunc_zone": (_trunc_zone, 3),
+    "dorm_iso": (_iso, 2),
+    "dorm_bitxor": (_bitxor, 2),
+    "dorm_moment_add": (_moment_add, 3),
+    "dorm_moment_difference": (_moment_difference, 2),
+}
+
+
+def register(db: apsw.Connection) -> None:
+    """Register everything on a new connection."""
+    for name, (function, arguments) in _FUNCTIONS.items():
+        db.create_scalar_function(name, function, arguments, deterministic=True)
+    db.create_collation("dorm_decimal", _compare_decimals)
+    db.create_aggregate_function("dorm_avg_scaled", _average, 1)

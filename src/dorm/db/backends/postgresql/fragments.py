@@ -1,0 +1,75 @@
+"""Functions, casts and date parts as PostgreSQL spells them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from dorm.db.fragments import Fragments
+from dorm.db.types import SqlType
+
+_PARTS = {"week_day": "DOW", "iso_week_day": "ISODOW", "iso_year": "ISOYEAR"}
+
+
+def _digest(name: str) -> str:
+    return f"ENCODE({name}(CONVERT_TO({{0}}, 'UTF8')), 'hex')"
+
+
+class PostgresFragments(Fragments):
+    """https://www.postgresql.org/docs/current/functions.html"""
+
+    supports_json_containment = True
+    functions: ClassVar[dict[str, str]] = {
+        # Whole numbers are bound as int8; these functions take int4.
+        "Substr": "SUBSTRING({0}, ({1})::int, ({2})::int)",
+        "Substr:2": "SUBSTRING({0}, ({1})::int)",
+        "Left": "LEFT({0}, ({1})::int)",
+        "Right": "RIGHT({0}, ({1})::int)",
+        "LPad": "LPAD({0}, ({1})::int, {2})",
+        "RPad": "RPAD({0}, ({1})::int, {2})",
+        "Repeat": "REPEAT({0}, ({1})::int)",
+        "Chr": "CHR(({0})::int)",
+        "Ord": "ASCII",
+        "StrIndex": "STRPOS",
+        "SHA1": "ENCODE(DIGEST({0}, 'sha1'), 'hex')",
+        "SHA224": _digest("SHA224"),
+        "SHA256": _digest("SHA256"),
+        "SHA384": _digest("SHA384"),
+        "SHA512": _digest("SHA512"),
+        "Round": "ROUND({0}, ({1})::int)",
+        "Round:double": "ROUND(({0})::numeric, ({1})::int)::double precision",
+        "Log": "LOG(({0})::numeric, ({1})::numeric)",
+        "Mod": "MOD(({0})::numeric, ({1})::numeric)",
+        "JSONObject": "JSONB_BUILD_OBJECT",
+        "JSONArray": "JSONB_BUILD_ARRAY",
+    }
+
+    def cast_from(self, sql: str, source: SqlType | None, wanted: SqlType) -> str:
+        return f"({sql})::{self.column_type(wanted)}"
+
+    # -- dates ---------------------------------------------------------------------------------------------------
+    def offset_name(self, minutes: int) -> str:
+        # In POSIX zone names, which AT TIME ZONE takes, positive is west of Greenwich.
+        return super().offset_name(-minutes)
+
+    def now(self) -> str:
+        return "STATEMENT_TIMESTAMP()"
+
+    def at_zone(self, sql: str, zone: str) -> str:
+        return f"({sql} AT TIME ZONE {zone})"
+
+    def date_part(self, part: str, sql: str, kind: str) -> str:
+        if part == "week_day":
+            return f"(EXTRACT(DOW FROM {sql})::int + 1)"
+        if part == "second":
+            return f"FLOOR(EXTRACT(SECOND FROM {sql}))::int"
+        return f"EXTRACT({_PARTS.get(part, part.upper())} FROM {sql})::int"
+
+    def date_trunc(self, unit: str, sql: str, kind: str, wanted: str) -> str:
+        if unit in ("date", "time"):
+            return f"({sql})::{unit}"
+        source = f"({sql})::timestamp" if kind == "date" else sql
+        cut = f"DATE_TRUNC('{unit}', {source})"
+        return cut if wanted == "timestamp" else f"({cut})::{wanted}"
+
+    def date_trunc_in_zone(self, unit: str, sql: str, zone: str) -> str:
+        return f"DATE_TRUNC('{unit}', {sql}, {zone})"

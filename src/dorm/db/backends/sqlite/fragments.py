@@ -1,0 +1,150 @@
+"""Functions, casts and date parts as SQLite spells them; ``dorm_...`` are registered on every connection.
+
+Dates and times are text in one form each (``2024-05-01``, ``10:00:00[.123456]``, both with a space between), so their
+parts are found by position: exact to the microsecond, where SQLite's own functions round to milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from dorm.db.backends.sqlite.schema import is_scaled
+from dorm.db.fragments import Fragments
+from dorm.db.types import SqlType
+
+_INTEGERS = ("smallint", "integer", "bigint", "boolean")
+_DAY = 86_400_000_000
+_POSITIONS = {"year": (1, 4), "month": (6, 2), "day": (9, 2), "hour": (12, 2), "minute": (15, 2), "second": (18, 2)}
+_TIME_POSITIONS = {"hour": (1, 2), "minute": (4, 2), "second": (7, 2)}
+_FORMATS = {"week": "%V", "iso_year": "%G", "iso_week_day": "%u", "week_day": "%w"}
+_LENGTHS = {"hour": 13, "minute": 16, "second": 19}
+_ENDINGS = {"hour": ":00:00", "minute": ":00", "second": ""}
+
+
+class SqliteFragments(Fragments):
+    """https://www.sqlite.org/lang_corefunc.html, https://www.sqlite.org/lang_mathfunc.html"""
+
+    scales_decimals = True
+    rounds_before_point = False
+    functions: ClassVar[dict[str, str]] = {
+        "Avg:numeric": "dorm_avg_scaled",
+        "Substr": "SUBSTR({0}, {1}, {2})",
+        "Substr:2": "SUBSTR({0}, {1})",
+        "Left": "SUBSTR({0}, 1, {1})",
+        "Right": "SUBSTR({0}, -({1}), {1})",
+        "LPad": "dorm_lpad",
+        "RPad": "dorm_rpad",
+        "Repeat": "dorm_repeat",
+        "Reverse": "dorm_reverse",
+        "Chr": "CASE WHEN ({0}) IS NULL THEN NULL ELSE CHAR({0}) END",
+        "MD5": "dorm_digest('md5', {0})",
+        "SHA1": "dorm_digest('sha1', {0})",
+        "SHA224": "dorm_digest('sha224', {0})",
+        "SHA256": "dorm_digest('sha256', {0})",
+        "SHA384": "dorm_digest('sha384', {0})",
+        "SHA512": "dorm_digest('sha512', {0})",
+        "Greatest": "MAX",
+        "Least": "MIN",
+        "Ceil": "CEIL",
+        "Cot": "dorm_cot",
+        "Round": "ROUND({0}, {1})",
+        "Round:double": "ROUND({0}, {1})",
+        # 53 bits: what a float holds exactly.
+        "Random": "((RANDOM() & 9007199254740991) / 9007199254740992.0)",
+        "JSONObject": "JSON_OBJECT",
+        "JSONArray": "JSON_ARRAY",
+    }
+
+    # -- types ---------------------------------------------------------------------------------------------------
+    def plain_number(self, sql: str, source: SqlType) -> str:
+        if is_scaled(source):
+            return f"({sql} / {10 ** (source.scale or 0)}.0)"
+        return f"CAST({sql} AS REAL)" if source.kind == "numeric" else sql
+
+    def cast_from(self, sql: str, source: SqlType | None, wanted: SqlType) -> str:
+        kind, of = wanted.kind, source.kind if source is not None else ""
+        if is_scaled(wanted):
+            if source is not None and is_scaled(source) and source.scale == wanted.scale:
+                return sql
+            if source is not None and is_scaled(source):
+                return f"dorm_scaled(dorm_unscaled({sql}, {source.scale or 0}), {wanted.scale or 0})"
+            return f"dorm_scaled({sql}, {wanted.scale or 0})"
+        if kind in ("date", "time", "timestamp", "timestamptz"):
+            if of in ("timestamp", "timestamptz") and kind in ("date", "time"):
+                return f"SUBSTR({sql}, 1, 10)" if kind == "date" else f"SUBSTR({sql}, 12)"
+            return f"dorm_iso({sql}, '{kind}')"
+        if source is not None and is_scaled(source):
+            if kind in ("text", "varchar"):
+                return self._cut(f"dorm_unscaled({sql}, {source.scale or 0})", wanted)
+            sql = self.plain_number(sql, source)
+        if kind == "json":
+            return f"JSON({sql})"
+        if kind == "boolean":
+            return f"(CAST({sql} AS NUMERIC) <> 0)"
+        if kind in ("text", "varchar"):
+            return self._cut(f"CAST({sql} AS TEXT)", wanted)
+        return self.cast(sql, wanted)
+
+    def _cut(self, sql: str, wanted: SqlType) -> str:
+        # A type's length means nothing to SQLite; a cast to it cuts elsewhere.
+        return f"SUBSTR({sql}, 1, {wanted.length})" if wanted.length is not None else sql
+
+    # -- dates ---------------------------------------------------------------------------------------------------
+    def now(self) -> str:
+        return "STRFTIME('%Y-%m-%d %H:%M:%f', 'now')"
+
+    def at_zone(self, sql: str, zone: str) -> str:
+        return f"dorm_at_zone({sql}, {zone})"
+
+    def date_part(self, part: str, sql: str, kind: str) -> str:
+        if kind == "interval":
+            return _of_interval(part, sql)
+        if part == "quarter":
+            return f"((CAST(SUBSTR({sql}, 6, 2) AS INTEGER) + 2) / 3)"
+        if part in _FORMATS:
+            number = f"CAST(STRFTIME('{_FORMATS[part]}', SUBSTR({sql}, 1, 10)) AS INTEGER)"
+            return f"({number} + 1)" if part == "week_day" else number
+        start, length = (_TIME_POSITIONS if kind == "time" else _POSITIONS)[part]
+        return f"CAST(SUBSTR({sql}, {start}, {length}) AS INTEGER)"
+
+    def date_trunc(self, unit: str, sql: str, kind: str, wanted: str) -> str:
+        if unit in ("date", "time"):
+            return f"SUBSTR({sql}, 1, 10)" if unit == "date" else f"SUBSTR({sql}, 12)"
+        if kind == "time":
+            return f"(SUBSTR({sql}, 1, {_LENGTHS[unit] - 11}) || '{_ENDINGS[unit]}')"
+        if unit in _LENGTHS:
+            if wanted == "date":
+                return f"SUBSTR({sql}, 1, 10)"
+            start = 12 if wanted == "time" else 1
+            return f"(SUBSTR({sql}, {start}, {_LENGTHS[unit] - start + 1}) || '{_ENDINGS[unit]}')"
+        day = _day(unit, sql)
+        if wanted == "time":
+            return f"(SUBSTR({day}, 1, 0) || '00:00:00')"
+        return f"({day} || ' 00:00:00')" if wanted == "timestamp" else day
+
+    def date_trunc_in_zone(self, unit: str, sql: str, zone: str) -> str:
+        return f"dorm_trunc_zone({sql}, '{unit}', {zone})"
+
+
+def _day(unit: str, sql: str) -> str:
+    """Return the first day of the unit, as text."""
+    if unit == "year":
+        return f"(SUBSTR({sql}, 1, 4) || '-01-01')"
+    if unit == "quarter":
+        month = f"(CAST(SUBSTR({sql}, 6, 2) AS INTEGER) - 1) / 3 * 3 + 1"
+        return f"(SUBSTR({sql}, 1, 5) || PRINTF('%02d', {month}) || '-01')"
+    if unit == "month":
+        return f"(SUBSTR({sql}, 1, 8) || '01')"
+    if unit == "week":
+        return f"DATE(SUBSTR({sql}, 1, 10), '-6 days', 'weekday 1')"
+    return f"SUBSTR({sql}, 1, 10)"
+
+
+def _of_interval(part: str, sql: str) -> str:
+    """Return a part of a number of microseconds, as PostgreSQL splits days, hours, minutes and seconds."""
+    within = f"(({sql} % {_DAY} + {_DAY}) % {_DAY})"
+    if part == "day":
+        return f"(({sql} - {within}) / {_DAY})"
+    if part == "hour":
+        return f"({within} / 3600000000)"
+    return f"({within} / {60_000_000 if part == 'minute' else 1_000_000} % 60)"
