@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         PoolTimeout as PoolTimeout,
         ProgrammingError as ProgrammingError,
         ProtectedError as ProtectedError,
+        ReadOnlyModelError as ReadOnlyModelError,
         RestrictedError as RestrictedError,
         SynchronousOnlyOperation as SynchronousOnlyOperation,
         TransactionManagementError as TransactionManagementError,
@@ -227,13 +228,17 @@ if TYPE_CHECKING:
     )
     from dorm.signals import (
         Signal as Signal,
+        class_prepared as class_prepared,
         m2m_changed as m2m_changed,
         post_delete as post_delete,
+        post_init as post_init,
         post_query as post_query,
         post_save as post_save,
         pre_delete as pre_delete,
+        pre_init as pre_init,
         pre_query as pre_query,
         pre_save as pre_save,
+        receiver as receiver,
     )
     from dorm.transaction import aatomic as aatomic, atomic as atomic
     from dorm.validators import (
@@ -471,6 +476,7 @@ _MODULES = {
         "PoolTimeout",
         "ProgrammingError",
         "ProtectedError",
+        "ReadOnlyModelError",
         "RestrictedError",
         "SynchronousOnlyOperation",
         "TransactionManagementError",

@@ -15,7 +15,7 @@ from dorm.db.connection import Database, connections
 from dorm.db.dialect import IsolationLevel
 from dorm.db.lease import Commit, CurrentBlock, Release, Rollback, begun
 from dorm.db.operation import Operation, arun, operation, run
-from dorm.db.request import CallUser, Execute
+from dorm.db.request import CallUser, Execute, StatementRequest
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import TransactionManagementError
 
@@ -191,10 +191,39 @@ def broken(block: Block) -> TransactionManagementError:
 def in_transaction(op: Operation[T], using: str) -> Operation[T]:
     """Drive *op* in the open block, or in a transaction of its own where there is none."""
     database = connections[using]
-    block = yield CurrentBlock(database)
-    if block is not None:
-        return (yield from op)
-    return (yield from _inside(op, Options(using)))
+    block: Block | None = yield CurrentBlock(database)
+    if block is None or not block.levels:
+        return (yield from _inside(op, Options(using)))
+    return (yield from _whole(op, block))
+
+
+def _whole(op: Operation[T], block: Block) -> Operation[T]:
+    """Drive *op*; when it fails after it wrote something, the block can only be rolled back."""
+    wrote = False
+    try:
+        request = op.send(None)
+        while True:
+            try:
+                reply = yield request
+            except BaseException as exc:
+                request = op.throw(exc)
+            else:
+                wrote = wrote or (isinstance(request, StatementRequest) and not request.statement.template.reads)
+                request = op.send(reply)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    except BaseException:
+        block.needs_rollback = block.needs_rollback or wrote
+        raise
+
+
+@operation
+def spoil(database: Database) -> Operation[None]:
+    """Let the open block, if there is one, only be rolled back: a write in it failed."""
+    block: Block | None = yield CurrentBlock(database)
+    if block is not None and block.levels:
+        block.needs_rollback = True
 
 
 @operation

@@ -11,7 +11,10 @@ from dorm.exceptions import ImproperlyConfigured
 
 
 class Router:
-    """Asks the setting ``DATABASE_ROUTERS`` in order; the first answer that is not None wins, else ``default``."""
+    """Asks the setting ``DATABASE_ROUTERS`` in order; the first answer wins.
+
+    Without an answer it is the alias of the instance among the hints, else ``default``.
+    """
 
     def __init__(self) -> None:
         self._routers: list[Any] | None = None
@@ -36,9 +39,10 @@ class Router:
         for router in routers:
             ask = getattr(router, method, None)
             alias = ask(model, **(hints or {})) if ask is not None else None
-            if alias is not None:
+            if alias:
                 return str(alias)
-        return "default"
+        instance = hints.get("instance") if hints else None
+        return (instance._state.db if instance is not None else None) or "default"
 
 
 def _loaded(entry: Any) -> Any:

@@ -226,7 +226,7 @@ class Model(metaclass=ModelBase):
     def save(
         self,
         *,
-        force_insert: bool = False,
+        force_insert: bool | tuple[type[Model], ...] = False,
         force_update: bool = False,
         using: str | None = None,
         update_fields: Iterable[str] | None = None,
@@ -236,7 +236,7 @@ class Model(metaclass=ModelBase):
         A new instance whose key is set is updated first, and inserted when no row matched.
 
         Args:
-            force_insert, force_update: insist on one of the two.
+            force_insert, force_update: insist on one of the two; a tuple of classes names the parents to insert too.
             using: alias; else the one the instance came from, else the routers' answer.
             update_fields: names of the fields to write; an empty list writes nothing.
         Raises:
@@ -248,7 +248,7 @@ class Model(metaclass=ModelBase):
     async def asave(
         self,
         *,
-        force_insert: bool = False,
+        force_insert: bool | tuple[type[Model], ...] = False,
         force_update: bool = False,
         using: str | None = None,
         update_fields: Iterable[str] | None = None,
@@ -257,7 +257,11 @@ class Model(metaclass=ModelBase):
         await arun(self._save_operation(force_insert, force_update, using, update_fields))
 
     def _save_operation(
-        self, force_insert: bool, force_update: bool, using: str | None, update_fields: Iterable[str] | None
+        self,
+        force_insert: bool | tuple[type[Model], ...],
+        force_update: bool,
+        using: str | None,
+        update_fields: Iterable[str] | None,
     ) -> Operation[None]:
         """Save as an operation: override this to extend `save` and `asave` at once."""
         return save_ops.save(self, force_insert, force_update, using, update_fields)

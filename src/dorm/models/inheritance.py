@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +126,8 @@ def _link(cls: ModelBase, meta: Options, own: dict[str, Any], links: dict[Any, A
 
 def _made_link(cls: ModelBase, base: Any, own: dict[str, Any]) -> Any:
     # Relations stand on models; the class is named where the first child of a concrete model needs it.
-    made: type[Any] = import_module("dorm.relations").OneToOneField
+    from dorm.relations import OneToOneField
+
     name = f"{base._meta.model_name}_ptr"
     if name in own:
         raise FieldError(
@@ -135,7 +135,7 @@ def _made_link(cls: ModelBase, base: Any, own: dict[str, Any]) -> Any:
             f"{base.__name__!r} clashes with declared field of the same name. "
             f"Declare it as OneToOneField({base.__name__}, CASCADE, parent_link=True) or rename it."
         )
-    link = made(base, parent_link=True, auto_created=True)
+    link: Any = OneToOneField(base, parent_link=True, auto_created=True)
     link.creation_counter = -1
     link.contribute_to_class(cls, name)
     return link

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,9 @@ class Options:
         app_label, model_name, object_name, label: ``app``, ``author``, ``Author`` and ``app.Author``.
         local_fields: columns of the model's own table, in the order of their declaration.
         fields: columns of its parents' tables and its own.
+        attnames: attribute names of all columns.
+        inserted_fields, generated_fields: own columns that an INSERT may name, and those the database computes.
+        checked_fields: relations that look at the objects assigned to them before a save.
         pk: the primary key's field.
         parents: the concrete models it extends, each with the one-to-one field that leads to its table.
         relations: reverse relations by the name they have in queries, inherited ones included.
@@ -101,6 +105,10 @@ class Options:
         self.local_many_to_many: tuple[Any, ...] = ()
         self.private_fields: tuple[Any, ...] = ()
         self.fields: tuple[Field[Any], ...] = ()
+        self.attnames: frozenset[str] = frozenset()
+        self.checked_fields: tuple[Any, ...] = ()
+        self.generated_fields: tuple[Field[Any], ...] = ()
+        self.inserted_fields: tuple[Field[Any], ...] = ()
         self.many_to_many: tuple[Any, ...] = ()
         self.relations: dict[str, ForeignObjectRel] = {}
         self._heirs: list[Options] = []
@@ -135,6 +143,17 @@ class Options:
     def local_concrete_fields(self) -> tuple[Field[Any], ...]:
         """The fields that have a column in the model's own table."""
         return tuple(field for field in self.local_fields if field.column is not None)
+
+    @property
+    def pk_fields(self) -> tuple[Field[Any], ...]:
+        """The columns of the primary key: one, or those of a composite one."""
+        found: tuple[Field[Any], ...] = getattr(self.pk, "fields", None) or (self.pk,)
+        return found
+
+    @cached_property
+    def written_fields(self) -> tuple[Field[Any], ...]:
+        """The columns of the model's own table that an UPDATE of a row sets."""
+        return tuple(field for field in self.inserted_fields if field not in self.pk_fields)
 
     @property
     def auto_field(self) -> Field[Any] | None:
@@ -198,8 +217,14 @@ class Options:
             many = dict.fromkeys(field for meta in above for field in meta.many_to_many)
             self.many_to_many = (*many, *self.local_many_to_many)
         every = (*self.fields, *self.many_to_many, *self.private_fields)
+        self.attnames = frozenset(field.attname for field in self.fields)
+        self.checked_fields = tuple(field for field in every if hasattr(field, "check_saved"))
+        local = [field for field in self.local_fields if field.column is not None]
+        self.generated_fields = tuple(field for field in local if field.generated)
+        self.inserted_fields = tuple(field for field in local if not field.generated)
         self._by_name = {field.attname: field for field in every if getattr(field, "attname", None)}
         self._by_name.update({field.name: field for field in every})
+        self.__dict__.pop("written_fields", None)
         for heir in self._heirs:
             heir.refresh()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dorm.db.operation import Operation, operation
 from dorm.db.request import CallUser
-from dorm.exceptions import DormError
+from dorm.exceptions import DormError, ReadOnlyModelError
 from dorm.signals import Signal
 
 
@@ -19,6 +19,12 @@ def announce(signal: Signal, sender: Any, **told: Any) -> Operation[None]:
             yield CallUser(signal.skip_async, receiver, signal=signal, sender=sender, **told)
         else:
             yield CallUser(receiver, None, signal=signal, sender=sender, **told)
+
+
+def refuse_read_only(meta: Any, what: str) -> None:
+    """Raise `ReadOnlyModelError` for a model that is read only."""
+    if meta.read_only:
+        raise ReadOnlyModelError(f"{meta.object_name} is read only (Meta.read_only): {what} is not possible.")
 
 
 def missing_twin(model: Any, twin: str) -> Callable[..., Any]:

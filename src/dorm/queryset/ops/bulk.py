@@ -13,7 +13,7 @@ from dorm.db.request import Execute, ExecuteMany, Query as Fetch, QueryMany
 from dorm.db.statement import Statement, Template
 from dorm.models.state import ORIGIN, origin_of
 from dorm.queryset.ops import rowwrite
-from dorm.queryset.ops.save import insert_fields
+from dorm.queryset.ops.tables import insert_fields
 from dorm.queryset.ops.write import writing
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
@@ -88,7 +88,7 @@ def _insert(database: Database, fields: tuple[Any, ...], objs: list[Any], ignore
         else:
             yield from perform(Execute(database, statement))
         return
-    wanted = rowwrite.insert(model, dialect, fields, ending)
+    wanted = rowwrite.insert(model._meta, dialect, fields, ending)
     many = Statement(wanted.template, [wanted.bound(row) for row in rows])
     if wanted.back and dialect.supports_returning:
         _take_back(wanted, objs, (yield from perform(QueryMany(database, many))))
@@ -109,7 +109,7 @@ def _values(obj: Any, fields: Sequence[Any]) -> list[Any]:
 
 def _from_arrays(model: Any, dialect: Any, fields: tuple[Any, ...], ending: str) -> rowwrite.RowWrite:
     """Return INSERT of many rows from one array a column."""
-    plain = rowwrite.insert(model, dialect, fields, ending)
+    plain = rowwrite.insert(model._meta, dialect, fields, ending)
     table = dialect.quote(model._meta.db_table)
 
     def make() -> tuple[rowwrite.RowWrite, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -52,45 +52,83 @@ class RowWrite:
             target[field.attname] = value if load is None or (value is None and not takes_null(load)) else load(value)
 
 
-def insert(model: Any, dialect: Dialect, fields: tuple[Any, ...], ending: str = "") -> RowWrite:
-    """Return INSERT of *fields*, giving back the columns of the model that it leaves to the database."""
-    meta = model._meta
+def insert(meta: Any, dialect: Dialect, fields: tuple[Any, ...], ending: str = "") -> RowWrite:
+    """Return INSERT of *fields* into the table of *meta*, giving back the columns that it leaves to the database.
+
+    Args:
+        ending: what follows VALUES (conflict clauses); nothing is given back then.
+    """
 
     def make() -> tuple[RowWrite, int]:
-        table = dialect.quote(meta.db_table)
-        made = tuple(field for field in meta.fields if field not in fields) if not ending else ()
-        if fields:
-            columns = ", ".join(dialect.quote(field.column) for field in fields)
-            places = ", ".join(dialect.placeholder(number, field.sql_type) for number, field in enumerate(fields, 1))
-            sql = f"INSERT INTO {table} ({columns}) VALUES ({places}){ending}"
-        else:
-            sql = dialect.insert_defaults(table) + ending
-        if made and dialect.supports_returning:
-            sql += " RETURNING " + ", ".join(dialect.quote(field.column) for field in made)
-        return _row_write(sql, dialect, fields, made, meta.label), 4 * len(sql)
+        places = [dialect.placeholder(number, field.sql_type) for number, field in enumerate(fields, 1)]
+        made = insert_shape(meta, dialect, fields, places, ending=ending)
+        return made, 4 * len(made.template.sql)
 
     found: RowWrite = meta.plan.derive(("insert", dialect.fingerprint, fields, ending), make)
     return found
 
 
-def update(model: Any, dialect: Dialect, fields: tuple[Any, ...]) -> RowWrite:
-    """Return UPDATE of *fields* of one row; its key is the last value."""
-    meta = model._meta
+def insert_shape(
+    meta: Any,
+    dialect: Dialect,
+    fields: tuple[Any, ...],
+    places: Sequence[str],
+    computed: tuple[Any, ...] = (),
+    ending: str = "",
+) -> RowWrite:
+    """Return INSERT of *fields* with the text *places* as their values.
+
+    Args:
+        computed: fields among them whose values are made by the database too, and brought back.
+    """
+    table = dialect.quote(meta.db_table)
+    if ending:
+        made = ()
+    else:
+        made = tuple(field for field in meta.local_concrete_fields if field not in fields or field in computed)
+    if fields:
+        columns = ", ".join(dialect.quote(field.column) for field in fields)
+        sql = f"INSERT INTO {table} ({columns}) VALUES ({', '.join(places)}){ending}"
+    else:
+        sql = dialect.insert_defaults(table) + ending
+    if made and dialect.supports_returning:
+        sql += returning(dialect, made)
+    return row_write(sql, dialect, fields, made, meta.label)
+
+
+def returning(dialect: Dialect, fields: Iterable[Any]) -> str:
+    """Return the RETURNING clause for *fields*."""
+    return " RETURNING " + ", ".join(dialect.quote(field.column) for field in fields)
+
+
+def update(meta: Any, dialect: Dialect, fields: tuple[Any, ...]) -> RowWrite:
+    """Return UPDATE of *fields* of one row; its key (see `key_values`) comes last. Generated columns come back."""
 
     def make() -> tuple[RowWrite, int]:
         pairs = ", ".join(
             f"{dialect.quote(field.column)} = {dialect.placeholder(number, field.sql_type)}"
             for number, field in enumerate(fields, 1)
         )
-        key = dialect.placeholder(len(fields) + 1, meta.pk.sql_type)
-        sql = f"UPDATE {dialect.quote(meta.db_table)} SET {pairs} WHERE {dialect.quote(meta.pk.column)} = {key}"
-        return _row_write(sql, dialect, (*fields, meta.pk), (), meta.label), 4 * len(sql)
+        keys = " AND ".join(
+            f"{dialect.quote(field.column)} = {dialect.placeholder(number, field.sql_type)}"
+            for number, field in enumerate(meta.pk_fields, len(fields) + 1)
+        )
+        back = meta.generated_fields if dialect.supports_returning else ()
+        sql = f"UPDATE {dialect.quote(meta.db_table)} SET {pairs} WHERE {keys}"
+        sql += returning(dialect, back) if back else ""
+        return row_write(sql, dialect, (*fields, *meta.pk_fields), back, meta.label), 4 * len(sql)
 
     found: RowWrite = meta.plan.derive(("update row", dialect.fingerprint, fields), make)
     return found
 
 
-def _row_write(sql: str, dialect: Dialect, fields: tuple[Any, ...], back: tuple[Any, ...], label: str) -> RowWrite:
+def key_values(meta: Any, key: Any) -> tuple[Any, ...]:
+    """Return the values of the key's columns."""
+    return tuple(key) if len(meta.pk_fields) > 1 else (key,)
+
+
+def row_write(sql: str, dialect: Dialect, fields: tuple[Any, ...], back: tuple[Any, ...], label: str) -> RowWrite:
+    """Return *sql* with what its placeholders and its answer go through."""
     binary = all(dialect.has_binary_loader(field.sql_type) for field in back)
     binders = tuple(binder(field, dialect) for field in fields)
     return RowWrite(

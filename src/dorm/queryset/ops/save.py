@@ -1,61 +1,93 @@
-"""Saving, refreshing and deleting one instance."""
+"""Saving one instance: which of INSERT and UPDATE, of which tables, and who is told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dorm.db.connection import Database, connections
+from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
-from dorm.db.perform import perform
-from dorm.db.request import CallUser, Execute, Query as Fetch
+from dorm.db.request import CallUser
 from dorm.db.router import router
 from dorm.exceptions import DatabaseError, choices_text, nearest
-from dorm.fields.defaults import DatabaseDefault
 from dorm.models.state import ORIGIN, is_adding, origin_of
-from dorm.queryset import selects
-from dorm.queryset.ops import announce, rowwrite, write
+from dorm.queryset.ops import announce, refresh, tables
 from dorm.signals import post_save, pre_save
-from dorm.sql.node import Node
+from dorm.transaction import in_transaction, spoil
 
 if TYPE_CHECKING:
     from dorm.queryset.queryset import QuerySet
+
+ForceInsert: TypeAlias = "bool | tuple[type[Any], ...]"
 
 
 def alias_for_write(instance: Any, using: str | None) -> str:
     """Return the alias an instance is written to: the one given, its own, or the routers' answer."""
     if using is not None:
         return using
-    origin = instance.__dict__.get(ORIGIN)
-    if origin is not None:
-        alias: str = origin.alias
-        return alias
     return router.db_for_write(type(instance), {"instance": instance})
 
 
 @operation
 def save(
-    instance: Any, force_insert: bool, force_update: bool, using: str | None, update_fields: Iterable[str] | None
+    instance: Any,
+    force_insert: ForceInsert,
+    force_update: bool,
+    using: str | None,
+    update_fields: Iterable[str] | None,
 ) -> Operation[None]:
     """Insert or update the row of *instance*."""
     meta = instance._meta
-    chosen = _chosen(meta, update_fields)
-    if force_insert and (force_update or chosen is not None):
+    announce.refuse_read_only(meta, "save()")
+    for field in meta.checked_fields:
+        field.check_saved(instance)
+    if force_insert and (force_update or update_fields is not None):
         raise ValueError("Cannot force both insert and updating in model saving.")
+    chosen = _chosen(meta, update_fields)
     if chosen is not None and not chosen:
         return
-    for field in meta.fields:
-        if field.is_relation:
-            field.check_saved(instance)
-    database = connections[alias_for_write(instance, using)]
-    listened = pre_save.has_listeners or post_save.has_listeners
-    told = {"instance": instance, "raw": False, "using": database.alias, "update_fields": _names(chosen)}
+    alias = alias_for_write(instance, using)
+    values = instance.__dict__
+    if chosen is None and not meta.attnames <= values.keys() and not force_insert:
+        if not is_adding(values) and values[ORIGIN].alias == alias:
+            # Columns that were not loaded are not written.
+            chosen = tuple(field for field in meta.fields if not field.primary_key and field.attname in values)
+        elif not is_adding(values):
+            yield from refresh.refresh(instance, fields=instance.get_deferred_fields())
+    yield from save_base(instance, False, force_insert, force_update, alias, chosen)
+
+
+@operation
+def save_base(
+    instance: Any,
+    raw: bool,
+    force_insert: ForceInsert,
+    force_update: bool,
+    alias: str,
+    chosen: tuple[Any, ...] | None,
+) -> Operation[None]:
+    """Write the row and tell the receivers; *raw* writes the model's own table alone and values as they stand."""
+    database = connections[alias]
+    model = type(instance)
+    forced = _forced(model, force_insert)
+    listened = (pre_save.has_listeners or post_save.has_listeners) and not model._meta.auto_created
+    told = {"instance": instance, "raw": raw, "using": alias, "update_fields": _names(chosen)}
     if listened:
-        yield from announce.announce(pre_save, type(instance), **told)
-    created = yield from _write(instance, database, chosen, force_insert, force_update)
-    instance.__dict__[ORIGIN] = origin_of(database.alias)
+        yield from announce.announce(pre_save, model, **told)
+    meta = model._meta.concrete_model._meta
+    write = tables.Write(instance, database, chosen, raw)
+    try:
+        if meta.parents and not raw:
+            created = yield from in_transaction(_with_parents(write, meta, forced, force_update), alias)
+        else:
+            created = yield from _table(write, meta, meta.model in forced, force_update)
+    except DatabaseError as exc:
+        if exc.statement is not None:
+            yield from spoil(database)
+        raise
+    instance.__dict__[ORIGIN] = origin_of(alias)
     if listened:
-        yield from announce.announce(post_save, type(instance), created=created, **told)
+        yield from announce.announce(post_save, model, created=created, **told)
 
 
 def _chosen(meta: Any, update_fields: Iterable[str] | None) -> tuple[Any, ...] | None:
@@ -63,14 +95,15 @@ def _chosen(meta: Any, update_fields: Iterable[str] | None) -> tuple[Any, ...] |
     if update_fields is None:
         return None
     names = [update_fields] if isinstance(update_fields, str) else list(update_fields)
-    unknown = [name for name in names if meta.find(name) is None or meta.find(name).primary_key]
+    wanted = {meta.find(name) for name in names}
+    unknown = [name for name in names if meta.find(name) not in meta.fields or meta.find(name).primary_key]
     if unknown:
         possible = [field.name for field in meta.fields if not field.primary_key]
         raise ValueError(
-            f"update_fields names {unknown[0]!r}, which is no non-key field of {meta.object_name}."
-            f"{nearest(unknown[0], possible)} Fields: {choices_text(possible)}."
+            "The following fields do not exist in this model, are m2m fields, primary keys, or are non-concrete "
+            f"fields: {', '.join(map(str, unknown))} (update_fields of {meta.object_name}.save())."
+            f"{nearest(str(unknown[0]), possible)} Fields: {choices_text(possible)}."
         )
-    wanted = {meta.find(name) for name in names}
     return tuple(field for field in meta.fields if field in wanted)
 
 
@@ -78,84 +111,72 @@ def _names(fields: tuple[Any, ...] | None) -> frozenset[str] | None:
     return None if fields is None else frozenset(field.name for field in fields)
 
 
+def _forced(model: Any, force_insert: Any) -> tuple[Any, ...]:
+    """Return the models whose rows must be inserted."""
+    if force_insert is False:
+        return ()
+    if force_insert is True:
+        return (model._meta.concrete_model,)
+    if not isinstance(force_insert, tuple):
+        raise TypeError("force_insert must be a bool or tuple.")
+    for member in force_insert:
+        if not isinstance(member, type(model)):
+            raise TypeError(f"Invalid force_insert member. {member!r} must be a model subclass.")
+        if not issubclass(model, member):
+            raise TypeError(
+                f"Invalid force_insert member. {member.__qualname__} must be a base of {model.__qualname__}."
+            )
+    return tuple(force_insert)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------
+
+
 @operation
-def _write(
-    instance: Any, database: Database, chosen: tuple[Any, ...] | None, force_insert: bool, force_update: bool
-) -> Operation[bool]:
-    """Write the row; return True when it was inserted."""
-    meta = instance._meta
-    values = instance.__dict__
-    adding = is_adding(values)
-    insist = force_update or chosen is not None
-    fields = chosen or tuple(
-        field for field in meta.fields if not field.primary_key and not field.generated and field.attname in values
-    )
-    if not adding and chosen is None and len(fields) < len(meta.fields) - 1:
-        # Columns that were not loaded are not written.
-        insist = insist or bool(instance.get_deferred_fields())
-    key = values.get(meta.pk.attname)
+def _with_parents(write: tables.Write, meta: Any, forced: tuple[Any, ...], force_update: bool) -> Operation[bool]:
+    """Write the tables of the parents and the model's own; return whether its row was inserted."""
+    above = yield from _parents(write, meta, forced)
+    insert = above or any(issubclass(meta.model, each) for each in forced)
+    return (yield from _table(write, meta, insert, force_update))
+
+
+@operation
+def _parents(write: tables.Write, meta: Any, forced: tuple[Any, ...]) -> Operation[bool]:
+    """Write the rows in the parents' tables; return whether one was inserted."""
+    instance, inserted = write.instance, False
+    for parent, link in meta.parents.items():
+        up = parent._meta
+        if getattr(instance, up.pk.attname) is None and getattr(instance, link.attname) is not None:
+            setattr(instance, up.pk.attname, getattr(instance, link.attname))
+        above = yield from _parents(write, up, forced)
+        insert = above or any(issubclass(parent, each) for each in forced)
+        inserted = (yield from _table(write, up, insert, False)) or inserted
+        instance.__dict__[link.attname] = getattr(instance, up.pk.attname)
+        instance.__dict__.pop(link.name, None)
+    return inserted
+
+
+@operation
+def _table(write: tables.Write, meta: Any, force_insert: bool, force_update: bool) -> Operation[bool]:
+    """Write the row in one table; return True when it was inserted."""
+    key = tables.key_of(write.instance, meta)
+    insist = force_update or write.chosen is not None
     if key is None and insist:
         raise ValueError("Cannot force an update in save() with no primary key.")
-    fresh_key = adding and meta.pk.has_default() and not insist
-    if key is not None and not force_insert and not fresh_key:
-        if (yield from _update(instance, database, fields, key)):
+    if key is not None and not force_insert and (insist or write.raw or not _fresh_key(write.instance, meta)):
+        if (yield from tables.update(write, meta, key, insist)):
             return False
         if insist:
-            what = "Save with update_fields" if chosen is not None else "Forced update"
-            raise DatabaseError(f"{what} did not affect any rows: {meta.object_name} is not in {database.alias!r}.")
-    yield from _insert(instance, database)
+            what = "Forced update" if force_update else "Save with update_fields"
+            where = f"{meta.object_name} is not in {write.database.alias!r}"
+            raise DatabaseError(f"{what} did not affect any rows. {where}.")
+    yield from tables.insert(write, meta)
     return True
 
 
-@operation
-def _update(instance: Any, database: Database, fields: tuple[Any, ...], key: Any) -> Operation[bool]:
-    """Update the row; return whether there was one."""
-    values = [field.pre_save(instance, False) for field in fields]
-    if not fields or any(isinstance(value, Node) for value in values):
-        qs = type(instance)._base_manager.get_queryset().using(database.alias).filter(pk=key)
-        if not fields:
-            return bool((yield from perform(Fetch(database, _exists(qs, database)))))
-        new = {field.name: value for field, value in zip(fields, values, strict=True)}
-        return bool((yield from write.update(qs, new)))
-    wanted = rowwrite.update(type(instance), database.dialect, fields)
-    return bool((yield from perform(Execute(database, wanted.statement([*values, key])))))
-
-
-def _exists(qs: QuerySet[Any, Any], database: Database) -> Any:
-    return selects.existing(qs._plan, database.dialect).statement(qs._values)
-
-
-@operation
-def _insert(instance: Any, database: Database) -> Operation[None]:
-    """Insert the row; take back what the database made."""
-    meta = instance._meta
-    fields = insert_fields(meta, instance)
-    values = [field.pre_save(instance, True) for field in fields]
-    if any(isinstance(value, Node) for value in values):
-        name = next(field.name for field, value in zip(fields, values, strict=True) if isinstance(value, Node))
-        raise ValueError(
-            f"{meta.object_name}.{name} holds an expression, which a row that is only inserted cannot refer to: "
-            "give a value, or save first and update then."
-        )
-    wanted = rowwrite.insert(type(instance), database.dialect, fields)
-    if wanted.back and database.dialect.supports_returning:
-        rows = yield from perform(Fetch(database, wanted.statement(values)))
-        wanted.take_back(instance, rows[0])
-    else:
-        yield from perform(Execute(database, wanted.statement(values)))
-
-
-def insert_fields(meta: Any, instance: Any) -> tuple[Any, ...]:
-    """Return the fields whose columns an INSERT of *instance* names: all but those the database fills."""
-    values = instance.__dict__
-    return tuple(
-        field
-        for field in meta.fields
-        if field.attname in values
-        and not field.generated
-        and not (field.sql_type.auto and values[field.attname] is None)
-        and not isinstance(values[field.attname], DatabaseDefault)
-    )
+def _fresh_key(instance: Any, meta: Any) -> bool:
+    """True for a new instance whose key is made by a default: nobody has that row yet."""
+    return is_adding(instance.__dict__) and all(field.has_default() or field.has_db_default for field in meta.pk_fields)
 
 
 @operation

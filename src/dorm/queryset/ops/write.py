@@ -11,6 +11,7 @@ from dorm.db.request import Execute
 from dorm.db.router import router
 from dorm.db.statement import Template
 from dorm.queryset import build, selects
+from dorm.queryset.ops import announce
 from dorm.sql.boolean import conjunction
 from dorm.sql.compiler import Compiler
 from dorm.sql.select import SubSelect
@@ -31,10 +32,16 @@ def writing(qs: QuerySet[Any, Any]) -> Database:
 @operation
 def update(qs: QuerySet[Any, Any], new: dict[str, Any]) -> Operation[int]:
     """Set columns of all rows; return the number of rows that matched."""
+    announce.refuse_read_only(qs.model._meta, "update()")
     if not new:
         return 0
+    return (yield from update_table(qs, new, writing(qs)))
+
+
+@operation
+def update_table(qs: QuerySet[Any, Any], new: dict[str, Any], database: Database) -> Operation[int]:
+    """Set columns of the model's own table."""
     plan, values = build.assigned(qs._plan, qs._values, new)
-    database = writing(qs)
     compiled = plan.derive(
         ("update", database.dialect.fingerprint), lambda: selects.sized(_update(plan, database.dialect))
     )

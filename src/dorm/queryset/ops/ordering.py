@@ -1,0 +1,24 @@
+"""``Meta.order_with_respect_to``: the place of a row among those that share its relation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dorm.aggregates import Max
+from dorm.db.connection import Database
+from dorm.db.operation import Operation, operation
+from dorm.queryset.ops import aggregate
+
+
+@operation
+def place_last(instance: Any, meta: Any, database: Database) -> Operation[None]:
+    """Give a row that is to be inserted the place after its siblings."""
+    siblings = related_rows(instance, meta).using(database.alias)
+    found = yield from aggregate.aggregate(siblings, (), {"last": Max("_order")})
+    instance.__dict__["_order"] = 0 if found["last"] is None else found["last"] + 1
+
+
+def related_rows(instance: Any, meta: Any) -> Any:
+    """Return the rows of the model that share the instance's relation."""
+    field = meta.get_field(meta.order_with_respect_to)
+    return meta.base_manager.get_queryset().filter(**{field.attname: getattr(instance, field.attname)})
