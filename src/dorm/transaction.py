@@ -205,7 +205,7 @@ def _whole(op: Operation[T], block: Block) -> Operation[T]:
         while True:
             try:
                 reply = yield request
-            except BaseException as exc:
+            except BaseException as exc:  # noqa: BLE001  # the operation gets it, whatever it is
                 request = op.throw(exc)
             else:
                 wrote = wrote or (isinstance(request, StatementRequest) and not request.statement.template.reads)

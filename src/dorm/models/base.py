@@ -20,7 +20,7 @@ from dorm.models import inheritance
 from dorm.models.options import Options
 from dorm.models.perfield import add_methods
 from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, is_adding, origin_of
-from dorm.queryset.ops import delete as delete_ops, refresh as refresh_ops, save as save_ops
+from dorm.queryset.ops import announce, delete as delete_ops, refresh as refresh_ops, save as save_ops
 from dorm.queryset.query import root_plan
 from dorm.signals import class_prepared, post_init, pre_init
 
@@ -243,6 +243,7 @@ class Model(metaclass=ModelBase):
             ValueError: unknown names, contradicting options, or a related instance that is not saved.
             DatabaseError: *force_update* or *update_fields* matched no row.
         """
+        self._check_twin("save")
         run(self._save_operation(force_insert, force_update, using, update_fields))
 
     async def asave(
@@ -254,6 +255,7 @@ class Model(metaclass=ModelBase):
         update_fields: Iterable[str] | None = None,
     ) -> None:
         """Async twin of `save`."""
+        self._check_twin("asave")
         await arun(self._save_operation(force_insert, force_update, using, update_fields))
 
     def _save_operation(
@@ -266,13 +268,54 @@ class Model(metaclass=ModelBase):
         """Save as an operation: override this to extend `save` and `asave` at once."""
         return save_ops.save(self, force_insert, force_update, using, update_fields)
 
-    def delete(self, using: str | None = None) -> tuple[int, dict[str, int]]:
-        """Delete this row; return the number of rows deleted, in all and by model label."""
-        return run(delete_ops.delete_instance(self, using))
+    def save_base(
+        self,
+        raw: bool = False,
+        force_insert: bool | tuple[type[Model], ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Write the row without the checks of `save`.
 
-    async def adelete(self, using: str | None = None) -> tuple[int, dict[str, int]]:
+        Args:
+            raw: write the model's own table alone, values as they stand; receivers are told ``raw=True``.
+        """
+        run(save_ops.save_unchecked(self, raw, force_insert, force_update, using, update_fields))
+
+    async def asave_base(
+        self,
+        raw: bool = False,
+        force_insert: bool | tuple[type[Model], ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Async twin of `save_base`."""
+        await arun(save_ops.save_unchecked(self, raw, force_insert, force_update, using, update_fields))
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Delete this row and what depends on it; return the number of rows deleted, in all and by model label.
+
+        Args:
+            using: alias; else the routers' answer, else the one the instance came from.
+            keep_parents: leave the rows in the tables of parent models.
+        Raises: ProtectedError, RestrictedError: rows that point at it forbid it.
+        """
+        self._check_twin("delete")
+        return run(delete_ops.delete_instance(self, using, keep_parents))
+
+    async def adelete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Async twin of `delete`."""
-        return await arun(delete_ops.delete_instance(self, using))
+        self._check_twin("adelete")
+        return await arun(delete_ops.delete_instance(self, using, keep_parents))
+
+    def _check_twin(self, name: str) -> None:
+        """Refuse a method whose twin alone the model overrides: what the override does would be left out."""
+        twin = name[1:] if name.startswith("a") else f"a{name}"
+        cls = type(self)
+        if getattr(cls, name) is getattr(Model, name) and getattr(cls, twin) is not getattr(Model, twin):
+            announce.missing_twin(cls, name)()
 
     def refresh_from_db(
         self,

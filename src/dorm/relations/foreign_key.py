@@ -83,6 +83,7 @@ class ForeignKey(Field[T]):
     """
 
     is_relation = True
+    empty_strings_allowed = False
     many_to_one: ClassVar[bool] = True
     rel_class: ClassVar[type[ManyToOneRel]] = ManyToOneRel
 

@@ -12,7 +12,7 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute, ExecuteMany, Query as Fetch, QueryMany
 from dorm.db.statement import Statement, Template
 from dorm.models.state import ORIGIN, origin_of
-from dorm.queryset.ops import rowwrite
+from dorm.queryset.ops import announce, rowwrite
 from dorm.queryset.ops.tables import insert_fields
 from dorm.queryset.ops.write import writing
 from dorm.sql.node import Node
@@ -32,6 +32,9 @@ def bulk_create(
     """Insert *objs*; return them, keys filled in."""
     if batch_size is not None and batch_size <= 0:
         raise ValueError("Batch size must be a positive integer.")
+    announce.refuse_read_only(qs.model._meta, "bulk_create()")
+    if qs.model._meta.parents:
+        raise ValueError(f"Can't bulk create a multi-table inherited model: {qs.model._meta.label} has several tables.")
     found = list(objs)
     if not found:
         return found

@@ -21,6 +21,7 @@ Deleted = tuple[int, dict[str, int]]
 @operation
 def delete(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
     """Delete the rows of *qs*; by one statement where nothing points at them and nobody listens."""
+    announce.refuse_read_only(qs.model._meta, "delete()")
     if qs._plan.query.kind != "object":
         raise TypeError("Cannot call delete() after .values() or .values_list()")
     if qs._plan.query.distinct:
@@ -32,9 +33,10 @@ def delete(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
 
 
 @operation
-def delete_instance(instance: Any, using: str | None) -> Operation[Deleted]:
+def delete_instance(instance: Any, using: str | None, keep_parents: bool = False) -> Operation[Deleted]:
     """Delete the row of one instance, and take the key off the instance."""
     meta = instance._meta
+    announce.refuse_read_only(meta, "delete()")
     if instance.pk is None:
         raise ValueError(
             f"{meta.object_name} object can't be deleted because its {meta.pk.attname} attribute is set to None."

@@ -57,6 +57,19 @@ def save(
     yield from save_base(instance, False, force_insert, force_update, alias, chosen)
 
 
+def save_unchecked(
+    instance: Any,
+    raw: bool,
+    force_insert: ForceInsert,
+    force_update: bool,
+    using: str | None,
+    update_fields: Iterable[str] | None,
+) -> Operation[None]:
+    """`Model.save_base`."""
+    chosen = _chosen(instance._meta, update_fields)
+    return save_base(instance, raw, force_insert, force_update, alias_for_write(instance, using), chosen)
+
+
 @operation
 def save_base(
     instance: Any,

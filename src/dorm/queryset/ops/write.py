@@ -10,11 +10,13 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute
 from dorm.db.router import router
 from dorm.db.statement import Template
+from dorm.exceptions import DatabaseError
 from dorm.queryset import build, selects
-from dorm.queryset.ops import announce
+from dorm.queryset.ops import announce, fetch
 from dorm.sql.boolean import conjunction
 from dorm.sql.compiler import Compiler
 from dorm.sql.select import SubSelect
+from dorm.transaction import in_transaction, spoil
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Dialect
@@ -35,7 +37,61 @@ def update(qs: QuerySet[Any, Any], new: dict[str, Any]) -> Operation[int]:
     announce.refuse_read_only(qs.model._meta, "update()")
     if not new:
         return 0
-    return (yield from update_table(qs, new, writing(qs)))
+    database = writing(qs)
+    try:
+        if qs.model._meta.parents:
+            return (yield from _update_tables(qs, new, database))
+        return (yield from update_table(qs, new, database))
+    except DatabaseError as exc:
+        if exc.statement is not None:
+            yield from spoil(database)
+        raise
+
+
+@operation
+def _update_tables(qs: QuerySet[Any, Any], new: dict[str, Any], database: Database) -> Operation[int]:
+    """Set columns that may stand in the tables of parents; the rows are those of *qs* before anything is set."""
+    meta = qs.model._meta
+    tables: dict[Any, dict[str, Any]] = {}
+    for name, value in new.items():
+        field = meta.pk if name == "pk" else meta.get_field(name)
+        tables.setdefault(field.model, {})[name] = value
+    own = tables.pop(meta.concrete_model, None)
+    if not tables:
+        return (yield from update_table(qs, new, database))
+    return (yield from in_transaction(_update_each(qs, own, tables, database), database.alias))
+
+
+@operation
+def _update_each(
+    qs: QuerySet[Any, Any], own: dict[str, Any] | None, tables: dict[Any, dict[str, Any]], database: Database
+) -> Operation[int]:
+    meta = qs.model._meta
+    links = {model: meta.link_to(model)[-1].field for model in tables}
+    # The link's column is a field of the model, inherited where the model is no direct child.
+    paths = [links[model].attname for model in tables]
+    found = qs.using(database.alias).order_by().values_list("pk", *paths)
+    rows = yield from fetch.fetch(found)
+    qs._rows = None
+    number = len(rows)
+    if own and rows:
+        keys = [row[0] for row in rows]
+        start = meta.base_manager.get_queryset().using(database.alias)
+        number = 0
+        for part in parts(keys, database):
+            number += yield from update_table(start.filter(pk__in=part), own, database)
+    for position, (model, values) in enumerate(tables.items(), 1):
+        target = links[model].target_field
+        start = model._base_manager.using(database.alias)
+        for part in parts([row[position] for row in rows], database):
+            yield from update_table(start.filter(**{f"{target.name}__in": part}), values, database)
+    return number
+
+
+def parts(keys: list[Any], database: Database) -> list[list[Any]]:
+    """Return *keys* in lists that fit into one statement."""
+    size = max(1, database.dialect.max_parameters // 2)
+    return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 @operation
