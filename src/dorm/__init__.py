@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         fields as fields,
         functions as functions,
         lookups as lookups,
+        migrations as migrations,
         models as models,
         signals as signals,
         timezone as timezone,
@@ -489,6 +490,7 @@ _MODULES = {
     ),
 }
 _SUBMODULES = (
+    "migrations",
     "signals",
     "timezone",
     "transaction",

@@ -157,3 +157,5 @@ m2m_changed = Signal(raise_exceptions=True)
 
 pre_query = Signal()
 post_query = Signal()
+pre_migrate = Signal(raise_exceptions=True)
+post_migrate = Signal(raise_exceptions=True)

@@ -232,6 +232,13 @@ def in_savepoint(op: Operation[T], using: str) -> Operation[T]:
     return (yield from _inside(op, Options(using)))
 
 
+@operation
+def reading(op: Operation[T], using: str) -> Operation[T]:
+    """Drive *op* in a transaction that refuses writes; inside an open block in that one, as it is."""
+    block = yield CurrentBlock(connections[using])
+    return (yield from (op if block is not None else _inside(op, Options(using, read_only=True))))
+
+
 def _inside(op: Operation[T], options: Options) -> Operation[T]:
     handle = yield from enter(options)
     try:

@@ -211,6 +211,17 @@ class Dialect(Fragments, ABC):
         """What writes the statements that change tables."""
         raise NotSupportedError(f"{self.vendor} cannot change tables")
 
+    lock_timeout: ClassVar[str] = ""
+    """Statement that limits how long DDL of this transaction waits for locks, with ``{}`` for a duration like '5s'."""
+
+    def migration_lock(self, key: int) -> tuple[str, str] | None:
+        """Return the SELECT that tries to take a session's lock *key* (true: taken), and the one that gives it back."""
+        return None
+
+    def lock_file(self, config: Any) -> str | None:
+        """Return the path of the file whose lock keeps other runners of migrations out, where that is a file's."""
+        return None
+
     def literal(self, value: Any, sql_type: SqlType | None = None) -> str:
         """Return a driver's value (what a binder gave) as text, for DDL, where parameters cannot stand."""
         if value is None:

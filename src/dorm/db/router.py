@@ -32,11 +32,23 @@ class Router:
         """Return the alias that rows of *model* are written to."""
         return self._answer("db_for_write", model, hints)
 
-    def _answer(self, method: str, model: Any, hints: Mapping[str, Any] | None) -> str:
+    def allow_migrate(self, alias: str, app_label: str, **hints: Any) -> bool:
+        """Tell whether migrations of an app run on *alias*: yes unless a router minds (hint: ``model_name``)."""
+        for router in self._loaded_routers():
+            ask = getattr(router, "allow_migrate", None)
+            answer = ask(alias, app_label, **hints) if ask is not None else None
+            if answer is not None:
+                return bool(answer)
+        return True
+
+    def _loaded_routers(self) -> list[Any]:
         routers = self._routers
         if routers is None:
             routers = self._routers = [_loaded(entry) for entry in settings.DATABASE_ROUTERS]
-        for router in routers:
+        return routers
+
+    def _answer(self, method: str, model: Any, hints: Mapping[str, Any] | None) -> str:
+        for router in self._loaded_routers():
             ask = getattr(router, method, None)
             alias = ask(model, **(hints or {})) if ask is not None else None
             if alias:

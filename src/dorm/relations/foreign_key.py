@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, overload
 
-from dorm.conf.registry import registry
 from dorm.db.operation import run
 from dorm.exceptions import FieldError, ImproperlyConfigured, ObjectDoesNotExist
 from dorm.fields.base import NOT_PROVIDED, Field
@@ -14,7 +13,7 @@ from dorm.models.state import ORIGIN
 from dorm.queryset.ops import fetch
 from dorm.relations.loaders import Missing
 from dorm.relations.managers import ReverseAccessor
-from dorm.relations.naming import check_reference, named_for, related_does_not_exist
+from dorm.relations.naming import check_reference, named_for, reference_text, related_does_not_exist
 from dorm.relations.reverse import ForwardRelation, ManyToOneRel
 
 if TYPE_CHECKING:
@@ -188,9 +187,30 @@ class ForeignKey(Field[T]):
         self._relate(*named_for(cls, self._given))
         if isinstance(self.to, str):
             reference = cls.__name__ if self.to == "self" else self.to
-            registry.when_ready(cls._meta.app_label, reference, self._bind)
+            cls._meta.apps.when_ready(cls._meta.app_label, reference, self._bind)
         else:
             self._bind(self.to)
+
+    def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        if self.db_index:
+            kwargs.pop("db_index", None)
+        else:
+            kwargs["db_index"] = False
+        kwargs["to"] = reference_text(self.to, self._target)
+        kwargs["on_delete"] = self.on_delete
+        for option, value, default in (
+            ("related_name", self._given[0], None),
+            ("related_query_name", self._given[1], None),
+            ("to_field", self.to_field, None),
+            ("db_constraint", self.db_constraint, True),
+            ("parent_link", self.parent_link, False),
+        ):
+            if value != default:
+                kwargs[option] = value
+        if self.limit_choices_to:
+            kwargs["limit_choices_to"] = self.limit_choices_to
+        return name, path, args, kwargs
 
     def _bind(self, target: type[Model]) -> None:
         """Take *target* as the other end and tell it about the reverse."""
@@ -250,6 +270,10 @@ class ForeignKey(Field[T]):
     @property
     def sql_type(self) -> SqlType:
         found: SqlType = self.target_field.rel_sql_type
+        return found
+
+    def db_type(self, connection: Any) -> str | None:
+        found: str | None = self.target_field.rel_db_type(connection)
         return found
 
     @property

@@ -5,13 +5,12 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
-from dorm.conf.registry import registry
 from dorm.exceptions import FieldError, ImproperlyConfigured, choices_text
 from dorm.fields.base import Field
 from dorm.models.base import Model, ModelBase
 from dorm.relations.foreign_key import CASCADE, ForeignKey
 from dorm.relations.managers import ManyAccessor, ManyRelatedManager, many_manager
-from dorm.relations.naming import check_reference, named_for
+from dorm.relations.naming import check_reference, named_for, reference_text
 from dorm.relations.reverse import ForwardMany, ManyToManyRel
 
 if TYPE_CHECKING:
@@ -126,6 +125,25 @@ class ManyToManyField(Field[Any], Generic[R]):
         made._relate(*self._given)
         return made
 
+    def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        kwargs["to"] = reference_text(self.to, self._target)
+        through = self._given_through
+        for option, value, default in (
+            ("related_name", self._given[0], None),
+            ("related_query_name", self._given[1], None),
+            ("through", None if through is None else reference_text(through, self._through), None),
+            ("through_fields", self.through_fields, None),
+            ("symmetrical", self.symmetrical, self.to == "self"),
+            ("db_constraint", self.db_constraint, True),
+            ("db_table", self.db_table, None),
+        ):
+            if value != default:
+                kwargs[option] = value
+        if self.limit_choices_to:
+            kwargs["limit_choices_to"] = self.limit_choices_to
+        return name, path, args, kwargs
+
     def contribute_to_class(self, cls: Any, name: str) -> None:
         if name.endswith("_") or "__" in name:
             raise ImproperlyConfigured(
@@ -141,7 +159,7 @@ class ManyToManyField(Field[Any], Generic[R]):
         if cls._meta.abstract:
             return
         label = cls._meta.app_label
-        registry.when_ready(label, f"{label}.{cls.__name__}", lambda own: self._find_target(label, cls))
+        cls._meta.apps.when_ready(label, f"{label}.{cls.__name__}", lambda own: self._find_target(label, cls))
 
     def _find_target(self, label: str, cls: type[Model]) -> None:
         if not isinstance(self.to, str):
@@ -149,7 +167,7 @@ class ManyToManyField(Field[Any], Generic[R]):
         elif self.to == "self":
             self._bind(cls)
         else:
-            registry.when_ready(label, self.to, self._bind)
+            cls._meta.apps.when_ready(label, self.to, self._bind)
 
     def _bind(self, target: type[Model]) -> None:
         """Take *target* as the other end: tell it about the reverse, find or make the through model."""
@@ -164,7 +182,7 @@ class ManyToManyField(Field[Any], Generic[R]):
         if through is None:
             self._through = _through_model(self)
         elif isinstance(through, str):
-            registry.when_ready(self.model._meta.app_label, through, self._take_through)
+            self.model._meta.apps.when_ready(self.model._meta.app_label, through, self._take_through)
         else:
             self._take_through(through)
 
@@ -260,6 +278,7 @@ def _through_model(field: ManyToManyField[Any]) -> type[Model]:
     name = f"{model.__name__}_{field.name}"
     options = {
         "app_label": meta.app_label,
+        "apps": meta.apps,
         "db_table": field.db_table or table_name(meta.db_table, field.name),
         "managed": meta.managed,
         "unique_together": [(ours, theirs)],

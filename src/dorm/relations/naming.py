@@ -59,3 +59,17 @@ def related_does_not_exist(sought: Any, owner: Any, attribute: str) -> type[Obje
         (sought.DoesNotExist, AttributeError),
         {"__module__": owner.__module__, "__qualname__": qualname},
     )
+
+
+def reference_text(to: Any, target: Any) -> str:
+    """Return the model that a relation points at as text: "self", or "app.model" with the name in lower case."""
+    if to == "self":
+        return "self"
+    if target is not None:
+        label: str = target._meta.label_lower
+        return label
+    if not isinstance(to, str):
+        label = to._meta.label_lower
+        return label
+    app, dot, name = to.rpartition(".")
+    return f"{app}{dot}{name.lower()}" if dot else to

@@ -268,6 +268,11 @@ class PostgresDialect(PostgresFragments, Dialect):
     def schema(self) -> Schema:
         return PostgresSchema(self)
 
+    lock_timeout = "SET LOCAL lock_timeout = '{}'"
+
+    def migration_lock(self, key: int) -> tuple[str, str] | None:
+        return f"SELECT pg_try_advisory_lock({key})", f"SELECT pg_advisory_unlock({key})"
+
     def quote_literal(self, text: str) -> str:
         return sql.Literal(_without_nul(text)).as_string(None).strip()
 

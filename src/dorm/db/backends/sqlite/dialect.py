@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import hashlib
 import json
 import math
+import os
+import tempfile
 import uuid
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -180,6 +183,12 @@ class SqliteDialect(SqliteFragments, Dialect):
     @property
     def schema(self) -> Schema:
         return SqliteSchema(self)
+
+    def lock_file(self, config: Any) -> str | None:
+        if config.name in ("", ":memory:"):
+            return None
+        digest = hashlib.blake2b(os.path.realpath(config.name).encode(), digest_size=8).hexdigest()
+        return os.path.join(tempfile.gettempdir(), f"dorm-migrate-{getattr(os, 'getuid', int)()}-{digest}.lock")
 
     def literal(self, value: Any, sql_type: SqlType | None = None) -> str:
         if isinstance(value, bool):

@@ -1,0 +1,84 @@
+"""Dry runs as text that a client can be fed: statements, everything else as comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from dorm.db.dialect import Dialect
+from dorm.db.schema import Ddl
+from dorm.migrations.editor import Comment
+from dorm.migrations.run import StepNotes
+
+_PLACEHOLDER = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*` | --[^\n]* | /\*.*?\*/
+    | \$(?P<tag>[A-Za-z_]*)\$.*?\$(?P=tag)\$ | \$(?P<number>\d+) | (?P<mark>\?) | (?P<percent>%s)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def inlined(ddl: Ddl, dialect: Dialect) -> str:
+    """Return the text of a statement with its parameters as literals."""
+    if not ddl.params:
+        return ddl.sql
+    taken = iter(ddl.params)
+
+    def replaced(match: re.Match[str]) -> str:
+        number = match.group("number")
+        if number is not None:
+            return literal(ddl.params[int(number) - 1], dialect)
+        if match.group("mark") or match.group("percent"):
+            return literal(next(taken), dialect)
+        return match.group()
+
+    return _PLACEHOLDER.sub(replaced, ddl.sql)
+
+
+def literal(value: Any, dialect: Dialect) -> str:
+    """Return a parameter as a literal."""
+    return dialect.literal(value)
+
+
+def statement(ddl: Ddl, dialect: Dialect) -> Iterator[str]:
+    """Yield the lines of one statement, ended by a semicolon."""
+    text = inlined(ddl, dialect).rstrip().rstrip(";").rstrip()
+    # A comment at the end of the last line would swallow the semicolon.
+    yield f"{text}\n;" if "--" in text.rpartition("\n")[2] else f"{text};"
+    if ddl.params:
+        yield f"-- params: {list(ddl.params)!r}".replace("\n", " ")
+
+
+def commented(text: str) -> str:
+    """Return *text* as comment lines."""
+    return "\n".join(f"-- {line}" for line in text.splitlines())
+
+
+def step_lines(notes: StepNotes, dialect: Dialect, heading: str, with_locks: bool = False) -> Iterator[str]:
+    """Yield the lines of one migration."""
+    yield commented(heading)
+    for ddl in notes.before:
+        yield from statement(ddl, dialect)
+    for part in notes.parts:
+        yield commented(f"{type(part.operation).__name__}: {part.operation.describe()}")
+        for note in part.notes:
+            if isinstance(note, Comment):
+                yield commented(note.text)
+                continue
+            if with_locks:
+                yield from (commented(line) for line in lock_lines(note))
+            yield from statement(note, dialect)
+    for ddl in notes.after:
+        yield from statement(ddl, dialect)
+
+
+def lock_lines(ddl: Ddl) -> Iterable[str]:
+    """Yield what a statement does to others while it runs."""
+    if ddl.lock and ddl.table:
+        extra = ", writes the table anew" if ddl.rewrites else ", reads the whole table" if ddl.scans else ""
+        yield f"lock: {ddl.lock} on {ddl.table}{extra}"
+
+
+def pairs(notes: Sequence[StepNotes]) -> list[tuple[str, list[Any]]]:
+    """Return the statements of a dry run as (text, parameters)."""
+    return [(ddl.sql, list(ddl.params)) for each in notes for ddl in each.statements]
