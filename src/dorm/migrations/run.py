@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -83,10 +83,10 @@ class InFace(Request[T]):
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(lambda: asyncio.run(main())).result()
 
-    def aperform(self) -> Awaitable[T]:
+    async def aperform(self) -> T:
         if self.face == "sync":
-            return asyncio.to_thread(lambda: run(self.make()))
-        return arun(self.make())
+            return await asyncio.to_thread(lambda: run(self.make()))
+        return await arun(self.make())
 
 
 # -- for real ----------------------------------------------------------------------------------------------------
