@@ -71,7 +71,7 @@ def inherit_fields(cls: ModelBase, parents: list[Any], own: dict[str, Any], hidd
         own: what the class body contributes.
         hidden: plain attributes of the class body, which replace fields of abstract parents.
     """
-    links = _declared_links(own)
+    links = _declared_links(own, parents)
     taken = set(hidden)
     for base in cls.__mro__[1:]:
         meta = vars(base).get("_meta")
@@ -86,13 +86,26 @@ def inherit_fields(cls: ModelBase, parents: list[Any], own: dict[str, Any], hidd
     _refuse_same_names(cls)
 
 
-def _declared_links(own: dict[str, Any]) -> dict[Any, Any]:
+def _declared_links(own: dict[str, Any], parents: list[Any]) -> dict[Any, Any]:
     """Return the parent links that the class body declares, by the model they lead to."""
-    return {
-        value.to._meta.concrete_model: value
-        for value in own.values()
-        if getattr(value, "parent_link", False) and not isinstance(value.to, str)
-    }
+    found = {}
+    for value in own.values():
+        if getattr(value, "parent_link", False):
+            found.update({parent: value for parent in _concrete(parents) if _leads_to(value.to, parent._meta)})
+    return found
+
+
+def _concrete(parents: list[Any]) -> set[Any]:
+    metas = [vars(base).get("_meta") for parent in parents for base in parent.__mro__]
+    return {meta.concrete_model for meta in metas if meta is not None and not meta.abstract}
+
+
+def _leads_to(reference: Any, meta: Options) -> bool:
+    """True when *reference* (a class, "Model" or "app.Model") means the model of *meta*."""
+    if not isinstance(reference, str):
+        return bool(reference._meta.concrete_model is meta.model)
+    app, _, name = reference.rpartition(".")
+    return name.lower() == meta.model_name and app in ("", meta.app_label)
 
 
 def _copy_fields(cls: ModelBase, meta: Options, taken: set[str]) -> None:
