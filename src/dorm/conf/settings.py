@@ -26,6 +26,7 @@ _DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "DEBUG_NPLUSONE": (False, (bool, str)),
     "DEBUG_NPLUSONE_THRESHOLD": (10, (int,)),
     "POOL_SATURATION_WARN": (0.8, _ANY),
+    "QUERY_COUNT_WARN": (None, (int, type(None))),
     "RETRY_ATTEMPTS": (3, (int,)),
     "RETRY_BACKOFF": (0.1, _NUMBER),
     "USE_TZ": (False, (bool,)),

@@ -217,6 +217,10 @@ class Database:
             return {"alias": self.alias, "status": "uninitialised"}
         return {"alias": self.alias, "vendor": self.vendor, "has_pool": True, **pool.stats()}
 
+    def pools_stats(self) -> list[dict[str, Any]]:
+        """Return the numbers of every open pool, the one of blocking code and one for each event loop; opens none."""
+        return [pool.stats() for pool in (self._sync_pool, *list(self._async_pools.values())) if pool is not None]
+
     def __repr__(self) -> str:
         return f"<Database {self.alias!r} ({self.vendor})>"
 

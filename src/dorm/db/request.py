@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-from dorm.db.driver import AsyncConnection, AsyncCursor, SyncConnection, SyncCursor
+from dorm.db.driver import AsyncConnection, AsyncCursor, Face, SyncConnection, SyncCursor
 from dorm.db.statement import Row, Statement, Table
 from dorm.exceptions import DormError, TransactionManagementError
 
@@ -238,6 +238,21 @@ class CloseCursor(Request[None]):
 
     def abandon(self, reply: object) -> None:
         self.cursor.connection.abort()
+
+
+# -- faces of operations -----------------------------------------------------------------------------------------
+
+
+class CurrentFace(Request[Face]):
+    """Which of the two drives the operation: ``"sync"`` or ``"async"``."""
+
+    __slots__ = ()
+
+    def perform(self) -> Face:
+        return "sync"
+
+    async def aperform(self) -> Face:
+        return "async"
 
 
 # -- time and user code ------------------------------------------------------------------------------------------

@@ -1,0 +1,316 @@
+"""Prometheus' text format for statements, pools, caches and, while their collector is on, statistics by template.
+
+No dependency. Numbers are those of this process: under several workers either scrape each one, or have them write to
+`prometheus_client`'s multi-process folder by metrics of your own. Quantile gauges of the statistics can't be summed
+over processes; counters and the histogram can. `DormCollector` hands the same numbers to a registry of
+`prometheus_client`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any, Final
+
+from dorm.conf.settings import settings
+from dorm.contrib import querystats
+from dorm.contrib.querystats import escaped, rendered
+from dorm.db import hooks
+from dorm.db.connection import connections
+from dorm.db.hooks import Observation
+
+_log = logging.getLogger("dorm.contrib.prometheus")
+_pool_log = logging.getLogger("dorm.contrib.prometheus.pool")
+
+BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Upper bounds of the histogram, seconds."""
+
+TOP_TEMPLATES: Final = 200
+"""Templates that `metrics_response` shows apart."""
+
+_REMIND_SECONDS = 60.0
+_DEFAULT_WARN = 0.8
+
+
+class _Metrics:
+    """Counters of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.uninstall: hooks.Uninstall | None = None
+        self.zero()
+
+    def zero(self) -> None:
+        self.queries: dict[tuple[str, str, str], int] = {}
+        self.buckets: dict[str, list[int]] = {}
+        self.seconds: dict[str, float] = {}
+        self.cache: dict[tuple[str, str], int] = {}
+        self.saturated: dict[str, float] = {}
+        self.warned_about: object = None
+
+    def observe(self, seen: Observation) -> None:
+        if seen.kind != "statement":
+            return
+        key = (seen.vendor, seen.alias, "ok" if seen.error is None else "error")
+        place = bisect_left(BUCKETS, seen.elapsed)
+        with self.lock:
+            self.queries[key] = self.queries.get(key, 0) + 1
+            buckets = self.buckets.get(seen.vendor)
+            if buckets is None:
+                buckets = self.buckets[seen.vendor] = [0] * (len(BUCKETS) + 1)
+            buckets[place] += 1
+            self.seconds[seen.vendor] = self.seconds.get(seen.vendor, 0.0) + seen.elapsed
+
+
+_metrics = _Metrics()
+
+
+def install() -> hooks.Uninstall:
+    """Count statements from now on; idempotent. Return `uninstall`."""
+    with _metrics.lock:
+        if _metrics.uninstall is None:
+            _metrics.uninstall = hooks.install_observer(_metrics.observe)
+    return uninstall
+
+
+def uninstall() -> None:
+    """Stop counting and set everything to zero."""
+    with _metrics.lock:
+        remove, _metrics.uninstall = _metrics.uninstall, None
+        _metrics.zero()
+    if remove is not None:
+        remove()
+
+
+def record_cache_hit(alias: str = "default") -> None:
+    """Count a result that the cache *alias* had."""
+    _count_cache("hits", alias)
+
+
+def record_cache_miss(alias: str = "default") -> None:
+    """Count a result that the cache *alias* did not have."""
+    _count_cache("misses", alias)
+
+
+def _count_cache(outcome: str, alias: str) -> None:
+    with _metrics.lock:
+        _metrics.cache[outcome, alias] = _metrics.cache.get((outcome, alias), 0) + 1
+
+
+# -- output ------------------------------------------------------------------------------------------------------
+
+Family = tuple[str, str, str, list[str]]
+
+
+def metrics_response() -> str:
+    """Return everything in text format 0.0.4; serve it as ``text/plain; version=0.0.4``.
+
+    Works without `install`, then without the counters of statements. While ``querystats.collector()`` is enabled its
+    families come last, the 200 templates with the largest totals apart and the rest as ``(other)``.
+    """
+    made = [*_statements(), *_pools(), *_caches()]
+    return rendered(made) + _templates() or "\n"
+
+
+def _labels(**labels: str) -> str:
+    return "{" + ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def _statements() -> Iterator[Family]:
+    with _metrics.lock:
+        queries = dict(_metrics.queries)
+        histogram = {vendor: list(counts) for vendor, counts in _metrics.buckets.items()}
+        seconds = dict(_metrics.seconds)
+    yield (
+        "dorm_queries_total",
+        "counter",
+        "Statements by engine, database and outcome.",
+        [
+            f"dorm_queries_total{_labels(vendor=vendor, alias=alias, outcome=outcome)} {count}"
+            for (vendor, alias, outcome), count in sorted(queries.items())
+        ],
+    )
+    lines = []
+    for vendor, counts in sorted(histogram.items()):
+        below = 0
+        for bound, count in zip([*map(str, BUCKETS), "+Inf"], counts, strict=True):
+            below += count
+            lines.append(f"dorm_query_duration_seconds_bucket{_labels(vendor=vendor, le=bound)} {below}")
+        lines.append(f"dorm_query_duration_seconds_sum{_labels(vendor=vendor)} {seconds[vendor]:.6f}")
+        lines.append(f"dorm_query_duration_seconds_count{_labels(vendor=vendor)} {below}")
+    yield "dorm_query_duration_seconds", "histogram", "Seconds that statements took.", lines
+
+
+def _caches() -> Iterator[Family]:
+    with _metrics.lock:
+        counts = dict(_metrics.cache)
+    for outcome in ("hits", "misses"):
+        name = f"dorm_cache_{outcome}_total"
+        lines = [
+            f"{name}{_labels(alias=alias)} {count}"
+            for (which, alias), count in sorted(counts.items())
+            if which == outcome
+        ]
+        yield name, "counter", f"Query cache {outcome}.", lines
+
+
+def _templates() -> str:
+    collector = querystats.collector()
+    if not collector.enabled:
+        return ""
+    try:
+        return querystats.render_text(top=TOP_TEMPLATES)
+    except Exception:  # noqa: BLE001  # a stated boundary: one family never costs the others
+        _log.warning("statistics by template could not be rendered", exc_info=True)
+        return ""
+
+
+# -- pools -------------------------------------------------------------------------------------------------------
+
+
+class PoolNumbers:
+    """The pools of one database together.
+
+    Attributes:
+        saturation: connections in use by the maximum, of the fuller pool when several are open; 0 to 1.
+    """
+
+    __slots__ = ("alias", "in_use", "maximum", "requests", "saturation", "size", "waiting")
+
+    def __init__(self, alias: str, stats: list[dict[str, Any]]) -> None:
+        self.alias = alias
+        self.size = sum(int(each.get("pool_size") or 0) for each in stats)
+        self.in_use = sum(_in_use(each) for each in stats)
+        self.maximum = max((_maximum(each) for each in stats), default=0)
+        self.waiting = max((int(each.get("requests_waiting") or 0) for each in stats), default=0)
+        self.requests = sum(int(each.get("requests_num") or 0) for each in stats)
+        self.saturation = max((saturation(each) for each in stats), default=0.0)
+
+
+def _maximum(stats: dict[str, Any]) -> int:
+    return int(stats.get("pool_max") or stats.get("max_size") or 0)
+
+
+def _in_use(stats: dict[str, Any]) -> int:
+    if stats.get("in_use") is not None:
+        return max(int(stats["in_use"]), 0)
+    return max(int(stats.get("pool_size") or 0) - int(stats.get("pool_available") or 0), 0)
+
+
+def saturation(stats: dict[str, Any]) -> float:
+    """Return connections in use by the maximum of one pool, from 0 to 1."""
+    maximum = _maximum(stats)
+    return min(_in_use(stats) / maximum, 1.0) if maximum else 0.0
+
+
+def pool_numbers() -> list[PoolNumbers]:
+    """Return the numbers of each database that has an open pool with a maximum; opens nothing and never raises."""
+    found = []
+    for database in connections.opened():
+        try:
+            stats = [each for each in database.pools_stats() if _maximum(each)]
+            if stats:
+                found.append(PoolNumbers(database.alias, stats))
+        except Exception:  # noqa: BLE001  # a stated boundary: a broken pool never costs the scrape
+            _pool_log.debug("the pool of %s gave no numbers", database.alias, exc_info=True)
+    return found
+
+
+def _pools() -> list[Family]:
+    found = pool_numbers()
+    for numbers in found:
+        _watch(numbers)
+
+    def gauge(name: str, text: str, value: Any) -> Family:
+        return name, "gauge", text, [f"{name}{_labels(alias=each.alias)} {value(each)}" for each in found]
+
+    requests = [
+        f"dorm_pool_requests_total{_labels(alias=each.alias)} {each.requests}" for each in found if each.requests
+    ]
+    return [
+        gauge("dorm_pool_size", "Open connections.", lambda each: each.size),
+        gauge("dorm_pool_in_use", "Connections checked out.", lambda each: each.in_use),
+        gauge("dorm_pool_saturation", "Connections checked out by the maximum.", lambda each: f"{each.saturation:.3f}"),
+        gauge("dorm_pool_requests_waiting", "Requests waiting for a connection.", lambda each: each.waiting),
+        ("dorm_pool_requests_total", "counter", "Requests for a connection.", requests),
+    ]
+
+
+def _threshold() -> float | None:
+    """Return the share of a pool from which there is a warning; None for never."""
+    value = getattr(settings, "POOL_SATURATION_WARN", _DEFAULT_WARN) if settings.is_configured else _DEFAULT_WARN
+    if value is None:
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if math.isnan(number) or number < 0:
+        if _metrics.warned_about != value:
+            _metrics.warned_about = value
+            _pool_log.warning("POOL_SATURATION_WARN is no number from 0: %s is used", _DEFAULT_WARN)
+        return _DEFAULT_WARN
+    return None if number >= 1.01 else number
+
+
+def _watch(numbers: PoolNumbers) -> None:
+    """Warn when a pool crosses the threshold, remind once a minute, say when it is below again."""
+    threshold = _threshold()
+    with _metrics.lock:
+        warned_at = _metrics.saturated.get(numbers.alias)
+        if threshold is None or numbers.saturation < threshold:
+            _metrics.saturated.pop(numbers.alias, None)
+            if warned_at is not None:
+                _pool_log.info("pool of %s is below its threshold again: %d in use", numbers.alias, numbers.in_use)
+            return
+        now = monotonic()
+        if warned_at is not None and now - warned_at < _REMIND_SECONDS:
+            return
+        _metrics.saturated[numbers.alias] = now
+    _pool_log.warning(
+        "pool of %s is saturated: %.0f %%, %d of %d connections in use, %d requests waiting",
+        numbers.alias,
+        numbers.saturation * 100,
+        numbers.in_use,
+        numbers.maximum,
+        numbers.waiting,
+    )
+
+
+# -- prometheus_client -------------------------------------------------------------------------------------------
+
+
+class DormCollector:
+    """Hands dorm's numbers to a `prometheus_client` registry: ``REGISTRY.register(DormCollector())``.
+
+    `prometheus_client` ends the names of counters in ``_total``: ``dorm_template_count`` appears as
+    ``dorm_template_count_total`` there.
+    """
+
+    def collect(self) -> Iterator[Any]:
+        """Yield metric families; `prometheus_client` calls it at each scrape."""
+        from prometheus_client.parser import text_string_to_metric_families  # an optional dependency
+
+        yield from text_string_to_metric_families(metrics_response())
+
+    def describe(self) -> list[Any]:
+        """Return nothing: names are known at the first scrape."""
+        return []
+
+
+def register(registry: Any = None) -> DormCollector:
+    """Register a `DormCollector` with a `prometheus_client` registry, by default the process-wide one.
+
+    Raises: ImportError: prometheus_client is not installed; the message names the extra.
+    """
+    try:
+        from prometheus_client import REGISTRY
+    except ImportError as exc:
+        raise ImportError("prometheus_client is not installed: pip install 'dormdb[metrics]'") from exc
+    made = DormCollector()
+    (registry if registry is not None else REGISTRY).register(made)
+    return made

@@ -1,0 +1,240 @@
+"""The allow-list: what passes, what doesn't, what people try."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm.contrib import sql_allowlist as allowlist
+from dorm.contrib.sql_allowlist import SQLNotAllowedError
+from tests.contrib.models import Customer, Order
+from tests.contrib.raw import raw, script
+from tests.support.faces import Face
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    yield
+    allowlist.uninstall()
+
+
+pytestmark = pytest.mark.usefixtures("shop")
+
+
+async def test_capture_curate_enforce(face: Face, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    allowlist.install([], raise_on_violation=False)
+    for number in range(50):
+        await face(Customer.objects.filter(id=number).exists)()
+        await face(Order.objects.filter(id=number).exists)()
+        await face(Order.objects.filter(id__in=list(range(number + 1))).count)()
+    rejected = allowlist.rejected_templates()
+    assert len(rejected) == 3
+    assert caplog.text.count("rejected template") == 3
+    assert allowlist.rejections()[rejected[0]]["count"] == 50
+    path = tmp_path / "allowlist.json"
+    assert allowlist.dump_captured(path) == str(path)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    document = json.loads(path.read_text())
+    assert document["rejected"] == rejected
+    assert document["allowed"] == []
+    with pytest.raises(ValueError, match="empty"):
+        allowlist.load_from_file(path)
+    await face(Customer.objects.count)()
+    document["allowed"] = rejected[:2]
+    path.write_text(json.dumps(document))
+    allowlist.uninstall()
+    assert allowlist.load_from_file(path) == 2
+    assert allowlist.allowed_templates() == sorted(rejected[:2])
+    await face(Customer.objects.filter(id=1).exists)()
+    await face(Order.objects.filter(id=1).exists)()
+    with pytest.raises(SQLNotAllowedError) as caught:
+        await face(Order.objects.filter(id__in=[1, 2, 3]).count)()
+    assert caught.value.alias == "default"
+    again = tmp_path / "again.json"
+    allowlist.dump_captured(again)
+    assert allowlist.load_from_file(again) == 2
+
+
+async def test_the_same_shape_on_another_table_is_another_template(face: Face) -> None:
+    await face(Customer.objects.create)(name="Ann")
+    allowlist.install(['SELECT "name" FROM "contrib_tests_customer" WHERE "id" = %s'])
+    assert await raw(face, 'SELECT "name" FROM "contrib_tests_customer" WHERE "id" = %s', 1) == [("Ann",)]
+    with pytest.raises(SQLNotAllowedError):
+        await raw(face, 'SELECT "name" FROM "contrib_tests_order" WHERE "id" = %s', 1)
+
+
+async def test_transactions_and_what_dorm_sends_for_itself_pass(face: Face) -> None:
+    insert = 'INSERT INTO "contrib_tests_customer" ("name", "email") VALUES (%s, %s)'
+    allowlist.install([insert, 'SELECT COUNT(*) FROM "contrib_tests_customer"'], allow_ddl=False)
+    async with face.atomic():
+        await raw(face, insert, "Ann", "")
+        async with face.atomic():
+            with pytest.raises(SQLNotAllowedError):
+                await raw(face, "DELETE FROM contrib_tests_customer")
+            await raw(face, insert, "Bob", "")
+    assert (await face(dorm.health_check)())["status"] == "ok"
+    assert await raw(face, 'SELECT COUNT(*) FROM "contrib_tests_customer"') == [(2,)]
+
+
+_BYPASSES = [
+    "delete from contrib_tests_customer",
+    "DELETE/**/FROM contrib_tests_customer",
+    "DELETE -- x\n FROM contrib_tests_customer",
+    "SELECT 1; DELETE FROM contrib_tests_customer",
+    "SELECT 1 /* ; */; DELETE FROM contrib_tests_customer",
+    "SELECT 1 /* /* */ ; DELETE FROM contrib_tests_customer -- */ */",
+    "SELECT '\\'; DELETE FROM contrib_tests_customer; --'",
+    "EXPLAIN ANALYZE DELETE FROM contrib_tests_customer",
+    "EXPLAIN (ANALYZE) DELETE FROM contrib_tests_customer",
+    "WITH d AS (DELETE FROM contrib_tests_customer RETURNING id) SELECT 1",
+    'SELECT "name" FROM "contrib_tests_customer"',
+    "SELECT\u00a01",
+    "\uff33ELECT 1",
+    "SET ROLE postgres",
+    "SETTINGS",
+    "COPY contrib_tests_customer TO PROGRAM 'id'",
+    "DO $$ BEGIN DELETE FROM contrib_tests_customer; END $$",
+    "CALL wipe()",
+    "CREATE TABLE copied AS SELECT * FROM contrib_tests_customer",
+    "CREATE TEMP TABLE copied AS WITH x AS (SELECT 1) SELECT * FROM x",
+    "SELECT 'unterminated",
+    "SELECT $$; DELETE FROM contrib_tests_customer; $$ || (SELECT name FROM contrib_tests_customer)",
+    'SELECT U&"n\\0061me" FROM contrib_tests_customer',
+    "PRAGMA writable_schema = 1",
+]
+
+
+@pytest.mark.parametrize("sql", _BYPASSES)
+async def test_bypass_attempts_are_refused(face: Face, sql: str) -> None:
+    await face(Customer.objects.create)(name="kept")
+    allowlist.install(["SELECT 1", "SELECT COUNT(*) FROM contrib_tests_customer"], allow_ddl=True)
+    with pytest.raises(SQLNotAllowedError):
+        await raw(face, sql)
+    with pytest.raises(SQLNotAllowedError):
+        await script(face, sql)
+    assert await raw(face, "select count(*) from contrib_tests_customer") == [(1,)]
+    assert await raw(face, "/* hi */ SELECT   42 -- x") == [(42,)]
+
+
+async def test_ddl_by_its_kind(face: Face) -> None:
+    allowlist.install(["SELECT 1"])
+    await script(face, "CREATE TABLE extra (a int); DROP TABLE extra")
+    allowlist.install(["SELECT 1"], allow_ddl=False)
+    with pytest.raises(SQLNotAllowedError):
+        await script(face, "DROP TABLE contrib_tests_order")
+    allowlist.uninstall()
+    assert await face(Order.objects.count)() == 0
+
+
+async def test_streaming_passes_the_gate(face: Face) -> None:
+    allowlist.install(["SELECT 1"])
+    with pytest.raises(SQLNotAllowedError):
+        await face.stream(Customer.objects.all())
+
+
+async def test_one_alias_only(face: Face) -> None:
+    allowlist.install(["SELECT 1"], using=["other"])
+    assert await face(Customer.objects.count)() == 0
+
+
+def test_reinstalling_leaves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    allowlist.install([])
+    assert "is empty" in caplog.text
+    allowlist.install(["SELECT 1"])
+    allowlist.uninstall()
+    allowlist.uninstall()
+    assert allowlist.allowed_templates() == allowlist.rejected_templates() == []
+    assert not allowlist.is_installed()
+    assert Customer.objects.count() == 0
+
+
+def test_swapping_lists_never_refuses_what_both_allow() -> None:
+    one = 'SELECT COUNT(*) FROM "contrib_tests_customer"'
+    allowlist.install([one])
+    failed: list[BaseException] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                Customer.objects.count()
+            except BaseException as exc:
+                failed.append(exc)
+                return
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(200):
+        allowlist.install([one, f"SELECT {'a' * (number % 7 + 1)}"])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+@pytest.mark.parametrize(
+    ("templates", "error", "match"),
+    [
+        ("SELECT 1", TypeError, "templates"),
+        (["SELECT 1", 2], TypeError, r"templates\[1\]"),
+        (["SELECT 'x"], ValueError, r"templates\[0\]"),
+    ],
+)
+def test_wrong_lists_are_refused(templates: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        allowlist.install(templates)
+    assert not allowlist.is_installed()
+
+
+def test_wrong_files_leave_the_list_in_force(tmp_path: Path) -> None:
+    allowlist.install(["SELECT 1"])
+    path = tmp_path / "list.json"
+    with pytest.raises(FileNotFoundError):
+        allowlist.load_from_file(path)
+    for text, error, match in [
+        ("{", ValueError, "no JSON"),
+        ("[]", ValueError, "instead of an object"),
+        ('{"rejected": []}', ValueError, "'allowed'.*'rejected'"),
+        ('{"allowed": [1]}', TypeError, r"allowed\[0\]"),
+        ('{"allowed": ["SELECT 1"], "normalizer": 99}', ValueError, "another version"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(error, match=match):
+            allowlist.load_from_file(path)
+    assert allowlist.allowed_templates() == ["SELECT ?"]
+    with pytest.raises(OSError):
+        allowlist.dump_captured(tmp_path / "nowhere" / "list.json")
+    path.write_text('{"allowed": [], "rejected": ["SELECT 2"]}')
+    assert allowlist.load_from_file(path, field="rejected") == 1
+
+
+def test_dumps_of_several_workers_are_merged(tmp_path: Path) -> None:
+    paths = []
+    for name in ("a", "b"):
+        allowlist.install([], raise_on_violation=False)
+        Customer.objects.count()
+        if name == "b":
+            Order.objects.count()
+        paths.append(allowlist.dump_captured(tmp_path / f"{name}.json"))
+    merged = json.loads(Path(allowlist.merge(paths, tmp_path / "all.json")).read_text())
+    assert len(merged["rejected"]) == 2
+    assert sorted(each["count"] for each in merged["stats"].values()) == [1, 2]
+
+
+def test_without_sqlglot_the_extra_is_named() -> None:
+    code = (
+        "import sys; sys.modules['sqlglot'] = None\nfrom dorm.contrib import sql_allowlist\nsql_allowlist.install([])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "dormdb[sql]" in found.stderr
