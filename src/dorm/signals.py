@@ -6,12 +6,15 @@ import inspect
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
+
+from dorm.conf.registry import registry
 
 _log = logging.getLogger("dorm.signals")
 
 Receiver: TypeAlias = Callable[..., Any]
+Answers: TypeAlias = list[tuple[Receiver, Any]]
 
 
 class _Connected:
@@ -62,6 +65,8 @@ class Signal:
         """
         if not callable(receiver):
             raise TypeError(f"a signal's receiver must be callable, not {type(receiver).__name__}")
+        if not _takes_keywords(receiver):
+            raise ValueError("Signal receivers must accept keyword arguments (**kwargs).")
         made = _Connected(receiver, sender, weak, dispatch_uid, self._forget)
         with self._lock:
             if all(each.key != made.key for each in self._connected):
@@ -99,45 +104,88 @@ class Signal:
             self._warned = True
             _log.warning("an async receiver was skipped by a blocking call: async receivers run from async code only")
 
-    def _calls(self, sender: Any) -> Iterator[tuple[Receiver, bool]]:
-        yield from self.live_receivers(sender)
-
-    def _failed(self, receiver: Receiver, exc: Exception) -> Exception:
-        if self.raise_exceptions:
+    def _failed(self, receiver: Receiver, exc: Exception, robust: bool) -> Exception:
+        if self.raise_exceptions and not robust:
             raise exc
         _log.error("receiver %s raised", getattr(receiver, "__qualname__", receiver), exc_info=exc)
         return exc
 
-    def send(self, sender: Any, **told: Any) -> list[tuple[Receiver, Any]]:
+    def send(self, sender: Any, **told: Any) -> Answers:
         """Call the receivers; return each with its answer. Coroutine receivers are skipped."""
-        answers: list[tuple[Receiver, Any]] = []
-        for receiver, is_async in self._calls(sender):
+        return self._send(sender, told, robust=False)
+
+    def send_robust(self, sender: Any, **told: Any) -> Answers:
+        """As `send`, but what a receiver raises is logged and becomes its answer, whatever `raise_exceptions` says."""
+        return self._send(sender, told, robust=True)
+
+    async def asend(self, sender: Any, **told: Any) -> Answers:
+        """Call the receivers, awaiting coroutine ones; return each with its answer."""
+        return await self._asend(sender, told, robust=False)
+
+    async def asend_robust(self, sender: Any, **told: Any) -> Answers:
+        """As `asend`, but what a receiver raises is logged and becomes its answer."""
+        return await self._asend(sender, told, robust=True)
+
+    def _send(self, sender: Any, told: dict[str, Any], robust: bool) -> Answers:
+        answers: Answers = []
+        for receiver, is_async in self.live_receivers(sender):
             if is_async:
                 self.skip_async()
                 continue
             try:
                 answers.append((receiver, receiver(signal=self, sender=sender, **told)))
             except Exception as exc:  # noqa: BLE001  # a stated boundary: logged, or raised, by _failed
-                answers.append((receiver, self._failed(receiver, exc)))
+                answers.append((receiver, self._failed(receiver, exc, robust)))
         return answers
 
-    async def asend(self, sender: Any, **told: Any) -> list[tuple[Receiver, Any]]:
-        """Call the receivers, awaiting coroutine ones; return each with its answer."""
-        answers: list[tuple[Receiver, Any]] = []
-        for receiver, is_async in self._calls(sender):
+    async def _asend(self, sender: Any, told: dict[str, Any], robust: bool) -> Answers:
+        answers: Answers = []
+        for receiver, is_async in self.live_receivers(sender):
             try:
                 answer = receiver(signal=self, sender=sender, **told)
                 answers.append((receiver, await answer if is_async else answer))
             except Exception as exc:  # noqa: BLE001  # a stated boundary: logged, or raised, by _failed
-                answers.append((receiver, self._failed(receiver, exc)))
+                answers.append((receiver, self._failed(receiver, exc, robust)))
         return answers
 
 
-def receiver(signal: Signal | list[Signal], **options: Any) -> Callable[[Receiver], Receiver]:
-    """Decorator: connect the function to one signal or several."""
+class ModelSignal(Signal):
+    """A signal whose senders are models: a sender may be named as ``"app.Model"`` before it is declared."""
+
+    def connect(self, receiver: Receiver, sender: Any = None, weak: bool = True, dispatch_uid: object = None) -> None:
+        if not isinstance(sender, str):
+            super().connect(receiver, sender, weak, dispatch_uid)
+            return
+        app, name = _model_name(sender)
+        registry.when_ready(app, name, lambda model: Signal.connect(self, receiver, model, weak, dispatch_uid))
+
+    def disconnect(self, receiver: Receiver | None = None, sender: Any = None, dispatch_uid: object = None) -> bool:
+        if isinstance(sender, str):
+            app, name = _model_name(sender)
+            sender = registry.get(app, name.rpartition(".")[2])
+        return super().disconnect(receiver, sender, dispatch_uid)
+
+
+def _model_name(sender: str) -> tuple[str, str]:
+    app, dot, _ = sender.rpartition(".")
+    if not dot:
+        raise ValueError(f"a sender is a model or its name as 'app.Model', not {sender!r}")
+    return app, sender
+
+
+def _takes_keywords(receiver: Receiver) -> bool:
+    try:
+        parameters = inspect.signature(receiver).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def receiver(signal: Signal | list[Signal] | tuple[Signal, ...], **options: Any) -> Callable[[Receiver], Receiver]:
+    """Decorator: connect the function to one signal or several; *options* are those of `Signal.connect`."""
 
     def connect(fn: Receiver) -> Receiver:
-        for each in signal if isinstance(signal, list) else [signal]:
+        for each in signal if isinstance(signal, (list, tuple)) else [signal]:
             each.connect(fn, **options)
         return fn
 
@@ -145,16 +193,13 @@ def receiver(signal: Signal | list[Signal], **options: Any) -> Callable[[Receive
 
 
 class_prepared = Signal(raise_exceptions=True)
-pre_init = Signal(raise_exceptions=True)
-post_init = Signal(raise_exceptions=True)
-m2m_changed = Signal(raise_exceptions=True)
-pre_save = Signal(raise_exceptions=True)
-post_save = Signal(raise_exceptions=True)
-pre_delete = Signal(raise_exceptions=True)
-post_delete = Signal(raise_exceptions=True)
-m2m_changed = Signal(raise_exceptions=True)
-"""Many-to-many rows changed; told: action, instance, reverse, model, pk_set, using; the sender is the through model."""
-
+pre_init = ModelSignal(raise_exceptions=True)
+post_init = ModelSignal(raise_exceptions=True)
+pre_save = ModelSignal(raise_exceptions=True)
+post_save = ModelSignal(raise_exceptions=True)
+pre_delete = ModelSignal(raise_exceptions=True)
+post_delete = ModelSignal(raise_exceptions=True)
+m2m_changed = ModelSignal(raise_exceptions=True)
 pre_query = Signal()
 post_query = Signal()
 pre_migrate = Signal(raise_exceptions=True)

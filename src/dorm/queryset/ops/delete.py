@@ -1,21 +1,22 @@
-"""Deleting rows with what hangs on them: what each foreign key's ``on_delete`` says, in one transaction."""
+"""Deleting rows with what hangs on them, in one transaction: carries out what `dorm.models.deletion` found."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
-from dorm.exceptions import ProtectedError, RestrictedError
+from dorm.models.deletion import Deletion, collect, is_plain
 from dorm.queryset.ops import announce, fetch, write
 from dorm.queryset.ops.save import alias_for_write
-from dorm.signals import post_delete, pre_delete
+from dorm.signals import Signal, post_delete, pre_delete
 from dorm.transaction import in_transaction
 
 if TYPE_CHECKING:
     from dorm.queryset.queryset import QuerySet
 
-Deleted = tuple[int, dict[str, int]]
+Deleted: TypeAlias = "tuple[int, dict[str, int]]"
 
 
 @operation
@@ -26,10 +27,11 @@ def delete(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
         raise TypeError("Cannot call delete() after .values() or .values_list()")
     if qs._plan.query.distinct:
         raise TypeError("Cannot call delete() after .distinct().")
-    if _is_plain(qs.model):
-        return _result(Counter({qs.model._meta.label: (yield from write.delete_rows(qs))}))
     database = write.writing(qs)
-    return (yield from in_transaction(_delete_all(qs.using(database.alias)), database.alias))
+    qs = qs.using(database.alias)
+    if is_plain(qs.model):
+        return _result(Counter({qs.model._meta.label: (yield from write.delete_rows(qs))}))
+    return (yield from in_transaction(_delete_rows(qs, Deletion(database, qs)), database.alias))
 
 
 @operation
@@ -37,24 +39,18 @@ def delete_instance(instance: Any, using: str | None, keep_parents: bool = False
     """Delete the row of one instance, and take the key off the instance."""
     meta = instance._meta
     announce.refuse_read_only(meta, "delete()")
-    if instance.pk is None:
+    if instance.pk is None or (isinstance(instance.pk, tuple) and None in instance.pk):
         raise ValueError(
             f"{meta.object_name} object can't be deleted because its {meta.pk.attname} attribute is set to None."
         )
-    alias = alias_for_write(instance, using)
-    rows = type(instance)._base_manager.get_queryset().using(alias).filter(pk=instance.pk)
-    if _is_plain(type(instance)):
-        result = yield from delete(rows)
-    else:
-        counts: Counter[str] = Counter()
-        yield from in_transaction(_with_dependents(rows, [instance], alias, counts, set()), alias)
-        result = _result(counts)
-    instance.__dict__[meta.pk.attname] = None
-    return result
-
-
-def _is_plain(model: Any) -> bool:
-    return not model._meta.relations and not pre_delete.has_listeners and not post_delete.has_listeners
+    database = connections[alias_for_write(instance, using)]
+    if is_plain(type(instance)):
+        rows = meta.base_manager.get_queryset().using(database.alias).filter(pk=instance.pk)
+        counts = Counter({meta.label: (yield from write.delete_rows(rows))})
+        _take_key(instance)
+        return _result(counts)
+    deletion = Deletion(database, instance)
+    return (yield from in_transaction(_delete_instance(instance, deletion, keep_parents), database.alias))
 
 
 def _result(counts: Counter[str]) -> Deleted:
@@ -62,67 +58,56 @@ def _result(counts: Counter[str]) -> Deleted:
 
 
 @operation
-def _delete_all(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
+def _delete_rows(qs: QuerySet[Any, Any], deletion: Deletion) -> Operation[Deleted]:
+    rows = yield from fetch.fetch(qs.order_by() if not qs._plan.query.is_sliced else qs._clone())
+    yield from collect(deletion, rows)
+    return (yield from _carry_out(deletion))
+
+
+@operation
+def _delete_instance(instance: Any, deletion: Deletion, keep_parents: bool) -> Operation[Deleted]:
+    yield from collect(deletion, [instance], keep_parents)
+    return (yield from _carry_out(deletion))
+
+
+@operation
+def _carry_out(deletion: Deletion) -> Operation[Deleted]:
+    """Tell receivers, set columns, delete; return the counts."""
+    deletion.settle()
     counts: Counter[str] = Counter()
-    rows = yield from fetch.fetch(qs._clone())
-    if rows:
-        yield from _with_dependents(qs, rows, qs._alias or "default", counts, set())
+    yield from _tell(pre_delete, deletion, None)
+    for qs in deletion.whole:
+        counts[qs.model._meta.label] += yield from write.delete_rows(qs)
+    for field, value, qs in deletion.updates:
+        yield from write.update_table(qs, {field.name: value}, deletion.database)
+    for model, rows in deletion.rows.items():
+        keys = sorted(rows, reverse=True) if _sortable(rows) else list(rows)
+        start = model._meta.base_manager.get_queryset().using(deletion.database.alias)
+        for part in write.parts(keys, deletion.database):
+            counts[model._meta.label] += yield from write.delete_rows(start.filter(pk__in=part))
+        yield from _tell(post_delete, deletion, model)
+    for rows in deletion.rows.values():
+        for row in rows.values():
+            _take_key(row)
     return _result(counts)
 
 
-@operation
-def _with_dependents(
-    qs: QuerySet[Any, Any], rows: list[Any], alias: str, counts: Counter[str], seen: set[Any]
-) -> Operation[None]:
-    """Delete *rows*, those that depend on them first."""
-    fresh = [row for row in rows if (type(row), row.pk) not in seen]
-    if not fresh:
-        return
-    seen.update((type(row), row.pk) for row in fresh)
-    model = type(fresh[0])
-    if pre_delete.has_listeners:
-        for row in fresh:
-            yield from announce.announce(pre_delete, model, instance=row, using=alias)
-    for relation in model._meta.relations.values():
-        if relation.many_to_many:
-            continue  # the keys of its through model do it
-        yield from _dependents(relation, fresh, alias, counts, seen)
-    manager = model._base_manager
-    keys = [row.pk for row in fresh]
-    for part in _parts(keys, fetch.reading(qs).dialect.max_parameters):
-        found = manager.get_queryset().using(alias).filter(pk__in=part)
-        counts[model._meta.label] += yield from write.delete_rows(found)
-    if post_delete.has_listeners:
-        for row in fresh:
-            yield from announce.announce(post_delete, model, instance=row, using=alias)
+def _sortable(keys: Any) -> bool:
+    return all(type(key) is int for key in keys)
 
 
 @operation
-def _dependents(relation: Any, rows: list[Any], alias: str, counts: Counter[str], seen: set[Any]) -> Operation[None]:
-    """Do what the foreign key of *relation* says to the rows that point at *rows*."""
-    field = relation.field
-    rule = field.on_delete.name
-    if rule == "DO_NOTHING":
+def _tell(signal: Signal, deletion: Deletion, only: Any) -> Operation[None]:
+    """Call the receivers for the instances of one model, or of all."""
+    if not signal.has_listeners:
         return
-    keys = [getattr(row, field.target_field.attname) for row in rows]
-    manager = field.model._base_manager
-    start = manager.get_queryset().using(alias)
-    for part in _parts(keys, fetch.reading(start).dialect.max_parameters):
-        pointing = start.filter(**{f"{field.name}__in": part})
-        if rule == "SET_NULL":
-            yield from write.update(pointing, {field.name: None})
-            continue
-        found = yield from fetch.fetch(pointing)
-        if found and rule != "CASCADE":
-            error = ProtectedError if rule == "PROTECT" else RestrictedError
-            raise error(
-                f"Cannot delete some instances of model {rows[0]._meta.object_name!r} because they are referenced "
-                f"through {'protected' if rule == 'PROTECT' else 'restricted'} foreign keys: {field}.",
-                set(found),
-            )
-        yield from _with_dependents(pointing, found, alias, counts, seen)
+    alias, origin = deletion.database.alias, deletion.origin
+    for model, rows in deletion.rows.items():
+        if only in (None, model) and not model._meta.auto_created:
+            for row in list(rows.values()):
+                yield from announce.announce(signal, model, instance=row, using=alias, origin=origin)
 
 
-def _parts(keys: list[Any], most: int) -> list[list[Any]]:
-    size = max(1, most // 2)
-    return [keys[start : start + size] for start in range(0, len(keys), size)]
+def _take_key(instance: Any) -> None:
+    for field in instance._meta.pk_fields:
+        instance.__dict__[field.attname] = None
