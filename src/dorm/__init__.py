@@ -28,6 +28,12 @@ if TYPE_CHECKING:
         IntegerChoices as IntegerChoices,
         TextChoices as TextChoices,
     )
+    from dorm.conf.fetch_modes import (
+        FETCH_ONE as FETCH_ONE,
+        FETCH_PEERS as FETCH_PEERS,
+        FETCH_RAISE as FETCH_RAISE,
+        FetchMode as FetchMode,
+    )
     from dorm.conf.settings import configure as configure, settings as settings
     from dorm.conf.url import parse_database_url as parse_database_url
     from dorm.db.connection import (
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
         DoesNotExist as DoesNotExist,
         FieldDoesNotExist as FieldDoesNotExist,
         FieldError as FieldError,
+        FieldFetchBlocked as FieldFetchBlocked,
         ImproperlyConfigured as ImproperlyConfigured,
         IntegrityError as IntegrityError,
         InterfaceError as InterfaceError,
@@ -266,6 +273,7 @@ if TYPE_CHECKING:
 __version__ = "4.2.0"
 
 _MODULES = {
+    "dorm.conf.fetch_modes": ("FETCH_ONE", "FETCH_PEERS", "FETCH_RAISE", "FetchMode"),
     "dorm.conf.settings": ("configure", "settings"),
     "dorm.conf.url": ("parse_database_url",),
     "dorm.db.connection": ("connection_for", "connections", "get_connection", "pool_stats"),
@@ -465,6 +473,7 @@ _MODULES = {
         "DoesNotExist",
         "FieldDoesNotExist",
         "FieldError",
+        "FieldFetchBlocked",
         "ImproperlyConfigured",
         "IntegrityError",
         "InterfaceError",

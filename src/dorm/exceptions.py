@@ -30,6 +30,10 @@ class FieldError(DormError):
     """A name or a combination of names in a query means nothing for this model."""
 
 
+class FieldFetchBlocked(FieldError):
+    """A late load from an instance whose fetch mode is ``FETCH_RAISE``."""
+
+
 class FieldDoesNotExist(FieldError):
     """A model has no field of that name."""
 

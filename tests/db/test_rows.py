@@ -426,7 +426,7 @@ async def test_deferred_columns_are_not_written(face: Face) -> None:
     stored = await face(Author.objects.get)(pk=ann.pk)
     assert (stored.name, stored.age) == ("Anne", 40)
     if face.is_async:
-        with pytest.raises(dorm.SynchronousOnlyOperation, match="arefresh_from_db"):
+        with pytest.raises(dorm.SynchronousOnlyOperation, match="afetch"):
             _ = loaded.age
         await loaded.arefresh_from_db(fields=["age"])
     assert loaded.age == 40

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dorm.conf.databases import DatabaseConfig, database_config
+from dorm.conf.fetch_modes import FETCH_PEERS, FetchMode
 from dorm.exceptions import ConnectionDoesNotExist, ImproperlyConfigured, choices_text, nearest
 
 _NUMBER = (int, float)
@@ -29,6 +30,7 @@ _DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "QUERY_COUNT_WARN": (None, (int, type(None))),
     "RETRY_ATTEMPTS": (3, (int,)),
     "RETRY_BACKOFF": (0.1, _NUMBER),
+    "DEFAULT_FETCH_MODE": (FETCH_PEERS, (str,)),
     "USE_TZ": (False, (bool,)),
     "TIME_ZONE": ("UTC", (str,)),
 }
@@ -38,6 +40,10 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "DEBUG_NPLUSONE": (
         lambda value: isinstance(value, bool) or value.lower() in ("log", "raise"),
         "False, True, 'log' or 'raise'",
+    ),
+    "DEFAULT_FETCH_MODE": (
+        lambda value: value in [mode.value for mode in FetchMode],
+        "FETCH_ONE, FETCH_PEERS, FETCH_RAISE or their names 'one', 'peers', 'raise'",
     ),
     "DEBUG_NPLUSONE_THRESHOLD": (lambda value: value >= 1, "a whole number from 1"),
 }
@@ -54,11 +60,13 @@ class Knobs:
         slow_query_seconds: statements at or above it are logged; None for never.
         retry_attempts: tries of a read whose connection was lost.
         retry_backoff: seconds before the second try; doubled each time.
+        fetch_mode: what a late load does where the queryset did not say.
     """
 
     slow_query_seconds: float | None
     retry_attempts: int
     retry_backoff: float
+    fetch_mode: FetchMode
 
 
 class Settings:
@@ -71,6 +79,7 @@ class Settings:
     SLOW_QUERY_MS: float | None
     RETRY_ATTEMPTS: int
     RETRY_BACKOFF: float
+    DEFAULT_FETCH_MODE: str
     USE_TZ: bool
     TIME_ZONE: str
 
@@ -138,6 +147,7 @@ class Settings:
             None if slow is None else slow / 1000,
             self._knob("RETRY_ATTEMPTS", int) or 1,
             self._knob("RETRY_BACKOFF", float) or 0.0,
+            FetchMode(self._given.get("DEFAULT_FETCH_MODE", FETCH_PEERS)),
         )
 
     def _knob(self, name: str, convert: Callable[[str], Any]) -> Any:

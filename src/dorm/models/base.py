@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -10,7 +9,6 @@ from dorm.db.operation import arun, run
 from dorm.exceptions import (
     MultipleObjectsReturned,
     ObjectDoesNotExist,
-    SynchronousOnlyOperation,
     choices_text,
     nearest,
 )
@@ -20,6 +18,7 @@ from dorm.models import inheritance
 from dorm.models.options import Options
 from dorm.models.perfield import add_methods
 from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, is_adding, origin_of
+from dorm.queryset import late
 from dorm.queryset.ops import announce, delete as delete_ops, refresh as refresh_ops, save as save_ops
 from dorm.queryset.query import root_plan
 from dorm.signals import class_prepared, post_init, pre_init
@@ -213,9 +212,25 @@ class Model(metaclass=ModelBase):
         """Load a deferred column and return its value; called by the field's descriptor."""
         if is_adding(self.__dict__):
             return None
-        _refuse_implicit(f"{self._meta.object_name}.{field.name} was deferred", "arefresh_from_db")
-        self.refresh_from_db(fields=[field.attname])
+        late.check(self, field.name, "only, defer")
+        overridden = type(self).refresh_from_db is not Model.refresh_from_db
+        if overridden or not run(late.column(self, field)):
+            self.refresh_from_db(fields=[field.attname])
         return self.__dict__[field.attname]
+
+    def fetch(self, *lookups: Any) -> None:
+        """Load deferred columns and relations now, unless they are there.
+
+        Rows that came by the same fetch get them by the same statement, except with `FETCH_ONE` and `FETCH_RAISE`.
+
+        Args:
+            lookups: names of fields, as of ``prefetch_related``: relations, paths, `Prefetch`; or deferred columns.
+        """
+        run(late.named(self, lookups))
+
+    async def afetch(self, *lookups: Any) -> None:
+        """Async twin of `fetch`."""
+        await arun(late.named(self, lookups))
 
     def serializable_value(self, field_name: str) -> Any:
         """Return the value a column holds: the raw key of a foreign key; an attribute of that name otherwise."""
@@ -360,6 +375,9 @@ class Model(metaclass=ModelBase):
         if PREFETCHED in state:
             # A copy keeps its own list of what was prefetched.
             state[PREFETCHED] = dict(state[PREFETCHED])
+        origin = state.get(ORIGIN)
+        if origin is not None and origin.peers is not None:
+            state[ORIGIN] = origin_of(origin.alias)
         return state
 
     def __str__(self) -> str:
@@ -367,18 +385,6 @@ class Model(metaclass=ModelBase):
 
     def __repr__(self) -> str:
         return f"<{self._meta.object_name}: {self}>"
-
-
-def _refuse_implicit(what: str, twin: str) -> None:
-    """Raise when blocking I/O would happen behind an attribute in a running event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise SynchronousOnlyOperation(
-        f"{what} and would be loaded by a blocking query inside a running event loop. "
-        f"Load it with the query (select_related, prefetch_related, only) or await {twin}()."
-    )
 
 
 Model._base_save = (Model.save, Model.asave)

@@ -7,7 +7,7 @@ that come from outside enter by the namespace or as `repr`. `source_of` prints i
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -40,6 +40,25 @@ class ObjectShape:
     attribute: str = ""
     joined: tuple[ObjectShape, ...] = ()
     reverse: str | None = None
+
+    def loads_late(self) -> bool:
+        """Return whether these instances have deferred columns or relations to one object that are not joined."""
+        meta = self.model._meta
+        fields = [field for field in meta.fields if field.column is not None]
+        return (
+            len(self.attnames) < len(fields)
+            or any(field.is_relation for field in fields)
+            or bool(meta.private_fields)
+            or any(not relation.multi and not relation.hidden for relation in meta.relations.values())
+            or any(child.loads_late() for child in self.joined)
+        )
+
+    def paths(self) -> Iterator[tuple[str, ...]]:
+        """Yield the attributes that lead to each joined instance."""
+        for child in self.joined:
+            yield (child.attribute,)
+            for path in child.paths():
+                yield (child.attribute, *path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import ref
+
+from dorm.conf.fetch_modes import FetchMode
 
 ORIGIN = "_origin"
 """Key of an instance's ``__dict__`` under which its origin stands; absent while the instance is new and unrouted."""
@@ -23,18 +26,26 @@ DEFERRED = Deferred()
 
 
 class Origin:
-    """The database that instances were loaded from or saved to; one object an alias.
+    """The database that instances were loaded from or saved to; one object an alias, or one a fetch.
 
     Attributes:
         alias: key of ``DATABASES``.
         adding: the instance is not in the database yet; the alias says only where it will go.
+        mode: what the queryset said of late loads, None for the setting.
+        peers: weak references to all instances of the fetch, in order; None where late loads serve one at a time.
+        paths: where, seen from those, joined instances stand.
+        position: where the peer last looked for was.
     """
 
-    __slots__ = ("adding", "alias")
+    __slots__ = ("adding", "alias", "mode", "paths", "peers", "position")
 
-    def __init__(self, alias: str, adding: bool = False) -> None:
+    def __init__(self, alias: str, adding: bool = False, mode: FetchMode | None = None) -> None:
         self.alias = alias
         self.adding = adding
+        self.mode = mode
+        self.peers: list[ref[Any]] | None = None
+        self.paths: tuple[tuple[str, ...], ...] = ()
+        self.position = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (origin_of, (self.alias, self.adding))
@@ -49,6 +60,13 @@ def origin_of(alias: str, adding: bool = False) -> Origin:
     known = _destinations if adding else _origins
     found = known.get(alias)
     return found if found is not None else known.setdefault(alias, Origin(alias, adding))
+
+
+def settle(values: dict[str, Any], alias: str) -> None:
+    """Say that the instance with these attributes is in the database *alias*; what its fetch shares is kept."""
+    origin = values.get(ORIGIN)
+    if origin is None or origin.adding or origin.alias != alias:
+        values[ORIGIN] = origin_of(alias)
 
 
 def is_adding(values: Mapping[str, Any]) -> bool:

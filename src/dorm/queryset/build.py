@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from dorm.conf.fetch_modes import FetchMode
 from dorm.exceptions import FieldError, choices_text, nearest
 from dorm.expressions.predicate import Q
 from dorm.lookups.values import value_key
@@ -381,6 +382,11 @@ def _column_path(query: Query, path: str) -> tuple[str, ...]:
     if field is None and relation is not None and not relation.multi:
         return (*found, last)
     return (*found, (field or meta.get_field(last)).name)
+
+
+def fetching(plan: Plan[Query], mode: FetchMode) -> Plan[Query]:
+    """`fetch_mode`."""
+    return fixed(plan, ("fetch_mode", mode), lambda query: replace(query, mode=mode))
 
 
 def loading_all(plan: Plan[Query]) -> Plan[Query]:

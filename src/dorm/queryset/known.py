@@ -7,17 +7,26 @@ from typing import Any
 
 
 class Parent(dict[str, Any]):
-    """The hints of a related manager's querysets for routers (``instance``), and the key that rows point back with."""
+    """The hints of a related manager's querysets for routers (``instance``), and what is known of their rows.
 
-    __slots__ = ("field",)
+    Attributes:
+        field: the key that rows point back with, None where there is none.
+        whole: plan of all rows of the relation, where peers are served with them. loader: what loads them.
+    """
+
+    __slots__ = ("field", "loader", "whole")
 
     def __init__(self, field: Any, instance: Any) -> None:
         super().__init__(instance=instance)
         self.field = field
+        self.whole: Any = None
+        self.loader: Any = None
 
     def adopt(self, rows: Sequence[Any]) -> None:
         """Put the instance on *rows* as the object of their key, where the key is its own and nothing is loaded yet."""
         field, instance = self.field, self["instance"]
+        if field is None:
+            return
         name, attname = field.name, field.attname
         key = getattr(instance, field.target_field.attname)
         for row in rows:

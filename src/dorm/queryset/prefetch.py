@@ -10,8 +10,8 @@ from dorm.exceptions import choices_text, nearest
 from dorm.models.state import ORIGIN
 
 if TYPE_CHECKING:
+    from dorm.queryset.loaders import Loader
     from dorm.queryset.queryset import QuerySet
-    from dorm.relations.loaders import Loader
 
 
 class Prefetch:

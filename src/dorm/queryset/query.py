@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from dorm.conf.fetch_modes import FetchMode
 from dorm.queryset.loading import Loading
 from dorm.sql.node import Node
 from dorm.sql.plan import Plan
@@ -40,6 +41,7 @@ class Query:
         ceiling: most rows, as a number in the text (``first``, ``get``).
         calls: number of ``filter`` calls so far.
         assigned: new values by column (``update``).
+        mode: what late loads from these rows do, None for the setting.
         aliases: databases that the subqueries insist on.
         outers: names of the surrounding query that this one refers to (`OuterRef`).
     """
@@ -58,6 +60,7 @@ class Query:
     columns: tuple[tuple[str, Node], ...] = ()
     related: Tree = field(default_factory=lambda: _NO_TREE)
     loaded: Loading | None = None
+    mode: FetchMode | None = None
     distinct: bool = False
     distinct_on: tuple[Node, ...] = ()
     limit: int | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from dorm.conf.fetch_modes import FetchMode
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, run
 from dorm.exceptions import FieldError
 from dorm.expressions.predicate import Q
-from dorm.queryset import build, selects
+from dorm.queryset import build, late, selects
 from dorm.queryset.known import Parent
 from dorm.queryset.ops import aggregate as aggregate_ops, bulk, delete as delete_ops, fetch, save, stream, write
 from dorm.queryset.prefetch import Prefetch, prefetch
@@ -150,6 +151,17 @@ class Queryable(Generic[M, R]):
         if names == (None,):
             return qs._with(build.loading_all(qs._plan), qs._values)
         return qs._with(build.loading(qs._plan, tuple(map(str, names)), only=False), qs._values)
+
+    def fetch_mode(self, mode: FetchMode | str) -> QuerySet[M, R]:
+        """Say what happens when something that was not loaded is read from these rows.
+
+        Args:
+            mode: `FETCH_ONE` loads it for that row, `FETCH_PEERS` for all rows of the fetch by one statement (asked for
+                here, also the sets of related managers), `FETCH_RAISE` raises `FieldFetchBlocked`. The setting
+                ``DEFAULT_FETCH_MODE`` decides where nothing is said.
+        """
+        qs = self._queryset()
+        return qs._with(build.fetching(qs._plan, FetchMode(mode)), qs._values)
 
     def using(self, alias: str | None) -> QuerySet[M, R]:
         """Run on the database *alias*."""
@@ -418,6 +430,17 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
             wanted, got = field.model.__name__, query.model.__name__
             raise ValueError(f'Cannot use QuerySet for "{got}": Use a QuerySet for "{wanted}".')
         return self if field.primary_key else self.values(field.attname)
+
+    @property
+    def _whole_set(self) -> bool:
+        """True for all rows of a related manager whose instance loads them for its peers too."""
+        hints = self._hints
+        return isinstance(hints, Parent) and hints.whole is self._plan and not self._prefetch
+
+    def _of_peers(self) -> Operation[list[Any] | None]:
+        """Load these rows for the peers of the instance as well; None where it has none."""
+        assert isinstance(self._hints, Parent), "no related manager"
+        return late.whole_set(self._hints["instance"], self._hints.loader)
 
     @property
     def _follows(self) -> bool:

@@ -34,9 +34,11 @@ class Compiled:
         hydrate: from rows to results; None where they are the same.
         source: text of the row function, for debugging.
         empty: no row can match, so nothing is sent.
+        late: something can be loaded late from the instances.
+        paths: attributes that lead from an instance to those joined to it.
     """
 
-    __slots__ = ("bind", "empty", "hydrate", "source", "template")
+    __slots__ = ("bind", "empty", "hydrate", "late", "paths", "source", "template")
 
     def __init__(
         self,
@@ -51,6 +53,8 @@ class Compiled:
         self.hydrate = hydrate
         self.source = source
         self.empty = empty
+        self.late = False
+        self.paths: tuple[tuple[str, ...], ...] = ()
 
     def statement(self, values: tuple[Any, ...]) -> Statement:
         """Return the statement for these values."""
@@ -96,6 +100,9 @@ def _rows(plan: Plan[Query], dialect: Dialect) -> Compiled:
     outputs = [node.output for node in select.columns]
     made = compiled(plan, dialect, select, outputs)
     made.hydrate, made.source = hydrator(shape, outputs, dialect)
+    if shape.object is not None:
+        made.late = shape.object.loads_late()
+        made.paths = tuple(shape.object.paths())
     return made
 
 

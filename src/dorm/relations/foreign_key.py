@@ -8,10 +8,10 @@ from dorm.db.operation import run
 from dorm.exceptions import FieldError, ImproperlyConfigured, ObjectDoesNotExist
 from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.fields.options import FieldOptions
-from dorm.models.base import Model, _refuse_implicit
+from dorm.models.base import Model
 from dorm.models.state import ORIGIN
-from dorm.queryset.ops import fetch
-from dorm.relations.loaders import Missing
+from dorm.queryset import late
+from dorm.queryset.loaders import Missing
 from dorm.relations.managers import ReverseAccessor
 from dorm.relations.naming import check_reference, named_for, reference_text, related_does_not_exist
 from dorm.relations.reverse import ForwardRelation, ManyToOneRel
@@ -321,9 +321,12 @@ class ForeignKey(Field[T]):
                 values.pop(self.name, None)
             if key is None:
                 return self._absent(instance)
-            _refuse_implicit(f"{type(instance).__name__}.{self.name} is not loaded", "Model.objects.select_related")
-            found = run(fetch.related(self, instance, key))
-            values[self.name] = found
+            late.check(instance, self.name, f"select_related({self.name!r})")
+            run(late.relation(instance, self.loader))
+            found = values[self.name]
+            if found.__class__ is Missing:
+                del values[self.name]
+                raise self.target.DoesNotExist(f"{self.target.__name__} matching query does not exist ({self}).")
             return found
 
         def _absent(self, instance):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dorm.conf.fetch_modes import FETCH_PEERS
 from dorm.db.operation import arun, run
 from dorm.manager import Manager
 from dorm.models.state import ORIGIN, PREFETCHED
@@ -146,6 +147,14 @@ class BaseRelatedManager(Manager[M]):
         """Return *rows* with the relation's condition."""
         raise NotImplementedError
 
+    def _parent(self, field: Any, rows: QuerySet[Any]) -> Parent:
+        """Return what is known of *rows*, all that the relation has."""
+        known = Parent(field, self.instance)
+        origin = self.instance.__dict__.get(ORIGIN)
+        if origin is not None and origin.mode is FETCH_PEERS:
+            known.whole, known.loader = rows._plan, self.relation.loader
+        return known
+
     def _queryset(self) -> QuerySet[M]:
         return self.get_queryset()
 
@@ -178,7 +187,7 @@ class RelatedManager(BaseRelatedManager[M]):
         field = self.relation.field
         key = getattr(self.instance, field.target_field.attname)
         found = rows.none() if key is None or rows._plan.query.is_sliced else rows.filter(**{field.name: key})
-        found._hints = Parent(field, self.instance)
+        found._hints = self._parent(field, found)
         return found
 
     def _initial(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -267,7 +276,9 @@ class ManyRelatedManager(BaseRelatedManager[M]):
         source = self.relation.source.target_field
         if rows._plan.query.is_sliced:
             return rows.none()
-        return rows.filter(**{f"{self.relation.opposite.name}__{source.name}": getattr(self.instance, source.attname)})
+        found = rows.filter(**{f"{self.relation.opposite.name}__{source.name}": getattr(self.instance, source.attname)})
+        found._hints = self._parent(None, found)
+        return found
 
     # -- write ---------------------------------------------------------------------------------------------------
     def add(self, *objs: M | Any, through_defaults: dict[str, Any] | None = None) -> None:

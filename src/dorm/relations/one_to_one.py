@@ -6,15 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dorm.db.operation import run
 from dorm.exceptions import ObjectDoesNotExist
-from dorm.models.base import _refuse_implicit
-from dorm.models.state import ORIGIN
-from dorm.queryset.ops import fetch
+from dorm.queryset import late
 from dorm.relations.foreign_key import ForeignKey
 from dorm.relations.naming import related_does_not_exist
 from dorm.relations.reverse import ManyToOneRel, OneToOneRel
-
-if TYPE_CHECKING:
-    from dorm.db.operation import Operation
 
 T = TypeVar("T")
 
@@ -82,8 +77,8 @@ class ReverseOneAccessor:
                 return self._present(instance, found)
         if key is None:
             return self._present(instance, None)
-        _refuse_implicit(f"{type(instance).__name__}.{name} is not loaded", "Model.objects.select_related")
-        run(load_reverse_one(self.related, instance))
+        late.check(instance, str(name), f"select_related({self.related.name!r})")
+        run(late.relation(instance, self.related.loader))
         return self._present(instance, values[name])
 
     def _present(self, instance: Any, found: Any) -> Any:
@@ -107,16 +102,3 @@ class ReverseOneAccessor:
             )
         field.__set__(value, instance)
         values[name] = value
-
-
-def load_reverse_one(related: ManyToOneRel, instance: Any) -> Operation[None]:
-    """Load the object that points at *instance*; None is kept where there is none."""
-    field = related.field
-    origin = instance.__dict__.get(ORIGIN)
-    manager = field.model._default_manager
-    rows = manager.using(origin.alias) if origin is not None else manager.all()
-    key = getattr(instance, field.target_field.attname)
-    found = yield from fetch.first(rows.order_by().filter(**{field.name: key}), "first")
-    instance.__dict__[related.accessor] = found
-    if found is not None:
-        found.__dict__[field.name] = instance

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dorm.relations.loaders import ForwardLoader, ManyLoader, ReverseLoader, ReverseOneLoader
+from dorm.queryset.loaders import ForwardLoader, ManyLoader, ReverseLoader, ReverseOneLoader
 
 if TYPE_CHECKING:
     from dorm.fields.base import Field

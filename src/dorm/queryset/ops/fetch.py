@@ -9,8 +9,8 @@ from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Query as Fetch
 from dorm.db.router import router
-from dorm.models.state import origin_of
 from dorm.queryset import build, selects
+from dorm.queryset.hydration import hydrated
 
 if TYPE_CHECKING:
     from dorm.queryset.query import Query
@@ -52,14 +52,14 @@ def rows(plan: Plan[Query], values: tuple[Any, ...], database: Database) -> Oper
     if compiled.empty:
         return []
     found = yield from perform(Fetch(database, compiled.statement(values)))
-    if compiled.hydrate is None:
-        return found
-    return compiled.hydrate(found, origin_of(database.alias))
+    return hydrated(compiled, plan.query, found, database.alias)
 
 
 @operation
 def fetch(qs: QuerySet[Any, Any]) -> Operation[list[Any]]:
     """Return all rows of *qs*, prefetches done; they are kept on the queryset."""
+    if qs._rows is None and qs._whole_set:
+        qs._rows = yield from qs._of_peers()
     if qs._rows is None:
         database = reading(qs)
         found = yield from rows(qs._plan, qs._values, database)
@@ -166,12 +166,3 @@ def in_bulk(qs: QuerySet[Any, Any], ids: list[Any] | None, name: str) -> Operati
         for row in (yield from fetch(part)):
             found[getattr(row, field.attname)] = row
     return found
-
-
-@operation
-def related(field: Any, instance: Any, key: Any) -> Operation[Any]:
-    """Return the object that a foreign key of *instance* points at, from the instance's own database."""
-    manager = field.target._default_manager
-    alias = instance._state.db
-    qs = manager.using(alias) if alias else manager.all()
-    return (yield from get(qs, (), {field.target_field.name: key}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
 from dorm.db.router import router
-from dorm.models.state import ORIGIN, PREFETCHED, origin_of
+from dorm.models.state import PREFETCHED, settle
 from dorm.queryset.ops import fetch
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def refresh(
         qs = qs.only(*names)
     fresh = yield from fetch.get(qs, (), {"pk": instance.pk})
     _take(instance, fresh, names is None or fields is None)
-    instance.__dict__[ORIGIN] = origin_of(database.alias)
+    settle(instance.__dict__, database.alias)
 
 
 def _columns(instance: Any, names: list[str]) -> list[str]:

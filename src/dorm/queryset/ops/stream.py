@@ -12,8 +12,8 @@ from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import CloseCursor, Cursor, FetchChunk, OpenCursor, StatementRequest
 from dorm.db.statement import Statement
-from dorm.models.state import origin_of
 from dorm.queryset import selects
+from dorm.queryset.hydration import hydrated
 from dorm.queryset.ops.fetch import reading
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Stream:
     """An open SELECT: its lease, its cursor, and how its rows become results."""
 
-    __slots__ = ("compiled", "cursor", "database", "lease", "origin", "qs")
+    __slots__ = ("compiled", "cursor", "database", "lease", "qs")
 
     def __init__(
         self, database: Database, qs: QuerySet[Any, Any], compiled: selects.Compiled, lease: Lease, cursor: Cursor
@@ -33,7 +33,6 @@ class Stream:
         self.compiled = compiled
         self.lease = lease
         self.cursor = cursor
-        self.origin = origin_of(lease.alias)
 
 
 @operation
@@ -72,8 +71,7 @@ def _given_back(database: Database, lease: Lease) -> Operation[None]:
 def chunk(stream: Stream) -> Operation[list[Any]]:
     """Return the next results, prefetches done; empty at the end."""
     rows = yield FetchChunk(stream.cursor)
-    hydrate = stream.compiled.hydrate
-    found: list[Any] = rows if hydrate is None else hydrate(rows, stream.origin)
+    found = hydrated(stream.compiled, stream.qs._plan.query, rows, stream.lease.alias)
     if found and stream.qs._follows:
         yield from stream.qs._prefetching(found, stream.lease.alias)
     return found

@@ -94,6 +94,12 @@ class ForwardLoader:
                 values[name] = None if key is None or to_attr is not None else Missing(key)
         return rows
 
+    def forget_missing(self, instances: Iterable[Any]) -> None:
+        """Drop what says of a key that its object was not found."""
+        for each in instances:
+            if each.__dict__.get(self.field.name).__class__ is Missing:
+                del each.__dict__[self.field.name]
+
 
 class ReverseLoader:
     """The rows whose foreign keys point at the instances: a list each."""

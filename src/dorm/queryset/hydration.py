@@ -1,0 +1,32 @@
+"""From the rows of one fetch to its results, which share an `Origin`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from dorm.conf.fetch_modes import FETCH_ONE, FETCH_PEERS
+from dorm.conf.settings import settings
+from dorm.models.state import Origin, origin_of
+
+if TYPE_CHECKING:
+    from dorm.queryset.query import Query
+    from dorm.queryset.selects import Compiled
+
+
+def hydrated(compiled: Compiled, query: Query, rows: list[Any], alias: str) -> list[Any]:
+    """Return the results of *rows*; instances from which something can be loaded late know their peers."""
+    hydrate = compiled.hydrate
+    if hydrate is None:
+        return rows
+    if not compiled.late and query.mode is None:
+        return hydrate(rows, origin_of(alias))
+    mode = settings.knobs.fetch_mode if query.mode is None else query.mode
+    if mode is FETCH_ONE and query.mode is None:
+        return hydrate(rows, origin_of(alias))
+    origin = Origin(alias, mode=query.mode)
+    found = hydrate(rows, origin)
+    if mode is FETCH_PEERS and len(found) > 1:
+        origin.peers = list(map(ref, found))
+        origin.paths = compiled.paths
+    return found
