@@ -15,7 +15,7 @@ from dorm.manager import Manager
 from dorm.models.base import Model
 from dorm.queryset.queryset import QuerySet
 
-_OPTIONAL = ("psycopg",)
+_OPTIONAL = ("psycopg", "psycopg_pool")
 """Drivers whose absence makes a module impossible to import."""
 
 

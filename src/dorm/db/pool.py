@@ -1,4 +1,4 @@
-"""What pools of all backends share: fair permits, idle connections, the ends of event loops and forked processes."""
+"""What pools of all backends share: fair permits, and the ends of event loops and forked processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any
 
 from dorm.exceptions import PoolTimeout
 
@@ -185,104 +185,6 @@ def _named(who: asyncio.Task[Any] | threading.Thread) -> str:
 def _done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-# -- connections nobody uses -------------------------------------------------------------------------------------
-
-
-class Pooled(Protocol):
-    """A connection as a shelf sees it."""
-
-    made_at: float
-    returned_at: float
-
-    @property
-    def usable(self) -> bool: ...
-    def abort(self) -> None: ...
-
-
-C = TypeVar("C", bound=Pooled)
-
-IDLE_BEFORE_PING: Final = 30.0
-"""Seconds a connection may have been idle before it is pinged at checkout (with POOL_CHECK)."""
-
-
-class Shelf(Generic[C]):
-    """Idle connections of one pool, the one used last on top; old ones are closed, never handed out.
-
-    Taking from and adding to a list's end are atomic: no lock is needed.
-
-    Args:
-        least: connections that stay however long they are idle.
-        max_idle, max_lifetime: seconds after which a connection is closed.
-        checks: ping what was idle for `IDLE_BEFORE_PING`.
-    """
-
-    def __init__(self, least: int, max_idle: float, max_lifetime: float, checks: bool) -> None:
-        self._least = least
-        self._max_idle = max_idle
-        self._max_lifetime = max_lifetime
-        self._checks = checks
-        self._idle: list[C] = []
-        self._suspect_before = 0.0
-        self._next_look = 0.0
-        self.is_closed = False
-
-    def __len__(self) -> int:
-        return len(self._idle)
-
-    def take(self) -> C | None:
-        """Return the connection used last; None when there is none."""
-        while self._idle:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return None
-            if time.monotonic() - connection.made_at < self._max_lifetime:
-                return connection
-            connection.abort()
-        return None
-
-    def put(self, connection: C) -> None:
-        """Keep *connection* for the next one who needs it."""
-        now = connection.returned_at = time.monotonic()
-        if self.is_closed or now - connection.made_at >= self._max_lifetime:
-            connection.abort()
-            return
-        self._idle.append(connection)
-        if now >= self._next_look:
-            self._next_look = now + 1.0
-            self.thin_out(now)
-        if self.is_closed:
-            self.close()
-
-    def thin_out(self, now: float) -> None:
-        """Close what was idle for too long, from the bottom, where the longest idle ones lie."""
-        while len(self._idle) > self._least and now - self._idle[0].returned_at > self._max_idle:
-            try:
-                self._idle.pop(0).abort()
-            except IndexError:
-                return
-
-    def must_ping(self, connection: C) -> bool:
-        """True for a connection that was idle for long, or was put here before another was found dead."""
-        since = connection.returned_at
-        return since < self._suspect_before or (self._checks and time.monotonic() - since > IDLE_BEFORE_PING)
-
-    def suspect(self) -> None:
-        """A connection was found dead: have all that are here pinged before they are used."""
-        self._suspect_before = time.monotonic()
-
-    def emptied(self) -> list[C]:
-        """Take everything off without closing it."""
-        found, self._idle = self._idle, []
-        return found
-
-    def close(self) -> None:
-        """Close everything here, and whatever is put here later."""
-        self.is_closed = True
-        for connection in self.emptied():
-            connection.abort()
 
 
 # -- the ends of loops -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dorm.db.driver import Backend
 from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
 
 _OWN = {"sqlite": "dorm.db.backends.sqlite", "postgresql": "dorm.db.backends.postgresql"}
-_EXTRAS = {"psycopg": "postgresql"}
+_EXTRAS = {"psycopg": "postgresql", "psycopg_pool": "postgresql"}
 
 
 def load_backend(engine: str) -> Backend:

@@ -57,9 +57,13 @@ def parameters(config: DatabaseConfig, seconds: float) -> dict[str, Any]:
     }
 
 
-def failure(config: DatabaseConfig, exc: psycopg.Error) -> ConnectionFailed:
-    """Return the error for a connection that could not be made: which one, why, and what to look at."""
-    reason = " ".join(str(exc).split())
+def failure(config: DatabaseConfig, exc: psycopg.Error | None) -> ConnectionFailed:
+    """Return the error for a connection that could not be made: which one, why, and what to look at.
+
+    Args:
+        exc: what the driver said; None when nobody answered in time.
+    """
+    reason = " ".join(str(exc).split()) if exc is not None else f"timeout: no answer within {config.pool_timeout:g} s"
     lowered = reason.lower()
     advice = next((text for part, text in _ADVICE if part in lowered), _USUAL_ADVICE)
     made = ConnectionFailed(
@@ -67,9 +71,9 @@ def failure(config: DatabaseConfig, exc: psycopg.Error) -> ConnectionFailed:
         f"{config.port}: {_short(reason)}. {advice}"
     )
     made.alias = config.alias
-    made.sqlstate = exc.sqlstate
+    made.sqlstate = exc.sqlstate if exc is not None else None
     made.connection_lost = True
-    made.passing = any(part in lowered for part in _PASSING)
+    made.passing = exc is not None and any(part in lowered for part in _PASSING)
     return made
 
 

@@ -31,7 +31,7 @@ class _State(Generic[C]):
     def __init__(self, raw: C, alias: str) -> None:
         self.raw = raw
         self.alias = alias
-        self.made_at = self.returned_at = time.monotonic()
+        self.returned_at = time.monotonic()
         self._broken = False
         self._stale_plans = False
 

@@ -1,199 +1,323 @@
-"""Pools of PostgreSQL connections: one for blocking code, one an event loop, one ceiling for all of them.
+"""Pools over psycopg_pool: one for blocking code, one an event loop, one ceiling for all of them.
 
-Whoever needs a connection and finds none idle makes one, in its own thread or task: an unreachable server is an error
-there and at once, no thread works in the background, and there is nothing that a fork() could break.
+What dorm adds: permits that are handed out first come, first served, over all pools of a database; who holds what, for
+the message of a time-out; an unreachable server as an error at once, where the library goes on trying; the ends of
+event loops and forked processes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import logging
+import time
+from typing import Any, Final
+from weakref import WeakSet
 
 import psycopg
+import psycopg_pool
 
 from dorm.conf.databases import DatabaseConfig
 from dorm.db.backends.postgresql.connect import MOST_PREPARED, failure, parameters
 from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
 from dorm.db.driver import AsyncConnection, AsyncPool, SyncConnection, SyncPool
-from dorm.db.pool import C, FairSemaphore, ForkAware, LoopEnd, Shelf
+from dorm.db.pool import FairSemaphore, ForkAware
+from dorm.exceptions import OperationalError
+
+IDLE_BEFORE_PING: Final = 30.0
+"""Seconds a connection may have been idle before it is pinged at checkout (with POOL_CHECK)."""
+
+_LOOK: Final = 0.05
+"""Seconds between two looks at whether connecting has failed. Permits keep a pool from being empty for longer than a
+connection takes to be made, so nobody waits for anything else."""
+
+_CLOSING: Final = 2.0
+"""Seconds that closing waits for the library's threads: they may be busy with a server that does not answer."""
+
+# The library's threads log what dorm raises in the caller. Without a handler it would spill on stderr.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
 
 
-def _shelf(config: DatabaseConfig) -> Shelf[Any]:
-    return Shelf(config.min_pool_size, config.max_idle, config.max_lifetime, config.pool_check)
-
-
-class _Numbers:
-    """What a pool counts."""
+class Made:
+    """The connections that a pool has made, and the last failure to make one."""
 
     def __init__(self) -> None:
-        self.in_use = 0
-        self.requests = 0
-        self.made = 0
-        self.failed = 0
-        self.bad = 0
+        self.raw: WeakSet[Any] = WeakSet()
+        self.failures = 0
+        self.reason: psycopg.Error | None = None
 
-    def told(self, config: DatabaseConfig, shelf: Shelf[C], permits: FairSemaphore) -> dict[str, Any]:
-        """Return the numbers under their public names."""
+    def failed(self, reason: psycopg.Error) -> None:
+        """Note why a connection could not be made."""
+        self.reason = reason
+        self.failures += 1
+
+
+class _Raw(psycopg.Connection[Any]):
+    """A connection that remembers its face of dorm; a subclass for each pool knows where failures are noted."""
+
+    dorm: PostgresConnection | None = None
+    made: Made
+
+    @classmethod
+    def connect(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            raw = super().connect(*args, **kwargs)
+        except psycopg.Error as exc:
+            cls.made.failed(exc)
+            raise
+        raw.prepared_max = MOST_PREPARED
+        cls.made.raw.add(raw)
+        return raw
+
+
+class _AsyncRaw(psycopg.AsyncConnection[Any]):
+    """The asyncio face of `_Raw`."""
+
+    dorm: PostgresAsyncConnection | None = None
+    made: Made
+
+    @classmethod
+    async def connect(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            raw = await super().connect(*args, **kwargs)
+        except psycopg.Error as exc:
+            cls.made.failed(exc)
+            raise
+        raw.prepared_max = MOST_PREPARED
+        cls.made.raw.add(raw)
+        return raw
+
+
+class _Common:
+    """What pools of both faces know."""
+
+    def __init__(self, config: DatabaseConfig, permits: FairSemaphore) -> None:
+        self.config = config
+        self.permits = permits
+        self.made = Made()
+        self.suspect_before = 0.0
+        self.held: dict[int, PostgresConnection | PostgresAsyncConnection] = {}
+
+    def options(self, raw: type[Any]) -> dict[str, Any]:
+        """Return the arguments of the library's pool."""
+        config = self.config
+        given = parameters(config, config.pool_timeout)
         return {
-            "pool_min": config.min_pool_size,
-            "pool_max": config.max_pool_size,
-            "pool_size": len(shelf) + self.in_use,
-            "pool_available": len(shelf),
-            "requests_waiting": permits.waiting,
-            "requests_num": self.requests,
-            "connections_num": self.made,
-            "connections_errors": self.failed,
-            "returns_bad": self.bad,
+            "conninfo": given.pop("conninfo"),
+            "connection_class": type(raw.__name__, (raw,), {"made": self.made}),
+            "kwargs": given,
+            "min_size": config.min_pool_size,
             "max_size": config.max_pool_size,
-            "in_use": self.in_use,
+            "timeout": config.pool_timeout,
+            "max_idle": config.max_idle,
+            "max_lifetime": config.max_lifetime,
+            "reconnect_timeout": 0.0,
+            "open": False,
+            "name": f"dorm-{config.alias}",
+        }
+
+    def not_yet(self, failures: int, since: float) -> None:
+        """Raise when connecting has failed since there were *failures*, or the time for a checkout is over."""
+        reason = self.made.reason
+        if self.made.failures != failures and reason is not None:
+            raise failure(self.config, reason) from reason
+        if time.monotonic() - since > self.config.pool_timeout:
+            raise failure(self.config, None)
+
+    def must_ping(self, returned_at: float) -> bool:
+        """True for a connection that was idle for long, or was returned before one was found dead."""
+        if returned_at < self.suspect_before:
+            return True
+        return self.config.pool_check and time.monotonic() - returned_at > IDLE_BEFORE_PING
+
+    def taken(self, connection: PostgresConnection | PostgresAsyncConnection) -> None:
+        """Note who holds *connection*."""
+        self.held[id(connection)] = connection
+        self.permits.held(connection)
+
+    def returned(self, connection: SyncConnection | AsyncConnection) -> bool:
+        """Forget who held *connection*; close it unless somebody else may have it. False when it came back before."""
+        assert isinstance(connection, (PostgresConnection, PostgresAsyncConnection)), "what was acquired comes back"
+        if self.held.pop(id(connection), None) is None:
+            return False
+        self.permits.returned(connection)
+        if not connection.is_clean:
+            connection.abort()
+        connection.returned_at = time.monotonic()
+        return True
+
+    def suspect(self) -> None:
+        self.suspect_before = time.monotonic()
+
+    def numbers(self, stats: dict[str, int]) -> dict[str, Any]:
+        """Return psycopg_pool's numbers under dorm's keys, beside its own."""
+        return {
+            **stats,
+            "pool_min": self.config.min_pool_size,
+            "pool_max": self.config.max_pool_size,
+            "pool_size": stats.get("pool_size", 0),
+            "pool_available": stats.get("pool_available", 0),
+            "requests_waiting": self.permits.waiting,
+            "requests_num": stats.get("requests_num", 0),
+            "max_size": self.config.max_pool_size,
+            "in_use": len(self.held),
         }
 
 
-class PostgresPool(ForkAware, SyncPool):
+class PostgresPool(_Common, ForkAware, SyncPool):
     """The pool of blocking code."""
 
     def __init__(self, config: DatabaseConfig, permits: FairSemaphore) -> None:
-        super().__init__()
-        self.config = config
-        self.permits = permits
-        self._shelf: Shelf[PostgresConnection] = _shelf(config)
-        self._numbers = _Numbers()
-        self._parents: list[PostgresConnection] = []
+        _Common.__init__(self, config, permits)
+        ForkAware.__init__(self)
+        self._pool = self._opened()
+        self._parents: list[Any] = []
+
+    def _opened(self) -> psycopg_pool.ConnectionPool[_Raw]:
+        pool: psycopg_pool.ConnectionPool[_Raw] = psycopg_pool.ConnectionPool(**self.options(_Raw))
+        pool.open()
+        return pool
 
     def forked(self) -> None:
-        # The parent's sockets are kept, unread and unclosed: closing one would end the parent's session.
-        self._parents += self._shelf.emptied()
-        self._shelf = _shelf(self.config)
-        self._numbers = _Numbers()
+        # The parent's sockets are kept unread and unclosed: closing one would end the parent's session.
+        self._parents += [self._pool, self.made, self.held]
+        self.made, self.held = Made(), {}
+        self._pool = self._opened()
 
     def acquire(self) -> PostgresConnection:
         self.permits.acquire(self.config.pool_timeout)
         try:
-            connection = self._shelf.take()
-            while connection is not None and self._shelf.must_ping(connection) and not connection.ping():
-                connection.abort()
-                connection = self._shelf.take()
-            if connection is None:
-                connection = self._made()
+            connection = self._checked_out()
         except BaseException:
             self.permits.release()
             raise
-        self._numbers.requests += 1
-        self._numbers.in_use += 1
-        self.permits.held(connection)
+        self.taken(connection)
         return connection
 
-    def _made(self) -> PostgresConnection:
-        try:
-            raw = psycopg.Connection.connect(**parameters(self.config, self.config.pool_timeout))
-        except psycopg.Error as exc:
-            self._numbers.failed += 1
-            raise failure(self.config, exc) from exc
-        raw.prepared_max = MOST_PREPARED
-        self._numbers.made += 1
-        return PostgresConnection(raw, self.config.alias)
+    def _checked_out(self) -> PostgresConnection:
+        failures, since = self.made.failures, time.monotonic()
+        while True:
+            try:
+                raw = self._pool.getconn(_LOOK)
+            except psycopg_pool.PoolTimeout:
+                self.not_yet(failures, since)
+                continue
+            except psycopg_pool.PoolClosed as exc:
+                raise OperationalError(f"the pool of {self.config.alias!r} was closed.") from exc
+            connection = raw.dorm
+            if connection is None:
+                connection = raw.dorm = PostgresConnection(raw, self.config.alias)
+            elif self.must_ping(connection.returned_at) and not connection.ping():
+                self._pool.putconn(raw)
+                continue
+            return connection
 
     def release(self, connection: SyncConnection) -> None:
-        assert isinstance(connection, PostgresConnection), "what was acquired comes back"
-        self.permits.returned(connection)
-        self._numbers.in_use -= 1
+        if not self.returned(connection):
+            return
         try:
-            if connection.is_clean:
-                self._shelf.put(connection)
-            else:
-                self._numbers.bad += 1
-                connection.abort()
+            self._pool.putconn(connection.raw)  # type: ignore[attr-defined]  # the pool's own connections
         finally:
             self.permits.release()
 
     def close(self) -> None:
-        self._shelf.close()
-
-    def suspect(self) -> None:
-        self._shelf.suspect()
+        self._pool.close(_CLOSING)
 
     def stats(self) -> dict[str, Any]:
-        return self._numbers.told(self.config, self._shelf, self.permits)
+        return self.numbers(self._pool.get_stats())
 
 
-class PostgresAsyncPool(AsyncPool):
+class PostgresAsyncPool(_Common, AsyncPool):
     """The pool of one event loop; it is closed when the loop ends."""
 
     def __init__(self, config: DatabaseConfig, permits: FairSemaphore) -> None:
-        self.config = config
-        self.permits = permits
-        self._shelf: Shelf[PostgresAsyncConnection] = _shelf(config)
-        self._numbers = _Numbers()
-        self._held: set[PostgresAsyncConnection] = set()
-        self._end = LoopEnd(self._close)
+        super().__init__(config, permits)
+        self._pool: psycopg_pool.AsyncConnectionPool[_AsyncRaw] = psycopg_pool.AsyncConnectionPool(
+            **self.options(_AsyncRaw)
+        )
+        self._opening: asyncio.Task[None] | None = None
+        self._returning: set[asyncio.Task[None]] = set()
+        # A task, not a LoopEnd: the library's own tasks live in this loop and may swallow their cancellation while they
+        # connect, so closing must begin when the loop cancels its tasks, not after they have all ended.
+        self._end = asyncio.get_running_loop().create_task(self._until_the_end(), name="dorm-postgresql-pool")
+
+    async def _until_the_end(self) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self._pool.close(_CLOSING)
+
+    async def _open(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._pool.open())
+        await asyncio.shield(self._opening)
 
     async def acquire(self) -> PostgresAsyncConnection:
+        if self._pool.closed:
+            await self._open()
         await self.permits.aacquire(self.config.pool_timeout)
-        connection: PostgresAsyncConnection | None = None
         try:
-            connection = self._shelf.take()
-            while connection is not None and self._shelf.must_ping(connection) and not await connection.ping():
-                connection.abort()
-                connection = self._shelf.take()
-            if connection is None:
-                connection = await self._made()
+            connection = await self._checked_out()
         except BaseException:
-            if connection is not None:
-                connection.abort()
             self.permits.release()
             raise
-        self._numbers.requests += 1
-        self._numbers.in_use += 1
-        self._held.add(connection)
-        self.permits.held(connection)
+        self.taken(connection)
         return connection
 
-    async def _made(self) -> PostgresAsyncConnection:
+    async def _checked_out(self) -> PostgresAsyncConnection:
+        failures, since = self.made.failures, time.monotonic()
+        while True:
+            try:
+                raw = await self._pool.getconn(_LOOK)
+            except psycopg_pool.PoolTimeout:
+                self.not_yet(failures, since)
+                continue
+            except psycopg_pool.PoolClosed as exc:
+                raise OperationalError(f"the pool of {self.config.alias!r} was closed.") from exc
+            connection = raw.dorm
+            if connection is None:
+                connection = raw.dorm = PostgresAsyncConnection(raw, self.config.alias)
+            elif self.must_ping(connection.returned_at) and not await self._pinged(raw, connection):
+                continue
+            return connection
+
+    async def _pinged(self, raw: _AsyncRaw, connection: PostgresAsyncConnection) -> bool:
+        alive = False
         try:
-            raw = await psycopg.AsyncConnection.connect(**parameters(self.config, self.config.pool_timeout))
-        except psycopg.Error as exc:
-            self._numbers.failed += 1
-            raise failure(self.config, exc) from exc
-        raw.prepared_max = MOST_PREPARED
-        self._numbers.made += 1
-        return PostgresAsyncConnection(raw, self.config.alias)
+            alive = await connection.ping()
+        finally:
+            if not alive:
+                connection.abort()
+                await self._pool.putconn(raw)
+        return alive
 
     async def release(self, connection: AsyncConnection) -> None:
-        self._returned(connection)
+        if self.returned(connection):
+            await self._put(connection)
 
-    def discard(self, connection: AsyncConnection) -> None:
-        connection.abort()
-        self._returned(connection)
-
-    def _returned(self, connection: AsyncConnection) -> None:
-        assert isinstance(connection, PostgresAsyncConnection), "what was acquired comes back"
-        if connection not in self._held:
-            return
-        self._held.discard(connection)
-        self.permits.returned(connection)
-        self._numbers.in_use -= 1
+    async def _put(self, connection: AsyncConnection) -> None:
+        # putconn never waits for the server here: the connection is idle, or closed already.
         try:
-            if connection.is_clean:
-                self._shelf.put(connection)
-            else:
-                self._numbers.bad += 1
-                connection.abort()
+            await self._pool.putconn(connection.raw)  # type: ignore[attr-defined]  # the pool's own connections
         finally:
             self.permits.release()
 
-    async def close(self) -> None:
-        await self._end.close()
+    def discard(self, connection: AsyncConnection) -> None:
+        connection.abort()
+        if self.returned(connection):
+            task = asyncio.ensure_future(self._put(connection))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
 
-    async def _close(self) -> None:
-        self._shelf.close()
+    async def close(self) -> None:
+        self._end.cancel()
+        await asyncio.wait({self._end})
 
     def loop_is_gone(self) -> None:
-        """Give everything up, from any thread: the loop was closed without asking anybody."""
-        self._shelf.close()
-        for connection in list(self._held):
-            self.discard(connection)
-
-    def suspect(self) -> None:
-        self._shelf.suspect()
+        for raw in list(self.made.raw):
+            raw.pgconn.finish()
+        for connection in list(self.held.values()):
+            if self.returned(connection):
+                self.permits.release()
 
     def stats(self) -> dict[str, Any]:
-        return self._numbers.told(self.config, self._shelf, self.permits)
+        return self.numbers(self._pool.get_stats())
