@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from dorm.db.fragments import Fragments
+from dorm.db.plans import PlanNode
 from dorm.db.schema import Schema
 from dorm.db.statement import Template
 from dorm.db.types import SqlType
@@ -201,8 +202,16 @@ class Dialect(Fragments, ABC):
         """
         raise NotSupportedError(f"{self.vendor} shows no query plans")
 
+    def server_version_sql(self) -> str:
+        """Return a query for the server's version as text; empty for a library of the process."""
+        return ""
+
+    def plan_tree(self, rows: Sequence[Sequence[Any]]) -> PlanNode:
+        """Return the structure of a plan from the rows that ``plan_sql(..., structured=True)`` gave."""
+        raise NotSupportedError(f"{self.vendor} shows no query plans")
+
     def probe_limits(self, timeout_ms: int) -> tuple[str, ...]:
-        """Return what limits a transaction that dorm opens to look at something: time, waiting for locks, writing."""
+        """Return what is sent before a look at something: limits of time, of waiting for locks, of writing."""
         return ()
 
     # -- DDL (the statements themselves are put together in `dorm.db.schema`) ------------------------------------

@@ -19,8 +19,10 @@ from dorm.db.backends.postgresql.adapt import (
     untyped_range,
 )
 from dorm.db.backends.postgresql.fragments import PostgresFragments
+from dorm.db.backends.postgresql.plans import plan_tree
 from dorm.db.backends.postgresql.schema import PostgresSchema
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
+from dorm.db.plans import PlanNode
 from dorm.db.rawsql import placeholders
 from dorm.db.schema import Schema
 from dorm.db.statement import Template
@@ -133,6 +135,12 @@ class PostgresDialect(PostgresFragments, Dialect):
     # -- plans ---------------------------------------------------------------------------------------------------
     def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
         return f"EXPLAIN ({'ANALYZE, BUFFERS, ' if execute else ''}FORMAT {'JSON' if structured else 'TEXT'}) {sql}"
+
+    def server_version_sql(self) -> str:
+        return "SHOW server_version"
+
+    def plan_tree(self, rows: Sequence[Sequence[Any]]) -> PlanNode:
+        return plan_tree(rows)
 
     def probe_limits(self, timeout_ms: int) -> tuple[str, ...]:
         return (

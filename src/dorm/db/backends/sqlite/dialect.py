@@ -10,12 +10,14 @@ import math
 import os
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from dorm.db.backends.sqlite.fragments import SqliteFragments
+from dorm.db.backends.sqlite.plans import plan_tree
 from dorm.db.backends.sqlite.schema import SqliteSchema, is_scaled
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
+from dorm.db.plans import PlanNode
 from dorm.db.rawsql import placeholders
 from dorm.db.schema import Schema
 from dorm.db.statement import Template
@@ -95,6 +97,13 @@ class SqliteDialect(SqliteFragments, Dialect):
     # -- plans ---------------------------------------------------------------------------------------------------
     def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
         return f"EXPLAIN QUERY PLAN {sql}"
+
+    def plan_tree(self, rows: Sequence[Sequence[Any]]) -> PlanNode:
+        return plan_tree(rows)
+
+    def probe_limits(self, timeout_ms: int) -> tuple[str, ...]:
+        # EXPLAIN alone doesn't look whether another connection changed the schema: a real read does.
+        return ("SELECT 1 FROM sqlite_schema LIMIT 1",)
 
     # -- types and values ----------------------------------------------------------------------------------------
     def column_type(self, sql_type: SqlType) -> str:

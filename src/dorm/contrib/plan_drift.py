@@ -1,0 +1,308 @@
+"""An alarm when the planner changes its mind about a known query.
+
+A plan is read without running the query, reduced to its structure (node types, joins, indexes, keys, conditions with
+``?`` for constants) and compared with a baseline. Other parameters, more rows and new statistics are no drift as long
+as the strategy stays; a dropped index is. Very small tables flip to sequential scans and parallel plans depend on load:
+record baselines on data of production's size.
+
+Baselines live in the process (`record_baseline`, `compare`) and in a file that goes into version control
+(`record_to_file`, `check_file`; ``dorm plans`` on the command line).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+from dorm.db.connection import Database, connections
+from dorm.db.lexer import lexemes
+from dorm.db.operation import Operation, arun, operation, run
+from dorm.db.probe import probe
+from dorm.db.statement import Statement, Template
+from dorm.db.template import UNPARSABLE, first_word, templates
+
+_log = logging.getLogger("dorm.contrib.plan_drift")
+
+TIMEOUT_MS: Final = 5000
+FILE_VERSION: Final = 1
+_VERBS = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE")
+
+
+@dataclass(frozen=True, slots=True)
+class CompareResult:
+    """A baseline beside the plan of now.
+
+    Attributes:
+        baseline, current: canonical texts, one node a line. drifted: they differ.
+        note: what else changed: another statement than was recorded, another major version of the server.
+    """
+
+    tag: str
+    baseline: str
+    current: str
+    drifted: bool
+    note: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A recorded plan."""
+
+    plan: str
+    template: str
+    vendor: str
+    server: str = ""
+    recorded_at: str = ""
+
+
+_baselines: dict[str, Baseline] = {}
+_lock = threading.Lock()
+
+
+# -- operations --------------------------------------------------------------------------------------------------
+
+
+@operation
+def _captured(sql: str, params: Any, using: str) -> Operation[Baseline]:
+    """Read the plan of *sql* and return it as a baseline."""
+    database: Database = connections[using]
+    template = _checked(sql, database.vendor)
+    text = database.dialect.raw_sql(sql, bool(params))
+    asked = database.dialect.plan_sql(text, structured=True)
+    statement = Statement(Template(asked, prepare=False), tuple(params or ()), internal=True)
+    table = yield from probe(database, statement, TIMEOUT_MS)
+    plan = database.dialect.plan_tree(table.rows).text()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Baseline(plan, template, database.vendor, (yield from _server(database)), now)
+
+
+@operation
+def _server(database: Database) -> Operation[str]:
+    sql = database.dialect.server_version_sql()
+    if not sql:
+        return ""
+    table = yield from probe(database, Statement(Template(sql, prepare=False), (), internal=True), TIMEOUT_MS)
+    return str(table.rows[0][0]).partition(".")[0]
+
+
+def _checked(sql: str, vendor: str) -> str:
+    """Return the template of the one statement that *sql* must be; raise ValueError for anything else."""
+    if not isinstance(sql, str) or not sql.strip():
+        raise ValueError("sql is empty: give the text of one statement")
+    found = templates(sql, vendor)
+    if len(found) != 1 or found[0].startswith(UNPARSABLE):
+        raise ValueError(f"plans are compared of one statement that can be read, not of {len(found)}: {found[:2]}")
+    if first_word(found[0]) not in _VERBS:
+        raise ValueError(f"sql begins with {first_word(found[0])!r}: give {', '.join(_VERBS)}, without EXPLAIN")
+    words = [each.text.upper() for each in lexemes(sql, vendor) if each.kind == "word"]
+    if words[:1] == ["WITH"] and {"INSERT", "UPDATE", "DELETE", "MERGE"} & set(words):
+        raise ValueError("sql is a WITH that writes: give the statement that reads, or the write alone")
+    return found[0]
+
+
+@operation
+def _record(tag: str, sql: str, params: Any, using: str) -> Operation[str]:
+    if not isinstance(tag, str) or not tag:
+        raise ValueError("tag is empty: give the query a name")
+    found = yield from _captured(sql, params, using)
+    with _lock:
+        _baselines[tag] = found
+    return found.plan
+
+
+@operation
+def _compare(tag: str, sql: str, params: Any, using: str) -> Operation[CompareResult]:
+    with _lock:
+        baseline = _baselines.get(tag)
+    if baseline is None:
+        raise KeyError(f"no baseline {tag!r} was recorded")
+    current = yield from _captured(sql, params, using)
+    return _result(tag, baseline, current)
+
+
+def _result(tag: str, baseline: Baseline, current: Baseline) -> CompareResult:
+    notes = []
+    if baseline.template != current.template:
+        _log.warning("baseline %r was recorded for another statement than it is compared with", tag)
+        notes.append("another statement")
+    if baseline.server and current.server and baseline.server != current.server:
+        notes.append(f"recorded on server {baseline.server}, now {current.server}")
+    return CompareResult(tag, baseline.plan, current.plan, baseline.plan != current.plan, "; ".join(notes))
+
+
+# -- both faces --------------------------------------------------------------------------------------------------
+
+
+def record_baseline(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default") -> str:
+    """Read the plan of *sql* without running it and keep it as *tag*; return its canonical text.
+
+    Args:
+        sql: one SELECT, WITH that reads, INSERT, UPDATE, DELETE or MERGE, with ``%s`` placeholders.
+        params: their values; another call with other values compares as the same query.
+    In an open block of *using* it runs in a savepoint, else in a read-only transaction of its own.
+    Raises: ValueError: something else than one such statement; NotSupportedError: a backend that shows no plans.
+    """
+    return run(_record(tag, sql, params, using))
+
+
+async def arecord_baseline(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default") -> str:
+    """Async twin of `record_baseline`; baselines are shared."""
+    return await arun(_record(tag, sql, params, using))
+
+
+def compare(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default") -> CompareResult:
+    """Compare the plan of *sql* now with the baseline *tag*.
+
+    Raises: KeyError: no such baseline, before anything is sent; else as `record_baseline`.
+    """
+    return run(_compare(tag, sql, params, using))
+
+
+async def acompare(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default") -> CompareResult:
+    """Async twin of `compare`."""
+    return await arun(_compare(tag, sql, params, using))
+
+
+def diff_text(result: CompareResult) -> str:
+    """Return the difference as a unified diff of trees; empty when there is none."""
+    lines = difflib.unified_diff(
+        result.baseline.splitlines(),
+        result.current.splitlines(),
+        f"baseline:{result.tag}",
+        f"current:{result.tag}",
+        lineterm="",
+        n=50,
+    )
+    return "\n".join(lines)
+
+
+def baselines() -> dict[str, str]:
+    """Return the recorded plans by tag."""
+    with _lock:
+        return {tag: baseline.plan for tag, baseline in _baselines.items()}
+
+
+def reset() -> None:
+    """Forget every baseline."""
+    with _lock:
+        _baselines.clear()
+
+
+# -- files -------------------------------------------------------------------------------------------------------
+
+
+def save(path: str | PathLike[str]) -> str:
+    """Write the baselines as JSON; return the path."""
+    with _lock:
+        found = {tag: asdict(baseline) for tag, baseline in _baselines.items()}
+    _write(Path(path), found)
+    return str(path)
+
+
+def load(path: str | PathLike[str]) -> int:
+    """Read baselines that `save` or `record_to_file` wrote, beside those there are; return how many.
+
+    Raises: FileNotFoundError; ValueError: no such file of this version. Nothing is changed then.
+    """
+    found = {tag: _baseline(entry) for tag, entry in read_file(path).items()}
+    with _lock:
+        _baselines.update(found)
+    return len(found)
+
+
+def _baseline(entry: Mapping[str, Any]) -> Baseline:
+    return Baseline(**{name: str(entry.get(name, "")) for name in Baseline.__dataclass_fields__})
+
+
+def read_file(path: str | PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Return the entries of a file of plans by tag."""
+    try:
+        found = json.loads(Path(path).read_text("utf-8"))
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"{path} is no JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}") from exc
+    if not isinstance(found, dict) or not isinstance(found.get("plans"), dict):
+        raise ValueError(f"{path} is no file of plans: it has no object 'plans'")
+    if found.get("version") != FILE_VERSION:
+        raise ValueError(
+            f"{path} has version {found.get('version')!r}; this dorm reads {FILE_VERSION}: record it again"
+        )
+    plans: dict[str, dict[str, Any]] = found["plans"]
+    return plans
+
+
+def _write(path: Path, plans: Mapping[str, Any]) -> None:
+    text = json.dumps({"version": FILE_VERSION, "plans": plans}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+@operation
+def _record_to_file(path: str | PathLike[str], tag: str, sql: str, params: Any, using: str) -> Operation[str]:
+    if not isinstance(tag, str) or not tag:
+        raise ValueError("tag is empty: give the query a name")
+    entries = read_file(path) if Path(path).exists() else {}
+    found = yield from _captured(sql, params, using)
+    # A list of lines reads well in a review's diff.
+    entry = {**asdict(found), "plan": found.plan.splitlines(), "sql": sql, "params": list(params or ()), "using": using}
+    _write(Path(path), {**entries, tag: entry})
+    return found.plan
+
+
+def record_to_file(
+    path: str | PathLike[str], tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default"
+) -> str:
+    """Record a plan into a file for version control, beside statement and parameters; return its canonical text.
+
+    Parameters must be such as JSON has; they stand in the file, so give examples, not people's data.
+    """
+    return run(_record_to_file(path, tag, sql, params, using))
+
+
+async def arecord_to_file(
+    path: str | PathLike[str], tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default"
+) -> str:
+    """Async twin of `record_to_file`."""
+    return await arun(_record_to_file(path, tag, sql, params, using))
+
+
+@operation
+def _check_file(path: str | PathLike[str], tags: Sequence[str] | None) -> Operation[list[CompareResult]]:
+    entries = read_file(path)
+    unknown = [tag for tag in tags or () if tag not in entries]
+    if unknown:
+        raise KeyError(f"{path} has no plan {unknown[0]!r}; it has {', '.join(sorted(entries)) or 'none'}")
+    results = []
+    for tag in tags or sorted(entries):
+        entry = entries[tag]
+        plan = entry["plan"]
+        baseline = _baseline({**entry, "plan": plan if isinstance(plan, str) else "\n".join(plan)})
+        current = yield from _captured(entry["sql"], entry.get("params"), entry.get("using", "default"))
+        results.append(_result(tag, baseline, current))
+    return results
+
+
+def check_file(path: str | PathLike[str], tags: Sequence[str] | None = None) -> list[CompareResult]:
+    """Compare the plans of a file (or only *tags*) with those of now."""
+    return run(_check_file(path, tags))
+
+
+async def acheck_file(path: str | PathLike[str], tags: Sequence[str] | None = None) -> list[CompareResult]:
+    """Async twin of `check_file`."""
+    return await arun(_check_file(path, tags))

@@ -1,0 +1,154 @@
+"""Plan drift: what is drift, what is not, files, and that nothing of the query is run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dorm.contrib import plan_drift
+from tests.contrib.models import Customer, Order
+from tests.contrib.raw import script
+from tests.support.faces import Face
+
+pytestmark = pytest.mark.usefixtures("shop")
+
+BY_NUMBER = "SELECT id FROM contrib_tests_order WHERE number = %s"
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    yield
+    plan_drift.reset()
+
+
+async def _orders(face: Face, number: int, start: int = 0) -> None:
+    customer, _ = await face(Customer.objects.create)(name="Ann"), None
+    await face(Order.objects.bulk_create)([Order(customer=customer, number=start + each) for each in range(number)])
+    await script(face, "ANALYZE")
+
+
+async def _indexed(face: Face) -> None:
+    await script(face, "CREATE INDEX by_number ON contrib_tests_order (number)")
+    await _orders(face, 2000)
+
+
+async def test_an_index_that_goes_is_drift_and_other_values_are_not(face: Face) -> None:
+    await _indexed(face)
+    plan = await face(plan_drift.record_baseline)("orders", BY_NUMBER, params=[1])
+    assert "by_number" in plan
+    assert plan_drift.baselines() == {"orders": plan}
+    result = await face(plan_drift.compare)("orders", BY_NUMBER, params=[1999])
+    assert not result.drifted
+    assert plan_drift.diff_text(result) == ""
+    await _orders(face, 6000, start=2000)
+    if face.is_async:
+        await script(face, "VACUUM")
+    assert not (await face(plan_drift.compare)("orders", BY_NUMBER, params=[5])).drifted
+    await script(face, "DROP INDEX by_number")
+    result = await face(plan_drift.compare)("orders", BY_NUMBER, params=[1])
+    assert result.drifted
+    text = plan_drift.diff_text(result)
+    assert text.startswith("--- baseline:orders\n+++ current:orders")
+    assert "by_number" in text
+
+
+async def test_both_faces_share_baselines(face: Face) -> None:
+    await _indexed(face)
+    plan_drift.record_baseline("sync", BY_NUMBER, params=[1])
+    if face.is_async:
+        assert not (await plan_drift.acompare("sync", BY_NUMBER, params=[2])).drifted
+
+
+async def test_a_block_goes_on_after_a_comparison(face: Face) -> None:
+    await face(plan_drift.record_baseline)("orders", BY_NUMBER, params=[1])
+    async with face.atomic():
+        await face(Customer.objects.create)(name="kept")
+        await face(plan_drift.compare)("orders", BY_NUMBER, params=[1])
+        with pytest.raises(Exception, match="nowhere"):
+            await face(plan_drift.record_baseline)("bad", "SELECT x FROM nowhere")
+        await face(Customer.objects.create)(name="kept too")
+    assert await face(Customer.objects.count)() == 2
+    assert "bad" not in plan_drift.baselines()
+
+
+async def test_writes_are_planned_and_not_run(face: Face) -> None:
+    await face(Customer.objects.create)(name="Ann")
+    await face(plan_drift.record_baseline)("wipe", "DELETE FROM contrib_tests_customer WHERE name = %s", params=["Ann"])
+    assert await face(Customer.objects.count)() == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "SELECT 1; DROP TABLE contrib_tests_order",
+        "EXPLAIN SELECT 1",
+        "DROP TABLE contrib_tests_order",
+        "SELECT 'unterminated",
+        "WITH d AS (DELETE FROM contrib_tests_order RETURNING id) SELECT 1",
+    ],
+)
+async def test_only_single_statements_with_plans(face: Face, sql: str) -> None:
+    with pytest.raises(ValueError):
+        await face(plan_drift.record_baseline)("x", sql)
+    assert await face(Order.objects.count)() == 0
+
+
+async def test_unknown_and_empty_tags(face: Face) -> None:
+    with pytest.raises(KeyError, match="nothing"):
+        await face(plan_drift.compare)("nothing", "SELECT 1")
+    with pytest.raises(ValueError, match="tag"):
+        await face(plan_drift.record_baseline)("", "SELECT 1")
+
+
+async def test_another_statement_under_the_tag_is_told(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+    await face(plan_drift.record_baseline)("orders", BY_NUMBER, params=[1])
+    result = await face(plan_drift.compare)("orders", "SELECT id FROM contrib_tests_customer")
+    assert result.note == "another statement"
+    assert "'orders'" in caplog.text
+
+
+async def test_a_file_goes_into_version_control(face: Face, tmp_path: Path) -> None:
+    await _indexed(face)
+    path = tmp_path / "plans.json"
+    await face(plan_drift.record_to_file)(path, "orders", BY_NUMBER, params=[1])
+    await face(plan_drift.record_to_file)(path, "all", "SELECT * FROM contrib_tests_order")
+    assert json.loads(path.read_text())["plans"]["orders"]["sql"] == BY_NUMBER
+    assert [each.drifted for each in await face(plan_drift.check_file)(path)] == [False, False]
+    await script(face, "DROP INDEX by_number")
+    found = {each.tag: each.drifted for each in await face(plan_drift.check_file)(path)}
+    assert found == {"all": False, "orders": True}
+    with pytest.raises(KeyError, match="nothing"):
+        await face(plan_drift.check_file)(path, ["nothing"])
+    path.write_text('{"version": 9, "plans": {}}')
+    with pytest.raises(ValueError, match="version"):
+        await face(plan_drift.check_file)(path)
+
+
+async def test_baselines_survive_a_file(face: Face, tmp_path: Path) -> None:
+    await face(plan_drift.record_baseline)("orders", BY_NUMBER, params=[1])
+    before = plan_drift.baselines()
+    path = plan_drift.save(tmp_path / "baselines.json")
+    plan_drift.reset()
+    assert plan_drift.load(path) == 1
+    assert plan_drift.baselines() == before
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_many_comparisons_over_a_small_pool(shop: dict[str, Any]) -> None:
+    import dorm
+
+    dorm.configure(DATABASES={"default": {**shop, "MAX_POOL_SIZE": 2}})
+    plan_drift.record_baseline("orders", BY_NUMBER, params=[1])
+
+    async def main() -> list[plan_drift.CompareResult]:
+        return await asyncio.gather(
+            *(plan_drift.acompare("orders", BY_NUMBER, params=[number]) for number in range(50))
+        )
+
+    assert not any(each.drifted for each in asyncio.run(main()))
