@@ -162,6 +162,43 @@ class Dialect(Fragments, ABC):
             limit = self.requires_limit_with_offset or None
         return (f" LIMIT {limit}" if limit is not None else "") + (f" OFFSET {offset}" if offset is not None else "")
 
+    def row_lock(self, *, nowait: bool, skip_locked: bool, of: tuple[str, ...], weak: bool) -> str:
+        """Return the clause that locks the rows of a SELECT, with a leading space; "" where there are no row locks.
+
+        Args:
+            of: quoted aliases of the tables whose rows are locked.
+            weak: FOR NO KEY UPDATE.
+        Raises: NotSupportedError: an option that the backend has not.
+        """
+        options = [
+            name
+            for name, wanted in (("nowait", nowait), ("skip_locked", skip_locked), ("of", of), ("no_key", weak))
+            if wanted
+        ]
+        if options:
+            raise NotSupportedError(f"{', '.join(options)} of select_for_update() is not supported on {self.vendor}.")
+        return ""
+
+    def explain(self, fmt: str | None, options: dict[str, Any]) -> str:
+        """Return what stands in front of a statement to have its plan explained, with a space behind.
+
+        Raises: ValueError: a format or an option that the backend has not.
+        """
+        self.check_explain(fmt, options, (), ())
+        return "EXPLAIN "
+
+    def check_explain(
+        self, fmt: str | None, options: dict[str, Any], formats: Sequence[str], known: Sequence[str]
+    ) -> None:
+        """Refuse a format or options that are not among those the backend knows."""
+        if fmt is not None and fmt.upper() not in formats:
+            if not formats:
+                raise ValueError(f"{self.vendor} does not support any formats: leave format out.")
+            raise ValueError(f"{fmt} is not a recognized format. Allowed formats: {', '.join(sorted(formats))}.")
+        unknown = sorted(name for name in options if name.lower() not in known)
+        if unknown:
+            raise ValueError(f"Unknown options: {', '.join(unknown)}. {self.vendor} knows: {', '.join(known) or 'none'}.")
+
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
         """Return the number *sql*, in the form of type *have*, in the form of *want*.
 

@@ -19,6 +19,8 @@ class RawSQL(Expression):
     Whoever writes it answers for its quoting: never put a user's input into *sql*, give it in *params*.
     """
 
+    is_opaque = True
+
     def __init__(self, sql: str, params: Iterable[Any] = (), output_field: Output | None = None) -> None:
         self.text = sql
         self.params = tuple(params) if params is not None else ()

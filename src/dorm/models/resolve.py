@@ -118,14 +118,16 @@ class Resolver:
         return OuterReference(name)
 
     # -- conditions ----------------------------------------------------------------------------------------------
-    def conditions(self, q: Q) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-        """Return what *q* demands of rows and of groups."""
+    def conditions(self, q: Q) -> tuple[tuple[Node, ...], tuple[Node, ...], tuple[Node, ...]]:
+        """Return what *q* demands of rows, of groups, and of what window functions compute over them."""
         node = self._condition(q)
         if node is None:
-            return (), ()
+            return (), (), ()
         parts = node.args if isinstance(node, And) else (node,)
-        rows = tuple(part for part in parts if not part.contains_aggregate)
-        return rows, tuple(part for part in parts if part.contains_aggregate)
+        windows = tuple(part for part in parts if part.contains_window)
+        groups = tuple(part for part in parts if part.contains_aggregate and not part.contains_window)
+        rows = tuple(part for part in parts if not part.contains_aggregate and not part.contains_window)
+        return rows, groups, windows
 
     def _condition(self, condition: Any) -> Node | None:
         """Return the node of a condition, None when it demands nothing."""
@@ -228,6 +230,9 @@ class Resolver:
     # -- paths ---------------------------------------------------------------------------------------------------
     def _path(self, names: list[str], path: str) -> tuple[Node, list[str]]:
         """Return the node that *names* lead to, and the names left (a lookup)."""
+        if self.query.combined is not None:
+            self._last = None
+            return self._finished(self.query.output_column(names[0]), names[1:], path)
         annotation = self.query.annotations.get(names[0])
         if annotation is not None:
             self._last = None
@@ -291,7 +296,7 @@ class Resolver:
     def _ordering_of_relation(self, name: str) -> tuple[Order, ...] | None:
         """Return the order of the target's Meta.ordering when *name* ends at a foreign key, as Django documents it."""
         names = name.split("__")
-        if names[0] in self.query.annotations:
+        if names[0] in self.query.annotations or self.query.combined is not None:
             return None
         meta = self.query.model._meta
         for part in names:

@@ -12,6 +12,7 @@ from dorm.expressions.predicate import Q
 from dorm.lookups.values import value_key
 from dorm.models.resolve import Resolver
 from dorm.queryset.loading import Loading
+from dorm.queryset.combine import TABLE, Combined, label, output_names, refuse
 from dorm.queryset.query import Kind, Query, Tree
 from dorm.sql.convert import as_type
 from dorm.sql.node import Column, Literals, Node, QueryLike, typed
@@ -42,27 +43,36 @@ def fixed(plan: Plan[Query], key: Hashable, build: Callable[[Query], Query]) -> 
 # -- filter ------------------------------------------------------------------------------------------------------
 
 
-def filtered(plan: Plan[Query], values: Values, args: Values, kwargs: dict[str, Any], negated: bool = False) -> Built:
-    """`filter` and `exclude`.
+def filtered(
+    plan: Plan[Query],
+    values: Values,
+    args: Values,
+    kwargs: dict[str, Any],
+    negated: bool = False,
+    sticky: bool = False,
+) -> Built:
+    """`filter` and `exclude`; the joins of a *sticky* one serve the next as well.
 
     A call of keywords whose values are all plain literals is looked up by names and types alone.
     """
     quick: Hashable = None
-    if not args:
+    if not args and not sticky:
         quick = (negated, *kwargs, *map(type, kwargs.values()))
         child = plan.quick(quick)
         if child is not None:
             own = tuple(kwargs.values())
             return child, values + (own if child.prepares is None else child.prepared(own))
     query = plan.query
+    if query.combined is not None:
+        refuse(query, "exclude" if negated else "filter")
     if query.is_sliced:
         raise TypeError("Cannot filter a query once a slice has been taken.")
     condition = Q(*args, **kwargs).normalised()
     if negated:
         condition = ~condition
     collected = Literals()
-    key = ("filter", condition.key(collected))
-    built = step(plan, values, key, collected, lambda: _filter(plan, condition))
+    key = ("sticky" if sticky else "filter", condition.key(collected))
+    built = step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
     if quick is not None and _is_plain(kwargs, collected) and built[0].slots:
         plan.remember(quick, built[0])
     return built
@@ -79,11 +89,16 @@ def _is_plain(kwargs: dict[str, Any], collected: Literals) -> bool:
     )
 
 
-def _filter(plan: Plan[Query], condition: Q) -> tuple[Query, Prepares]:
+def _filter(plan: Plan[Query], condition: Q, sticky: bool) -> tuple[Query, Prepares]:
     query = plan.query
     resolver = Resolver(query, plan.slots, "exclude" if condition.negated else "filter", filtering=True)
-    where, having = resolver.conditions(condition)
-    changed = resolver.applied(where=query.where + where, having=query.having + having, calls=query.calls + 1)
+    where, having, windows = resolver.conditions(condition)
+    changed = resolver.applied(
+        where=query.where + where,
+        having=query.having + having,
+        qualify=query.qualify + windows,
+        calls=query.calls + (not sticky),
+    )
     return changed, resolver.taken
 
 
@@ -115,6 +130,7 @@ def reversed_(plan: Plan[Query]) -> Plan[Query]:
 
 def distinct(plan: Plan[Query], names: tuple[str, ...]) -> Plan[Query]:
     """`distinct`."""
+    refuse(plan.query, "distinct")
     if plan.query.is_sliced:
         raise TypeError("Cannot create distinct fields once a slice has been taken.")
 
@@ -171,6 +187,8 @@ def at_most(plan: Plan[Query], number: int, how: str) -> Plan[Query]:
             return replace(query, ceiling=number, order=query.order if query.distinct_on else ())
         pk = query.model._meta.pk
         unordered = not query.is_ordered and query.group is None
+        if query.combined is not None and pk.attname not in output_names(query):
+            unordered = False
         order = Resolver(query, plan.slots, "order_by").order([pk.name]) if unordered else query.order
         return replace(query, ceiling=number, order=order, backwards=query.backwards ^ (how == "last"))
 
@@ -187,6 +205,9 @@ def at_most(plan: Plan[Query], number: int, how: str) -> Plan[Query]:
 def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any], hidden: bool = False) -> Built:
     """`annotate` and `alias`."""
     query = plan.query
+    refuse(query, "alias" if hidden else "annotate")
+    if query.distinct_on:
+        raise NotImplementedError("annotate() + distinct(fields) is not implemented.")
     for name, expression in expressions.items():
         _check_annotation(query, name, expression)
     collected = Literals()
@@ -257,15 +278,35 @@ def valued(
 
 
 def _valued(plan: Plan[Query], kind: Kind, names: tuple[str, ...]) -> tuple[Query, Prepares]:
-    query = plan.query
+    return with_columns(plan.query, kind, names), ()
+
+
+def with_columns(query: Query, kind: Kind, names: tuple[str, ...]) -> Query:
+    """Return *query* with these columns; with no names all of the model's and the annotations."""
+    if query.combined is not None:
+        return _combined_columns(query, query.combined, kind, names)
     if not names:
         names = (
             *[field.attname for field in query.model._meta.fields],
             *[name for name in query.annotations if name not in query.hidden],
         )
-    resolver = Resolver(query, plan.slots, "values")
+    resolver = Resolver(query, 0, "values")
     columns = tuple((name, resolver.reference(name)) for name in names)
-    return resolver.applied(kind=kind, columns=columns, related={}, loaded=None), ()
+    return resolver.applied(kind=kind, columns=columns, related={}, loaded=None)
+
+
+def _combined_columns(query: Query, combined: Combined, kind: Kind, names: tuple[str, ...]) -> Query:
+    """Choose columns of a combined query: in each branch, where the branches are objects."""
+    if query.kind != "object":
+        chosen = names or tuple(output_names(query))
+        return replace(query, kind=kind, columns=tuple((name, query.output_column(name)) for name in chosen))
+    branches = tuple((with_columns(branch, "tuple", names), base) for branch, base in combined.branches)
+    changed = replace(query, combined=replace(combined, branches=branches))
+    head = branches[0][0]
+    columns = tuple(
+        (name, Column(TABLE, label(number), node.output, True)) for number, (name, node) in enumerate(head.columns)
+    )
+    return replace(changed, kind=kind, columns=columns)
 
 
 def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -399,8 +440,9 @@ def loading_all(plan: Plan[Query]) -> Plan[Query]:
 
 def assigned(plan: Plan[Query], values: Values, new: Mapping[str, Any]) -> Built:
     """`update`: the new values of columns, as literals or expressions."""
-    if plan.query.group is not None:
-        raise TypeError("Cannot call update() on a grouped query.")
+    refuse(plan.query, "update")
+    if plan.query.distinct_on:
+        raise TypeError("Cannot call update() after .distinct(*fields).")
     collected = Literals()
     parts: list[tuple[str, Hashable]] = []
     for name, value in new.items():

@@ -9,9 +9,10 @@ from typing import Any, Literal, TypeAlias
 
 from dorm.conf.fetch_modes import FetchMode
 from dorm.queryset.loading import Loading
+from dorm.queryset.combine import Combined, output_column
 from dorm.sql.node import Node
 from dorm.sql.plan import Plan
-from dorm.sql.select import Join, Order
+from dorm.sql.select import Join, Lock, Order
 
 Kind: TypeAlias = Literal["object", "dict", "tuple", "named", "flat"]
 
@@ -42,6 +43,11 @@ class Query:
         calls: number of ``filter`` calls so far.
         assigned: new values by column (``update``).
         mode: what late loads from these rows do, None for the setting.
+        combined: what UNION, INTERSECT or EXCEPT put together; the rows are its rows then.
+        qualify: conditions on window functions, which hold for the rows of everything else.
+        lock: how the rows are locked (`select_for_update`), with the paths of relations in place of aliases.
+        ctes: named queries in front.
+        filtered: relations with a condition of their own, by the name that `FilteredRelation` gave them.
         aliases: databases that the subqueries insist on.
         outers: names of the surrounding query that this one refers to (`OuterRef`).
     """
@@ -71,11 +77,33 @@ class Query:
     assigned: tuple[tuple[str, Node], ...] = ()
     outers: tuple[Any, ...] = ()
     aliases: frozenset[str] = frozenset()
+    combined: Combined | None = None
+    qualify: tuple[Node, ...] = ()
+    lock: Lock | None = None
+    ctes: tuple[Any, ...] = ()
+    filtered: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @property
     def is_sliced(self) -> bool:
         """True when a limit or an offset was taken."""
         return self.limit is not None or self.offset is not None
+
+    def output_column(self, name: str) -> Node:
+        """Return a column of a combined query's rows by its name."""
+        return output_column(self, name)
+
+    @property
+    def is_derived(self) -> bool:
+        """True when the rows are not those of the joined tables, so that counting them needs a subquery."""
+        return bool(
+            self.is_sliced
+            or self.ceiling is not None
+            or self.distinct
+            or self.distinct_on
+            or self.group is not None
+            or self.combined is not None
+            or self.qualify
+        )
 
     @property
     def is_ordered(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,15 +15,16 @@ from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
 from dorm.queryset.build import single_relation
 from dorm.queryset.loading import Loading
 from dorm.queryset.query import Query
-from dorm.sql.boolean import And, Nothing, conjunction
+from dorm.queryset.combine import TABLE, Combined, label, output_column
+from dorm.sql.boolean import And, Condition, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
 from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output, Param, Part, Text
 from dorm.sql.plan import Plan
-from dorm.sql.select import Join, Order, Select, SubSelect
+from dorm.sql.select import Compound, Join, Lock, Order, Select, SubSelect
 
 _COUNT = Text("COUNT(*)", INTEGER_OUTPUT)
 _ONE = Text("1", INTEGER_OUTPUT)
-SUB = "sub"
+SUB, QUALIFIED = "sub", "qualified"
 
 
 class Compiled:
@@ -115,7 +117,7 @@ def compiled(
     known = outputs if outputs is not None else [node.output for node in select.columns]
     template = Template(
         sql,
-        reads=True,
+        reads=select.lock is None,
         binary=all(output is not None and dialect.has_binary_loader(output.sql_type) for output in known),
         prepare=compiler.worth_preparing(sql),
         model=plan.query.model._meta.label,
@@ -133,6 +135,8 @@ def is_empty(query: Query) -> bool:
 
 def rows_select(query: Query) -> tuple[Select, RowShape]:
     """Return the SELECT of the rows of *query*, and what each becomes."""
+    if query.combined is not None:
+        return _combined_select(query, query.combined)
     resolver = Resolver(query, 0, "order_by")
     order = _order(query, resolver)
     if query.kind == "object":
@@ -146,31 +150,88 @@ def rows_select(query: Query) -> tuple[Select, RowShape]:
         nodes,
         joins=tuple(resolver.joins),
         where=_where(query),
-        group_by=_group(query, nodes, order, shape),
+        group_by=_group(query, nodes, order),
         having=conjunction(query.having),
         order_by=order,
         distinct=query.distinct,
         distinct_on=query.distinct_on,
         limit=_limit(query),
         offset=slot_node(query.offset, INTEGER_OUTPUT),
+        lock=locked(query, resolver) if query.lock is not None else None,
+        ctes=query.ctes,
+    )
+    return (_qualified(select, query) if query.qualify else select), shape
+
+
+def _combined_select(query: Query, combined: Combined) -> tuple[Select, RowShape]:
+    branches = tuple((rows_select(branch)[0], base) for branch, base in combined.branches)
+    if query.kind == "object":
+        head = branches[0][0]
+        nodes: tuple[Node, ...] = tuple(
+            Column(TABLE, label(number), node.output, True) for number, node in enumerate(head.columns)
+        )
+        shape = rows_select(combined.branches[0][0])[1]
+    else:
+        nodes = tuple(node for _, node in query.columns)
+        shape = RowShape(query.kind, tuple(name for name, _ in query.columns))
+    select = Select(
+        Compound(combined.word, branches),
+        TABLE,
+        nodes,
+        order_by=_order(query, Resolver(query, 0, "order_by")),
+        limit=_limit(query),
+        offset=slot_node(query.offset, INTEGER_OUTPUT),
+        ctes=query.ctes,
     )
     return select, shape
 
 
+def _qualified(select: Select, query: Query) -> Select:
+    """Return *select* as a table whose rows the conditions on window functions choose from."""
+    wanted: dict[Any, tuple[str, Node]] = {}
+    where = conjunction(tuple(_lifted(part, wanted, QUALIFIED) for part in query.qualify))
+    order = tuple(Order(_lifted(each.node, wanted, QUALIFIED), each.descending, each.nulls) for each in select.order_by)
+    width = len(select.columns)
+    inner = replace(
+        select,
+        columns=(*select.columns, *[node for _, node in wanted.values()]),
+        labels=(*[label(number) for number in range(width)], *[name for name, _ in wanted.values()]),
+        order_by=(),
+        limit=None,
+        offset=None,
+        lock=None,
+        ctes=(),
+    )
+    columns = tuple(Column(QUALIFIED, label(number), node.output, True) for number, node in enumerate(select.columns))
+    return Select(
+        inner, QUALIFIED, columns, where=where, order_by=order, limit=select.limit, offset=select.offset, ctes=select.ctes
+    )
+
+
+def object_names(query: Query) -> list[str]:
+    """Return the names of the columns of a combined query of objects, in order; "" for those of joined objects."""
+    assert query.combined is not None, "a combined query"
+    select, shape = rows_select(query.combined.branches[0][0])
+    assert shape.object is not None, "a query of objects"
+    own = [*shape.object.attnames]
+    joined = len(select.columns) - len(own) - len(shape.names)
+    return [*own, *[""] * joined, *shape.names]
+
+
 def count_select(query: Query) -> Select:
     """Return SELECT COUNT(*) of *query*, over a subquery where its rows are not those of the join."""
-    if query.is_sliced or query.ceiling is not None or query.distinct or query.distinct_on or query.group is not None:
-        inner, _ = rows_select(query if query.is_sliced else replace(query, order=()))
-        return Select(_labelled(inner), SUB, (_COUNT,))
+    if query.is_derived:
+        inner, _ = rows_select(_unordered(query))
+        return Select(_labelled(inner), SUB, (_COUNT,), ctes=query.ctes)
     return Select(query.model._meta.db_table, query.alias, (_COUNT,), joins=_needed(query), where=_where(query))
 
 
 def exists_select(query: Query, limited: bool = True) -> Select:
     """Return a SELECT of a constant, at most one row of it (*limited*)."""
     limit = constant(1) if limited else None
-    if query.is_sliced or query.group is not None or query.distinct or query.distinct_on:
-        inner, _ = rows_select(query if query.is_sliced else replace(query, order=()))
-        return Select(_labelled(inner), SUB, (_ONE,), limit=limit)
+    if query.is_derived:
+        inner, _ = rows_select(_unordered(query))
+        return Select(_labelled(inner), SUB, (_ONE,), limit=limit, ctes=query.ctes)
     return Select(
         query.model._meta.db_table,
         query.alias,
@@ -184,9 +245,9 @@ def exists_select(query: Query, limited: bool = True) -> Select:
 def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> Select:
     """Return the SELECT of aggregates over the rows of *query*; a subquery where they are not those of the join."""
     nodes = tuple(node for _, node in aggregates)
-    if not (query.is_sliced or query.distinct or query.distinct_on or query.group is not None):
+    if not query.is_derived:
         return Select(query.model._meta.db_table, query.alias, nodes, joins=query.joins, where=_where(query))
-    inner, _ = rows_select(query if query.is_sliced else replace(query, order=()))
+    inner, _ = rows_select(_unordered(query))
     wanted: dict[Any, tuple[str, Node]] = {}
     lifted = tuple(node.rebuilt(tuple(_lifted(arg, wanted) for arg in node.args)) for node in nodes)
     columns, labels = list(inner.columns), [f"c{number}" for number in range(len(inner.columns))]
@@ -203,7 +264,9 @@ def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> 
 def key_select(query: Query, column: str | None = None) -> Select:
     """Return the SELECT of one column (the primary key) of the rows of *query*, for ``IN (...)``."""
     pk = query.model._meta.pk
-    node = Column(query.alias, column or pk.column, pk, False)
+    node: Node = Column(query.alias, column or pk.column, pk, False)
+    if query.combined is not None:
+        node = output_column(query, "pk")
     inner, _ = rows_select(
         replace(query, kind="tuple", columns=(("pk", node),), order=query.order if query.is_sliced else ())
     )
@@ -220,19 +283,24 @@ def part(plan: Plan[Query], alias: str | None, any_columns: bool) -> Part:
     elif len(query.columns) != 1:
         raise TypeError(f"The QuerySet value for a subquery must select one column, not {len(query.columns)}.")
     else:
-        ordered = query.is_sliced or query.ceiling is not None or query.distinct_on
-        select, _ = rows_select(query if ordered else replace(query, order=()))
+        select, _ = rows_select(_unordered(query))
     aliases = query.aliases if alias is None else query.aliases | {alias}
     return Part(select, plan.slots, query.outers, aliases, is_empty(query))
 
 
-def _lifted(node: Node, wanted: dict[Any, tuple[str, Node]]) -> Node:
-    """Return *node* with what belongs to the subquery replaced by columns of it."""
-    if isinstance(node, Column) or node.contains_aggregate:
+def _unordered(query: Query) -> Query:
+    """Return *query* without an order that decides nothing."""
+    decides = query.is_sliced or query.ceiling is not None or query.distinct_on
+    return query if decides or query.order == () else replace(query, order=(), backwards=False)
+
+
+def _lifted(node: Node, wanted: dict[Any, tuple[str, Node]], table: str = SUB) -> Node:
+    """Return *node* with what belongs to the subquery *table* replaced by columns of it."""
+    if isinstance(node, (Column, SubSelect)) or node.is_window or node.contains_aggregate:
         key: Any = (node.alias, node.column) if isinstance(node, Column) else id(node)
-        label, _ = wanted.setdefault(key, (f"w{len(wanted)}", node))
-        return Column(SUB, label, node.output, True)
-    return node.rebuilt(tuple(_lifted(arg, wanted) for arg in node.args)) if node.args else node
+        name, _ = wanted.setdefault(key, (f"w{len(wanted)}", node))
+        return Column(table, name, node.output, True)
+    return node.rebuilt(tuple(_lifted(arg, wanted, table) for arg in node.args)) if node.args else node
 
 
 def _labelled(select: Select) -> Select:
@@ -274,21 +342,68 @@ def _order(query: Query, resolver: Resolver) -> tuple[Order, ...]:
     return tuple(each.reversed() for each in order) if query.backwards else order
 
 
-def _group(query: Query, nodes: tuple[Node, ...], order: tuple[Order, ...], shape: RowShape) -> tuple[Node, ...] | None:
-    """Return GROUP BY: the columns asked for, and what SELECT and ORDER BY need beside them."""
+def locked(query: Query, resolver: Resolver) -> Lock:
+    """Return the lock of *query* with the aliases of the tables that it names."""
+    lock = query.lock
+    assert lock is not None, "a query with a lock"
+    return replace(lock, of=tuple(_locked_alias(query, resolver, path) for path in lock.of))
+
+
+def _locked_alias(query: Query, resolver: Resolver, path: str) -> str:
+    """Return the alias of the table that ``of=`` names: "self", or a path that select_related follows."""
+    alias, model, tree = query.alias, query.model, query.related
+    if path == "self":
+        return alias
+    for name in path.split("__"):
+        if name not in tree:
+            known = ["self", *_followed(query.related)]
+            raise FieldError(
+                f"Invalid field name(s) given in select_for_update(of=(...)): {path}. Only relational fields followed "
+                f"in the query are allowed. Choices are: {', '.join(known)}."
+            )
+        further = single_relation(model, name, path)
+        for step in (*leading_up(model._meta, further.model), *steps_of(further)):
+            alias = resolver.join(alias, step)
+        model, tree = further.target, tree[name]
+    return alias
+
+
+def _followed(tree: Any, prefix: str = "") -> list[str]:
+    return [path for name, below in tree.items() for path in (prefix + name, *_followed(below, f"{prefix}{name}__"))]
+
+
+def _group(query: Query, nodes: tuple[Node, ...], order: tuple[Order, ...]) -> tuple[Node, ...] | None:
+    """Return GROUP BY: the columns asked for, and what SELECT, HAVING and ORDER BY need beside them."""
     if query.group is None:
         return None
     pk = query.model._meta.pk
     own = Column(query.alias, pk.column, pk, False)
     found: list[Node] = [own] if query.group == "key" else list(query.group)
     seen = {_identity(node) for node in found}
-    for node in (*nodes, *[each.node for each in order]):
-        covered = query.group == "key" and isinstance(node, Column) and node.alias == query.alias
-        if covered or node.contains_aggregate or _identity(node) in seen:
-            continue
-        seen.add(_identity(node))
-        found.append(node)
+    for whole in (*nodes, *[each.node for each in order], *query.having, *query.qualify):
+        for node in _grouped_parts(whole):
+            # What depends on the columns of a row alone follows from its key.
+            if query.group == "key" and _is_own(node, query.alias):
+                continue
+            if _identity(node) not in seen:
+                seen.add(_identity(node))
+                found.append(node)
     return tuple(found)
+
+
+def _is_own(node: Node, alias: str) -> bool:
+    return all(not part.is_opaque and (not isinstance(part, Column) or part.alias == alias) for part in node.walk())
+
+
+def _grouped_parts(node: Node) -> Iterator[Node]:
+    """Yield the parts of *node* that must stand in GROUP BY: the largest that hold no aggregate, constants left out."""
+    if node.is_aggregate:
+        return
+    if node.contains_aggregate or node.contains_window or isinstance(node, (Condition, SubSelect)):
+        for arg in node.args:
+            yield from _grouped_parts(arg)
+    elif any(isinstance(part, Column) or part.is_opaque for part in node.walk()):
+        yield node
 
 
 def _identity(node: Node) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import NotSupportedError
 from dorm.sql.node import Node
-from dorm.sql.select import Join, Order, Select, inner_aliases
+from dorm.sql.select import Compound, Join, Lock, Order, Select, inner_aliases
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def select_sql(compiler: Compiler, select: Select) -> str:
     """Return the text of *select*; parameters are collected in the order of the text."""
-    parts = ["SELECT ", _distinct(compiler, select), _columns(compiler, select), " FROM ", _source(compiler, select)]
+    parts = [*_with(compiler, select), "SELECT ", _distinct(compiler, select), _columns(compiler, select), " FROM ", _source(compiler, select)]
     parts.append(joins_sql(compiler, select))
     if select.where is not None:
         parts.append(f" WHERE {select.where.sql(compiler)}")
@@ -28,7 +29,38 @@ def select_sql(compiler: Compiler, select: Select) -> str:
         limit = select.limit.sql(compiler) if select.limit is not None else None
         offset = select.offset.sql(compiler) if select.offset is not None else None
         parts.append(compiler.dialect.limit(limit, offset))
+    if select.lock is not None:
+        parts.append(_lock(compiler, select.lock))
     return "".join(parts)
+
+
+def _with(compiler: Compiler, select: Select) -> list[str]:
+    if not select.ctes:
+        return []
+    recursive = " RECURSIVE" if any(cte.recursive for cte in select.ctes) else ""
+    return [f"WITH{recursive} ", ", ".join(cte.sql(compiler) for cte in select.ctes), " "]
+
+
+def _lock(compiler: Compiler, lock: Lock) -> str:
+    return compiler.dialect.row_lock(
+        nowait=lock.nowait,
+        skip_locked=lock.skip_locked,
+        of=tuple(compiler.alias(alias) for alias in lock.of),
+        weak=lock.weak,
+    )
+
+
+def _compound(compiler: Compiler, compound: Compound) -> str:
+    texts = []
+    for number, (select, base) in enumerate(compound.branches):
+        branch = select
+        if number == 0:
+            branch = replace(select, labels=tuple(f"c{position}" for position in range(len(select.columns))))
+        text = compiler.branch(branch, base)
+        if select.order_by or select.limit is not None or select.offset is not None or select.ctes:
+            text = f"SELECT * FROM ({text}) {compiler.quote(f'b{number}')}"
+        texts.append(text)
+    return f" {compound.word} ".join(texts)
 
 
 def _distinct(compiler: Compiler, select: Select) -> str:
@@ -51,6 +83,8 @@ def _columns(compiler: Compiler, select: Select) -> str:
 
 def _source(compiler: Compiler, select: Select) -> str:
     alias = compiler.alias(select.alias)
+    if isinstance(select.source, Compound):
+        return f"({_compound(compiler, select.source)}) {alias}"
     if isinstance(select.source, Select):
         return f"({compiler.derived(select.source)}) {alias}"
     table = compiler.quote(select.source)

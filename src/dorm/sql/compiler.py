@@ -198,6 +198,10 @@ class Compiler:
         """Return the text of a SELECT that stands as a table in the FROM of another."""
         return self._framed(select, None, self._base)
 
+    def branch(self, select: Select, base: int) -> str:
+        """Return the text of a SELECT among those of a `Compound`, whose slots start at *base*."""
+        return self._framed(select, None, self._base + base)
+
     def nested(self, select: Select, base: int, outer: Mapping[Any, Node] | None = None) -> str:
         """Return the text of a SELECT whose slots start at *base* of this query's."""
         return self._framed(select, outer if outer is not None else {}, self._base + base)

@@ -216,6 +216,10 @@ class Node:
     args: tuple[Node, ...] = ()
     output: Output | None = None
     is_aggregate: ClassVar[bool] = False
+    is_opaque: ClassVar[bool] = False
+    """Its text may name columns that its children do not say (`RawSQL`)."""
+    is_window: ClassVar[bool] = False
+    """Computed over other rows of the result (OVER): conditions on it wrap the query."""
     is_condition: bool = False
     untyped: FieldError | None = None
     """Why a resolved node has no output, where its operands' types do not go together (see `typed`)."""
@@ -279,7 +283,12 @@ class Node:
     @property
     def contains_aggregate(self) -> bool:
         """True when an aggregate of this query (not of a subquery in it) stands here or below."""
-        return self.is_aggregate or any(arg.contains_aggregate for arg in self.args)
+        return self.is_aggregate or (not self.is_window and any(arg.contains_aggregate for arg in self.args))
+
+    @property
+    def contains_window(self) -> bool:
+        """True when a window function of this query stands here or below."""
+        return self.is_window or any(arg.contains_window for arg in self.args)
 
     @property
     def nullable(self) -> bool:

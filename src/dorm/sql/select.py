@@ -58,17 +58,42 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Lock:
+    """FOR UPDATE.
+
+    Args:
+        of: aliases of the tables whose rows are locked; all of them when there is none.
+        weak: FOR NO KEY UPDATE.
+    """
+
+    nowait: bool = False
+    skip_locked: bool = False
+    of: tuple[str, ...] = ()
+    weak: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """SELECTs whose rows are put together; *branches* are each a SELECT and where its slots start."""
+
+    word: str
+    branches: tuple[tuple[Select, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Select:
     """One SELECT.
 
     Args:
-        source: table name, or another SELECT standing as a table.
+        source: table name, or what stands as a table: another SELECT, or several put together.
         alias: name of the source in this SELECT.
         columns: the select list; *labels* names them where something outside refers to them.
         limit, offset: slots or numbers as nodes.
+        lock: how the rows are locked.
+        ctes: named queries of a WITH in front, nodes that render themselves.
     """
 
-    source: str | Select
+    source: str | Select | Compound
     alias: str
     columns: tuple[Node, ...]
     joins: tuple[Join, ...] = ()
@@ -81,6 +106,8 @@ class Select:
     limit: Node | None = None
     offset: Node | None = None
     labels: tuple[str | None, ...] = ()
+    lock: Lock | None = None
+    ctes: tuple[Any, ...] = ()
 
 
 class SubSelect(Node):

@@ -79,6 +79,22 @@ _LIKE = "{lhs} LIKE {rhs}"
 _ILIKE = "{lhs} ILIKE {rhs}"
 
 
+_EXPLAIN_FORMATS = ("TEXT", "JSON", "YAML", "XML")
+_EXPLAIN_OPTIONS = (
+    "analyze",
+    "buffers",
+    "costs",
+    "generic_plan",
+    "memory",
+    "serialize",
+    "settings",
+    "summary",
+    "timing",
+    "verbose",
+    "wal",
+)
+
+
 class PostgresDialect(PostgresFragments, Dialect):
     """PostgreSQL 13 and later."""
 
@@ -206,6 +222,19 @@ class PostgresDialect(PostgresFragments, Dialect):
             return f"HOST({lhs})"
         textual = sql_type is None or sql_type.kind in ("text", "varchar", "citext")
         return lhs if textual or lookup not in _PATTERNS else f"{lhs}::text"
+
+    def row_lock(self, *, nowait: bool, skip_locked: bool, of: tuple[str, ...], weak: bool) -> str:
+        parts = [" FOR NO KEY UPDATE" if weak else " FOR UPDATE"]
+        if of:
+            parts.append(f" OF {', '.join(of)}")
+        parts.append(" NOWAIT" if nowait else " SKIP LOCKED" if skip_locked else "")
+        return "".join(parts)
+
+    def explain(self, fmt: str | None, options: dict[str, Any]) -> str:
+        self.check_explain(fmt, options, _EXPLAIN_FORMATS, _EXPLAIN_OPTIONS)
+        words = [f"{name.upper()} {'true' if value is True else 'false' if value is False else value}" for name, value in options.items()]
+        words += [f"FORMAT {fmt.upper()}"] if fmt is not None else []
+        return f"EXPLAIN ({', '.join(words)}) " if words else "EXPLAIN "
 
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
         if have.kind == "double" and want.kind == "numeric":

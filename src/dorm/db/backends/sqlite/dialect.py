@@ -163,6 +163,10 @@ class SqliteDialect(SqliteFragments, Dialect):
             return f"dorm_moment_difference({lhs}, {rhs})"
         return super().combined(operator, lhs, rhs, left, right)
 
+    def explain(self, fmt: str | None, options: dict[str, Any]) -> str:
+        self.check_explain(fmt, options, (), ())
+        return "EXPLAIN QUERY PLAN "
+
     # -- fragments -----------------------------------------------------------------------------------------------
     def pattern(self, lookup: str) -> Converter:
         return _PATTERNS[lookup]

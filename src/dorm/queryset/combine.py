@@ -1,0 +1,124 @@
+"""Queries made of queries: UNION, INTERSECT, EXCEPT, and what may be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from dorm.exceptions import DatabaseError, NotSupportedError, choices_text, nearest
+from dorm.sql.node import Column, Literals, Node
+
+if TYPE_CHECKING:
+    from dorm.queryset.query import Query
+    from dorm.queryset.queryset import QuerySet
+    from dorm.sql.plan import Plan, Prepares
+
+WORDS = {"union": "UNION", "intersection": "INTERSECT", "difference": "EXCEPT"}
+TABLE = "combined"
+"""Alias under which the rows of a combined query stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """What a combined query is made of.
+
+    Args:
+        operator: name of the method that made it.
+        all: equal rows are kept (UNION ALL).
+        branches: each query, and where its slots start among the values of the whole.
+    """
+
+    operator: str
+    all: bool
+    branches: tuple[tuple[Query, int], ...]
+
+    @property
+    def word(self) -> str:
+        return WORDS[self.operator] + (" ALL" if self.all else "")
+
+
+def combined(
+    plan: Plan[Query], values: tuple[Any, ...], operator: str, others: Sequence[QuerySet[Any, Any]], all_: bool = False
+) -> tuple[Plan[Query], tuple[Any, ...]]:
+    """`union`, `intersection` and `difference`."""
+    collected = Literals()
+    keys: list[Hashable] = [other.query_key(collected) for other in others]
+
+    def build() -> tuple[Query, Prepares]:
+        branches, base = [(_branch(plan.query), 0)], plan.slots
+        for other in others:
+            branches.append((_branch(other._plan.query), base))
+            base += other._plan.slots
+        head = plan.query
+        made = type(head)(
+            head.model,
+            TABLE,
+            order=(),
+            kind=head.kind,
+            columns=tuple(
+                (name, Column(TABLE, label(number), node.output, True))
+                for number, (name, node) in enumerate(head.columns)
+            ),
+            combined=Combined(operator, all_, tuple(branches)),
+            outers=tuple(dict.fromkeys(name for query, _ in branches for name in query.outers)),
+            aliases=frozenset().union(*[query.aliases for query, _ in branches]),
+        )
+        return made, (None,) * len(collected)
+
+    child = plan.step((operator, all_, *keys), build)
+    return child, (*values, *collected)
+
+
+def _branch(query: Query) -> Query:
+    """Return a branch: its order matters to a slice only."""
+    if query.is_sliced or query.ceiling is not None or query.distinct_on or query.combined is not None:
+        return query
+    return replace(query, order=(), backwards=False)
+
+
+def refuse(query: Query, method: str) -> None:
+    """Raise for a method that a combined query cannot take, as Django documents it."""
+    if query.combined is not None:
+        raise NotSupportedError(
+            f"Calling QuerySet.{method}() after {query.combined.operator}() is not supported: apply it to the querysets "
+            "before they are combined."
+        )
+
+
+def output_names(query: Query) -> list[str]:
+    """Return the names of the columns of a combined query's rows, in order."""
+    if query.kind != "object":
+        return [name for name, _ in query.columns]
+    from dorm.queryset.selects import object_names
+
+    return object_names(query)
+
+
+def output_column(query: Query, name: str) -> Node:
+    """Return a column of a combined query's rows by its name.
+
+    Raises: DatabaseError: its rows have no such column.
+    """
+    names = output_names(query)
+    meta = query.model._meta
+    field = meta.pk if name == "pk" else meta.find(name)
+    wanted = next((each for each in (name, getattr(field, "attname", None)) if each in names), None)
+    if wanted is None:
+        raise DatabaseError(
+            f"ORDER BY term does not match any column in the result set: {name!r} is none of the columns of the "
+            f"combined query.{nearest(name, names)} Columns: {choices_text(names)}."
+        )
+    return Column(TABLE, label(names.index(wanted)), _output(query, names.index(wanted)), True)
+
+
+def label(position: int) -> str:
+    """Return the name that a column of the branches has for the whole."""
+    return f"c{position}"
+
+
+def _output(query: Query, position: int) -> Any:
+    from dorm.queryset.selects import rows_select
+
+    assert query.combined is not None, "a combined query"
+    return rows_select(query.combined.branches[0][0])[0].columns[position].output
