@@ -147,7 +147,7 @@ class Resolver:
         if not demanding:
             return None
         if condition.connector == "XOR":
-            node: Node | None = _odd(demanding)
+            node: Node | None = odd(demanding)
         elif condition.connector == "OR":
             node = disjunction(demanding)
         else:
@@ -374,7 +374,7 @@ def _constant(value: Any) -> Node:
     return Text("'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value))
 
 
-def _odd(parts: list[Node]) -> Node:
+def odd(parts: list[Node]) -> Node:
     """Return XOR: an odd number of *parts* hold."""
     node = parts[0]
     for part in parts[1:]:

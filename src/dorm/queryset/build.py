@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.conf.fetch_modes import FetchMode
-from dorm.exceptions import FieldError, choices_text, nearest
+from dorm.exceptions import FieldDoesNotExist, FieldError, choices_text, nearest
 from dorm.expressions.predicate import Q
+from dorm.expressions.subquery import Subquery
 from dorm.lookups.values import value_key
 from dorm.models.resolve import Resolver
 from dorm.queryset.loading import Loading
@@ -17,6 +18,10 @@ from dorm.queryset.query import Kind, Query, Tree
 from dorm.sql.convert import as_type
 from dorm.sql.node import Column, Literals, Node, QueryLike, typed
 from dorm.sql.plan import Plan, Prepares
+from dorm.sql.select import Lock
+
+if TYPE_CHECKING:
+    from dorm.queryset.queryset import QuerySet
 
 Built: TypeAlias = "tuple[Plan[Query], tuple[Any, ...]]"
 Values: TypeAlias = "tuple[Any, ...]"
@@ -328,6 +333,7 @@ def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, A
 
 def joined(plan: Plan[Query], paths: tuple[str, ...]) -> Plan[Query]:
     """`select_related`."""
+    refuse(plan.query, "select_related")
     if plan.query.kind != "object":
         raise TypeError("Cannot call select_related() after .values() or .values_list()")
 
@@ -387,6 +393,7 @@ def single_relation(model: Any, name: str, path: str, where: str = "select_relat
 
 def loading(plan: Plan[Query], names: tuple[str, ...], only: bool) -> Plan[Query]:
     """`only` and `defer`, of the model's own columns and of those of joined objects."""
+    refuse(plan.query, "only" if only else "defer")
     if plan.query.kind != "object":
         raise TypeError(f"Cannot call {'only' if only else 'defer'}() after .values() or .values_list()")
 
@@ -433,6 +440,30 @@ def fetching(plan: Plan[Query], mode: FetchMode) -> Plan[Query]:
 def loading_all(plan: Plan[Query]) -> Plan[Query]:
     """``defer(None)``."""
     return fixed(plan, "defer(None)", lambda query: replace(query, loaded=None))
+
+
+def locking(plan: Plan[Query], nowait: bool, skip_locked: bool, of: tuple[str, ...], no_key: bool) -> Plan[Query]:
+    """`select_for_update`."""
+    if nowait and skip_locked:
+        raise ValueError("The nowait option cannot be used with skip_locked.")
+    refuse(plan.query, "select_for_update")
+    lock = Lock(nowait, skip_locked, of, no_key)
+    return fixed(plan, ("select_for_update", lock), lambda query: replace(query, lock=lock))
+
+
+def as_lookup(qs: QuerySet[Any, Any], column: str | None) -> Subquery:
+    """`lookup`."""
+    query = qs._plan.query
+    if column is None:
+        if query.kind == "object" or len(query.columns) == 1:
+            return Subquery(qs)
+        raise ValueError(f"lookup() takes one column, these rows have {len(query.columns)}: name it, as lookup('pk').")
+    if not isinstance(column, str):
+        raise TypeError(f"lookup() takes the name of a column, not {type(column).__name__}.")
+    try:
+        return Subquery(qs.values(column))
+    except FieldError as exc:
+        raise FieldDoesNotExist(f"{query.model.__name__} has no column {column!r} to look up: {exc}") from exc
 
 
 # -- writes ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,10 @@ from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, run
 from dorm.exceptions import FieldError
 from dorm.expressions.predicate import Q
-from dorm.queryset import build, late, selects
+from dorm.queryset import build, late, merge, selects
+from dorm.queryset.asking import Asking
+from dorm.queryset.building import Building
+from dorm.queryset.combine import refuse
 from dorm.queryset.known import Parent
 from dorm.queryset.ops import aggregate as aggregate_ops, bulk, delete as delete_ops, fetch, save, stream, write
 from dorm.queryset.prefetch import Prefetch, prefetch
@@ -37,7 +40,7 @@ _SHOWN = 20
 _CHUNK = 2_000
 
 
-class Queryable(Generic[M, R]):
+class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
     """Every public query method; `QuerySet` and `Manager` differ in what they start from.
 
     Type parameters: the model, and what a row becomes (the model, or a dict or tuple after ``values``).
@@ -135,6 +138,7 @@ class Queryable(Generic[M, R]):
     def prefetch_related(self, *lookups: str | Prefetch | None) -> QuerySet[M, R]:
         """Load these relations with one statement each once the rows are there; None clears."""
         qs = self._queryset()
+        refuse(qs._plan.query, "prefetch_related")
         changed = qs._with(qs._plan, qs._values)
         given = tuple(lookup for lookup in lookups if lookup is not None)
         changed._prefetch = () if lookups == (None,) else (*qs._prefetch, *given)
@@ -225,11 +229,11 @@ class Queryable(Generic[M, R]):
         """Async twin of `aggregate`."""
         return await arun(aggregate_ops.aggregate(self._queryset(), args, kwargs))
 
-    def in_bulk(self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk") -> dict[Any, R]:
+    def in_bulk(self, id_list: Iterable[Any] | None = None, field_name: str = "pk") -> dict[Any, R]:
         """Return rows by the value of a unique field; all rows when no list is given."""
         return run(fetch.in_bulk(self._queryset(), _listed(id_list), field_name))
 
-    async def ain_bulk(self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk") -> dict[Any, R]:
+    async def ain_bulk(self, id_list: Iterable[Any] | None = None, field_name: str = "pk") -> dict[Any, R]:
         """Async twin of `in_bulk`."""
         return await arun(fetch.in_bulk(self._queryset(), _listed(id_list), field_name))
 
@@ -405,6 +409,23 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         if len(shown) > _SHOWN:
             shown[-1] = "...(remaining elements truncated)..."
         return f"<{type(self).__name__} {shown!r}>"
+
+    def __and__(self, other: QuerySet[M, R]) -> QuerySet[M, R]:
+        """Return the rows that meet the conditions of both."""
+        return merge.merged(self, other, "AND")
+
+    def __or__(self, other: QuerySet[M, R]) -> QuerySet[M, R]:
+        """Return the rows that meet the conditions of either."""
+        return merge.merged(self, other, "OR")
+
+    def __xor__(self, other: QuerySet[M, R]) -> QuerySet[M, R]:
+        """Return the rows that meet the conditions of one of the two."""
+        return merge.merged(self, other, "XOR")
+
+    @property
+    def query(self) -> Statement:
+        """The SELECT of these rows: ``str(qs.query)`` shows it with its values."""
+        return selects.shown(self)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete all rows; return how many, in all and by model label."""

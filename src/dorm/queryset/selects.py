@@ -63,6 +63,27 @@ class Compiled:
         return Statement(self.template, values if self.bind is None else self.bind(values))
 
 
+class Shown:
+    """The SELECT of a queryset, to look at: as text its values stand in it as literals."""
+
+    def __init__(self, plan: Plan[Query], values: tuple[Any, ...], dialect: Dialect) -> None:
+        self.plan = plan
+        self.values = values
+        self.dialect = dialect
+
+    def sql_with_params(self) -> tuple[str, tuple[Any, ...]]:
+        """Return the text with placeholders and the parameters."""
+        statement = rows(self.plan, self.dialect).statement(self.values)
+        return statement.sql, tuple(statement.params)
+
+    def __str__(self) -> str:
+        select, _ = rows_select(self.plan.query)
+        return InliningCompiler(self.dialect, self.values).select(select)
+
+    def __repr__(self) -> str:
+        return f"<SELECT of {self.plan.query.model.__name__}>"
+
+
 # -- what is kept on a plan --------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Query as Fetch
 from dorm.db.router import router
+from dorm.exceptions import NotSupportedError, TransactionManagementError
 from dorm.queryset import build, selects
 from dorm.queryset.hydration import hydrated
 
@@ -32,7 +33,10 @@ def reading(qs: QuerySet[Any, Any]) -> Database:
     alias, wanted = alias_for_read(qs), qs._plan.query.aliases
     if wanted and wanted != {alias}:
         check_aliases(wanted, alias)
-    return connections[alias]
+    database = connections[alias]
+    if qs._plan.query.lock is not None and database.dialect.supports_row_locks and not database.in_block:
+        raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
+    return database
 
 
 def check_aliases(wanted: frozenset[str], alias: str) -> None:
@@ -74,6 +78,11 @@ def get(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -
     """Return the one row that matches."""
     plan, values = qs._plan, qs._values
     if args or kwargs:
+        combined = plan.query.combined
+        if combined is not None:
+            raise NotSupportedError(
+                f"Calling QuerySet.get(...) with filters after {combined.operator}() is not supported."
+            )
         plan, values = build.filtered(plan, values, args, kwargs)
     plan = build.at_most(plan, MOST_NAMED_ROWS + 1, "get")
     database = reading(qs)
@@ -154,11 +163,16 @@ def exists(qs: QuerySet[Any, Any]) -> Operation[bool]:
 @operation
 def in_bulk(qs: QuerySet[Any, Any], ids: list[Any] | None, name: str) -> Operation[dict[Any, Any]]:
     """Return rows by the value of a unique field; long lists are split at the dialect's limit."""
+    if qs._plan.query.is_sliced:
+        raise TypeError("Cannot use 'limit' or 'offset' with in_bulk().")
+    if qs._plan.query.kind != "object":
+        raise TypeError("in_bulk() cannot be used with values() or values_list().")
     field = qs.model._meta.pk if name == "pk" else qs.model._meta.get_field(name)
-    if not (field.unique or field.primary_key):
+    if not (field.unique or field.primary_key or _is_unique(qs, field)):
         raise ValueError(f"in_bulk()'s field_name must be a unique field but {name!r} isn't.")
     if ids is None:
         return {getattr(row, field.attname): row for row in (yield from fetch(qs._clone()))}
+    ids = list(dict.fromkeys(ids))
     found: dict[Any, Any] = {}
     most = reading(qs).dialect.max_parameters // 2
     for start in range(0, len(ids), most):
@@ -166,3 +180,13 @@ def in_bulk(qs: QuerySet[Any, Any], ids: list[Any] | None, name: str) -> Operati
         for row in (yield from fetch(part)):
             found[getattr(row, field.attname)] = row
     return found
+
+
+def _is_unique(qs: QuerySet[Any, Any], field: Any) -> bool:
+    """True when each value of *field* is that of one row: by a constraint, or by DISTINCT ON."""
+    meta, on = qs.model._meta, qs._plan.query.distinct_on
+    for constraint in getattr(meta, "constraints", ()):
+        if tuple(getattr(constraint, "fields", ())) == (field.name,) and getattr(constraint, "condition", 0) is None:
+            return True
+    return len(on) == 1 and getattr(on[0], "column", None) == field.column
+
