@@ -161,9 +161,9 @@ class Manager(Queryable[M, M], Generic[M]):
 
 
 def _public(cls: type) -> Iterator[tuple[str, Any]]:
-    """Yield the public functions that *cls* itself defines."""
-    for name, value in vars(cls).items():
-        if not name.startswith("_") and inspect.isfunction(value):
+    """Yield the public functions of *cls* and of what it is made of."""
+    for name, value in inspect.getmembers(cls, inspect.isfunction):
+        if not name.startswith("_"):
             yield name, value
 
 

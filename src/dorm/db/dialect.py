@@ -197,7 +197,9 @@ class Dialect(Fragments, ABC):
             raise ValueError(f"{fmt} is not a recognized format. Allowed formats: {', '.join(sorted(formats))}.")
         unknown = sorted(name for name in options if name.lower() not in known)
         if unknown:
-            raise ValueError(f"Unknown options: {', '.join(unknown)}. {self.vendor} knows: {', '.join(known) or 'none'}.")
+            raise ValueError(
+                f"Unknown options: {', '.join(unknown)}. {self.vendor} knows: {', '.join(known) or 'none'}."
+            )
 
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
         """Return the number *sql*, in the form of type *have*, in the form of *want*.

@@ -23,8 +23,7 @@ def expression_text(expression: Node, model: Any, dialect: Dialect) -> str:
     written.key(values)
     resolver = Resolver(model._meta.plan.query, 0, "Meta", filtering=False)
     if isinstance(written, Q):
-        rows, groups = resolver.conditions(written)
-        node = conjunction((*rows, *groups))
+        node = conjunction([part for parts in resolver.conditions(written) for part in parts])
         if node is None:
             raise FieldError("an empty condition demands nothing.")
     else:

@@ -79,12 +79,12 @@ class Asking(Generic[M, R]):
         """Async twin of `explain`."""
         return await arun(ask.explain(self._queryset(), format, options))
 
-    async def avalues(self, *names: Any, **expressions: Any) -> list[dict[str, Any]]:
+    async def avalues(self, *names: str, **expressions: Any) -> list[dict[str, Any]]:
         """Return the dicts of `values`."""
         rows: list[dict[str, Any]] = await arun(fetch.fetch(self._queryset().values(*names, **expressions)))
         return rows
 
-    async def avalues_list(self, *names: Any, flat: bool = False, named: bool = False) -> list[Any]:
+    async def avalues_list(self, *names: str | Node, flat: bool = False, named: bool = False) -> list[Any]:
         """Return the rows of `values_list`."""
         return await arun(fetch.fetch(self._queryset().values_list(*names, flat=flat, named=named)))
 

@@ -12,8 +12,8 @@ from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
 from dorm.lookups.values import value_key
 from dorm.models.resolve import Resolver
-from dorm.queryset.loading import Loading
 from dorm.queryset.combine import TABLE, Combined, label, output_names, refuse
+from dorm.queryset.loading import Loading
 from dorm.queryset.query import Kind, Query, Tree
 from dorm.sql.convert import as_type
 from dorm.sql.node import Column, Literals, Node, QueryLike, typed

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from dorm.expressions.predicate import Q
 from dorm.queryset import build, truncate
-from dorm.queryset.combine import combined
+from dorm.queryset.combine import combined, refuse
 from dorm.queryset.raw import RawQuerySet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dorm.expressions.predicate import Q
     from dorm.expressions.subquery import Subquery
     from dorm.queryset.queryset import QuerySet
 
@@ -52,8 +52,8 @@ class Building(Generic[M, R]):
     def complex_filter(self, condition: Q | Mapping[str, Any]) -> QuerySet[M, R]:
         """As `filter`, with a Q or a dict of lookups."""
         qs = self._queryset()
-        build.refuse(qs._plan.query, "complex_filter")
-        if isinstance(condition, build.Q):
+        refuse(qs._plan.query, "complex_filter")
+        if isinstance(condition, Q):
             return qs.filter(condition)
         return qs.filter(**condition)
 

@@ -81,8 +81,8 @@ def refuse(query: Query, method: str) -> None:
     """Raise for a method that a combined query cannot take, as Django documents it."""
     if query.combined is not None:
         raise NotSupportedError(
-            f"Calling QuerySet.{method}() after {query.combined.operator}() is not supported: apply it to the querysets "
-            "before they are combined."
+            f"Calling QuerySet.{method}() after {query.combined.operator}() is not supported: apply it to the "
+            "querysets before they are combined."
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dorm.expressions.predicate import Q
 from dorm.models.resolve import certain, odd
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 _SYMBOLS = {"AND": "&", "OR": "|", "XOR": "^"}
 
 
-def merged(left: QuerySet[Any, Any], right: Any, connector: str) -> Any:
+def merged(left: QuerySet[Any, Any], right: QuerySet[Any, Any], connector: str) -> QuerySet[Any, Any]:
     """Return the rows that meet both, either or one of the conditions of two querysets."""
     if not hasattr(right, "_plan"):
-        return NotImplemented
+        return cast("QuerySet[Any, Any]", NotImplemented)
     mine, theirs = left._plan.query, right._plan.query
     _check(mine, theirs, connector)
     if connector == "AND" and (mine.empty or theirs.empty):
@@ -38,7 +38,7 @@ def merged(left: QuerySet[Any, Any], right: Any, connector: str) -> Any:
         mine, theirs = left._plan.query, right._plan.query
         if mine.having or theirs.having or mine.qualify or theirs.qualify:
             # Groups and rows cannot be chosen by one condition: the keys of both decide.
-            rows = left.model._base_manager.using(left._alias)
+            rows: QuerySet[Any, Any] = left.model._base_manager.using(left._alias)
             one, other = Q(pk__in=left), Q(pk__in=right)
             return rows.filter(one | other if connector == "OR" else one ^ other)
     collected = Literals()
@@ -94,7 +94,9 @@ def _merged(mine: Query, theirs: Query, base: int, connector: str) -> Query:
         outers=tuple(dict.fromkeys((*mine.outers, *theirs.outers))),
         aliases=mine.aliases | theirs.aliases,
     )
-    extra = {name: moved(node, names, base) for name, node in theirs.annotations.items() if name not in mine.annotations}
+    extra = {
+        name: moved(node, names, base) for name, node in theirs.annotations.items() if name not in mine.annotations
+    }
     group = mine.group
     if group is None and theirs.group is not None:
         group = theirs.group if theirs.group == "key" else tuple(moved(node, names, base) for node in theirs.group)

@@ -291,7 +291,7 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
     def sql(self, alias: str | None = None) -> tuple[str, tuple[Any, ...]]:
         """Return the SELECT of these rows and its parameters, for the database it would run on; nothing is sent."""
         qs = self._queryset()
-        database = connections[alias] if alias is not None else fetch.reading(qs)
+        database = connections[alias] if alias is not None else fetch.reading(qs, locks=False)
         statement = selects.rows(qs._plan, database.dialect).statement(qs._values)
         return statement.sql, tuple(statement.params)
 
@@ -423,9 +423,9 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         return merge.merged(self, other, "XOR")
 
     @property
-    def query(self) -> Statement:
+    def query(self) -> selects.Shown:
         """The SELECT of these rows: ``str(qs.query)`` shows it with its values."""
-        return selects.shown(self)
+        return selects.Shown(self._plan, self._values, fetch.reading(self, locks=False).dialect)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete all rows; return how many, in all and by model label."""

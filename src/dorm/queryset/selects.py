@@ -13,11 +13,12 @@ from dorm.models.paths import leading_up, steps_of
 from dorm.models.resolve import Resolver, constant, slot_node
 from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
 from dorm.queryset.build import single_relation
+from dorm.queryset.combine import TABLE, Combined, label, output_column
 from dorm.queryset.loading import Loading
 from dorm.queryset.query import Query
-from dorm.queryset.combine import TABLE, Combined, label, output_column
 from dorm.sql.boolean import And, Condition, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
+from dorm.sql.literal import InliningCompiler
 from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output, Param, Part, Text
 from dorm.sql.plan import Plan
 from dorm.sql.select import Compound, Join, Lock, Order, Select, SubSelect
@@ -225,7 +226,14 @@ def _qualified(select: Select, query: Query) -> Select:
     )
     columns = tuple(Column(QUALIFIED, label(number), node.output, True) for number, node in enumerate(select.columns))
     return Select(
-        inner, QUALIFIED, columns, where=where, order_by=order, limit=select.limit, offset=select.offset, ctes=select.ctes
+        inner,
+        QUALIFIED,
+        columns,
+        where=where,
+        order_by=order,
+        limit=select.limit,
+        offset=select.offset,
+        ctes=select.ctes,
     )
 
 
@@ -274,9 +282,9 @@ def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> 
     columns, labels = list(inner.columns), [f"c{number}" for number in range(len(inner.columns))]
     if not query.distinct:
         columns, labels = [], []
-    for label, node in wanted.values():
+    for name, node in wanted.values():
         columns.append(node)
-        labels.append(label)
+        labels.append(name)
     if not columns:
         columns, labels = [_ONE], ["one"]
     return Select(replace(inner, columns=tuple(columns), labels=tuple(labels)), SUB, lifted)

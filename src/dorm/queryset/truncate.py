@@ -47,7 +47,7 @@ def _check(kind: str, order: str, kinds: tuple[str, ...]) -> None:
 
 
 def _check_field(qs: QuerySet[Any, Any], name: str, kinds: tuple[str, ...]) -> None:
-    from dorm.queryset.build import Resolver
+    from dorm.models.resolve import Resolver
 
     output = Resolver(qs._plan.query, 0, "dates").reference(name).output
     if output is None or output.sql_type.kind not in kinds:

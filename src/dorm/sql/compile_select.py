@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 def select_sql(compiler: Compiler, select: Select) -> str:
     """Return the text of *select*; parameters are collected in the order of the text."""
-    parts = [*_with(compiler, select), "SELECT ", _distinct(compiler, select), _columns(compiler, select), " FROM ", _source(compiler, select)]
+    parts = [
+        *_with(compiler, select),
+        "SELECT ",
+        _distinct(compiler, select),
+        _columns(compiler, select),
+        " FROM ",
+        _source(compiler, select),
+    ]
     parts.append(joins_sql(compiler, select))
     if select.where is not None:
         parts.append(f" WHERE {select.where.sql(compiler)}")

@@ -28,19 +28,19 @@ class LiteralCompiler(Compiler):
 
     def param(self, slot: int, output: Output | None, convert: Converter | None = None) -> str:
         converter = convert or (output.bind(self.dialect) if output is not None else None)
-        return self._literal(self._values[slot], converter, output)
+        return self._literal(self._values[self._base + slot], converter, output)
 
     def array(self, slot: int, output: Output | None) -> str:
         if output is None:
             raise NotSupportedError("a list of unknown type cannot be written as an array: set output_field")
         element = output.bind(self.dialect)
-        values = [value if element is None else element(value) for value in self._values[slot]]
+        values = [value if element is None else element(value) for value in self._values[self._base + slot]]
         whole = self.dialect.array_binder(output.sql_type)
         return self.dialect.literal(values if whole is None else whole(values), None)
 
     def padded(self, slot: int, size: int, output: Output | None) -> str:
         element = output.bind(self.dialect) if output is not None else None
-        return ", ".join(self._literal(value, element, output) for value in self._values[slot])
+        return ", ".join(self._literal(value, element, output) for value in self._values[self._base + slot])
 
     def select(self, select: Select) -> str:
         raise NotSupportedError("a subquery cannot stand in a constraint, an index or the expression of a column.")
@@ -51,6 +51,14 @@ class LiteralCompiler(Compiler):
     def _literal(self, value: Any, converter: Converter | None, output: Output | None) -> str:
         bound = value if converter is None or value is None else converter(value)
         return self.dialect.literal(bound, output.sql_type if output is not None else None)
+
+
+class InliningCompiler(LiteralCompiler):
+    """Renders a whole statement with its values as literals: to be looked at, never to be sent."""
+
+    column = Compiler.column
+    select = Compiler.select
+    nested = Compiler.nested
 
 
 def compile_literal(node: Node, dialect: Dialect, values: Sequence[Any] = ()) -> str:

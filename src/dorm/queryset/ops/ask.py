@@ -16,7 +16,8 @@ from dorm.db.statement import Statement, Template
 from dorm.exceptions import FieldError, ObjectDoesNotExist
 from dorm.expressions.core import F
 from dorm.expressions.predicate import Q
-from dorm.queryset import build, selects
+from dorm.models.resolve import Resolver
+from dorm.queryset import selects
 from dorm.queryset.combine import refuse
 from dorm.queryset.ops import fetch
 
@@ -160,10 +161,8 @@ def _keys(qs: QuerySet[Any, Any], order_by: str | Sequence[str]) -> list[Key]:
     pk = qs.model._meta.pk.name
     if not {name.lstrip("-") for name in names} & {"pk", pk}:
         names.append("-pk" if names[-1].startswith("-") else "pk")
-    resolver = build.Resolver(qs._plan.query, 0, "cursor_paginate")
-    return [
-        (name.lstrip("-"), name.startswith("-"), resolver.reference(name.lstrip("-")).nullable) for name in names
-    ]
+    resolver = Resolver(qs._plan.query, 0, "cursor_paginate")
+    return [(name.lstrip("-"), name.startswith("-"), resolver.reference(name.lstrip("-")).nullable) for name in names]
 
 
 def _behind(keys: list[Key], values: list[Any]) -> Q:
@@ -171,11 +170,11 @@ def _behind(keys: list[Key], values: list[Any]) -> Q:
     (name, down, optional), value = keys[0], values[0]
     rest = _behind(keys[1:], values[1:]) if len(keys) > 1 else None
     if value is None:
-        return Q(**{f"{name}__isnull": True}) & rest if rest is not None else Q(pk__in=[])
-    further = Q(**{f"{name}__{'lt' if down else 'gt'}": value})
+        return Q((f"{name}__isnull", True)) & rest if rest is not None else Q(pk__in=[])
+    further = Q((f"{name}__{'lt' if down else 'gt'}", value))
     if optional:
-        further |= Q(**{f"{name}__isnull": True})
-    return further if rest is None else further | (Q(**{name: value}) & rest)
+        further |= Q((f"{name}__isnull", True))
+    return further if rest is None else further | (Q((name, value)) & rest)
 
 
 def _encoded(item: Any, number: int) -> str:

@@ -28,13 +28,13 @@ def alias_for_read(qs: QuerySet[Any, Any]) -> str:
     return alias if alias is not None else router.db_for_read(qs._plan.query.model, qs._hints)
 
 
-def reading(qs: QuerySet[Any, Any]) -> Database:
-    """Return the database that *qs* reads from."""
+def reading(qs: QuerySet[Any, Any], locks: bool = True) -> Database:
+    """Return the database that *qs* reads from; *locks* tells that its rows will be locked, if it wants that."""
     alias, wanted = alias_for_read(qs), qs._plan.query.aliases
     if wanted and wanted != {alias}:
         check_aliases(wanted, alias)
     database = connections[alias]
-    if qs._plan.query.lock is not None and database.dialect.supports_row_locks and not database.in_block:
+    if locks and qs._plan.query.lock is not None and database.dialect.supports_row_locks and not database.in_block:
         raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
     return database
 
@@ -189,4 +189,3 @@ def _is_unique(qs: QuerySet[Any, Any], field: Any) -> bool:
         if tuple(getattr(constraint, "fields", ())) == (field.name,) and getattr(constraint, "condition", 0) is None:
             return True
     return len(on) == 1 and getattr(on[0], "column", None) == field.column
-

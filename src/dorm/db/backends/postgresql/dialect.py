@@ -232,7 +232,10 @@ class PostgresDialect(PostgresFragments, Dialect):
 
     def explain(self, fmt: str | None, options: dict[str, Any]) -> str:
         self.check_explain(fmt, options, _EXPLAIN_FORMATS, _EXPLAIN_OPTIONS)
-        words = [f"{name.upper()} {'true' if value is True else 'false' if value is False else value}" for name, value in options.items()]
+        words = [
+            f"{name.upper()} {'true' if value is True else 'false' if value is False else value}"
+            for name, value in options.items()
+        ]
         words += [f"FORMAT {fmt.upper()}"] if fmt is not None else []
         return f"EXPLAIN ({', '.join(words)}) " if words else "EXPLAIN "
 
