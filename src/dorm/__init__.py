@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     )
     from dorm.conf.settings import configure as configure, settings as settings
     from dorm.conf.url import parse_database_url as parse_database_url
+    from dorm.constraints import (
+        CheckConstraint as CheckConstraint,
+        Deferrable as Deferrable,
+        ExclusionConstraint as ExclusionConstraint,
+        UniqueConstraint as UniqueConstraint,
+    )
     from dorm.db.connection import (
         connection_for as connection_for,
         connections as connections,
@@ -500,6 +506,12 @@ _MODULES = {
         "Choices",
         "IntegerChoices",
         "TextChoices",
+    ),
+    "dorm.constraints": (
+        "CheckConstraint",
+        "UniqueConstraint",
+        "ExclusionConstraint",
+        "Deferrable",
     ),
 }
 _SUBMODULES = (

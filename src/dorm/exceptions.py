@@ -206,6 +206,13 @@ class ValidationError(DormError):
         grouped = self.error_dict if self.error_dict is not None else {NON_FIELD_ERRORS: self.error_list}
         return {name: [error._text() for error in errors] for name, errors in grouped.items()}
 
+    def update_error_dict(self, error_dict: dict[str, list[ValidationError]]) -> dict[str, list[ValidationError]]:
+        """Add these errors to *error_dict*, by field name; those of no field under ``"__all__"``. Return it."""
+        grouped = self.error_dict if self.error_dict is not None else {NON_FIELD_ERRORS: self.error_list}
+        for name, errors in grouped.items():
+            error_dict.setdefault(name, []).extend(errors)
+        return error_dict
+
     def _text(self) -> str:
         return self.message % self.params if self.params else self.message
 

@@ -96,6 +96,7 @@ _WITHOUT_IO |= {
     "query_key",
     "as_part",
     "selecting",
+    "get_constraints",
     "get_deferred_fields",
     "serializable_value",
     "check",

@@ -43,6 +43,14 @@ class Dialect(Fragments, ABC):
     supports_row_locks: bool = False
     """SELECT ... FOR UPDATE."""
     supports_deferrable_constraints: bool = False
+    supports_deferrable_unique: bool = False
+    """UNIQUE can be checked at COMMIT."""
+    supports_nulls_not_distinct: bool = False
+    """UNIQUE can take NULL as equal to NULL."""
+    supports_exclusion: bool = False
+    """EXCLUDE constraints."""
+    supports_index_extras: bool = False
+    """Indexes have methods, operator classes, INCLUDE and tablespaces; elsewhere these, which change no result, go."""
     supports_transactional_ddl: bool = False
     supports_nulls_ordering: bool = False
     """ORDER BY ... NULLS FIRST / LAST."""
@@ -200,6 +208,10 @@ class Dialect(Fragments, ABC):
             raise ValueError(
                 f"Unknown options: {', '.join(unknown)}. {self.vendor} knows: {', '.join(known) or 'none'}."
             )
+
+    def in_place_of_column(self, sql: str, sql_type: SqlType) -> str:
+        """Return the parameter *sql* such that it compares as a column of *sql_type* would."""
+        return sql
 
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
         """Return the number *sql*, in the form of type *have*, in the form of *want*.

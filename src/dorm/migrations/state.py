@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from dorm.conf.registry import Registry, registry
 from dorm.exceptions import FieldDoesNotExist, MigrationError, choices_text, nearest
-from dorm.migrations.tables import column_of
+from dorm.migrations.indexes import column_of
 from dorm.migrations.values import comparable, imported, renamed_in
 from dorm.models.base import Model, ModelBase
 from dorm.models.meta import together

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dorm.db.connection import Database
-from dorm.db.schema import CheckDef, ColumnDef, ForeignKeyDef, IndexDef, TableDef, UniqueDef
-from dorm.exceptions import NotSupportedError
+from dorm.db.schema import CheckDef, ColumnDef, ExclusionDef, ForeignKeyDef, IndexDef, TableDef, UniqueDef
 from dorm.fields.base import NOT_PROVIDED
 from dorm.indexes import automatic_name
+from dorm.migrations.indexes import column_of, constraint_of, index_of
 from dorm.migrations.literals import generated_expression, literal_expression, literal_value
 
 
@@ -17,7 +17,7 @@ def table_of(model: Any, database: Database) -> TableDef:
     """Return the table of a model, as *database* spells it."""
     meta = model._meta
     fields = [field for field in local_fields(model) if field.db_type(database) is not None]
-    constraints = [constraint_of(model, constraint, database) for constraint in getattr(meta, "constraints", ())]
+    constraints = [constraint_of(model, constraint, database) for constraint in meta.constraints]
     uniques = [
         UniqueDef(automatic_name(meta.db_table, [field.column], "uniq"), (field.column,))
         for field in fields
@@ -34,16 +34,12 @@ def table_of(model: Any, database: Database) -> TableDef:
         primary_key=tuple(_key_columns(meta)),
         uniques=(*uniques, *[each for each in constraints if isinstance(each, UniqueDef)]),
         checks=(*_checks(meta, fields, database), *[each for each in constraints if isinstance(each, CheckDef)]),
+        exclusions=tuple(each for each in constraints if isinstance(each, ExclusionDef)),
         foreign_keys=tuple(_references(fields)),
         indexes=(*indexes, *[each for each in constraints if isinstance(each, IndexDef)]),
         comment=getattr(meta, "db_table_comment", "") or None,
         tablespace=getattr(meta, "db_tablespace", "") or "",
     )
-
-
-def constraint_of(model: Any, constraint: Any, database: Database) -> UniqueDef | CheckDef | IndexDef:
-    """Return a constraint of a model."""
-    raise NotSupportedError(f"{type(constraint).__name__} cannot be written into tables.")
 
 
 def local_fields(model: Any) -> Sequence[Any]:
@@ -56,12 +52,6 @@ def local_fields(model: Any) -> Sequence[Any]:
 def _key_columns(meta: Any) -> Iterable[str]:
     parts = getattr(meta.pk, "fields", None)
     return [part.column for part in parts] if parts else [meta.pk.column]
-
-
-def column_of(meta: Any, name: str) -> str:
-    """Return the column of the field *name*, with the minus sign that a descending one has in front."""
-    descending = "-" if name.startswith("-") else ""
-    return f"{descending}{meta.get_field(name.removeprefix('-')).column}"
 
 
 def column_def(field: Any, database: Database) -> ColumnDef:
@@ -114,12 +104,3 @@ def _references(fields: Iterable[Any]) -> Iterable[ForeignKeyDef]:
 def _field_index(meta: Any, field: Any, database: Database) -> IndexDef:
     name = automatic_name(meta.db_table, [field.column], "idx")
     return IndexDef(name, (database.dialect.quote(field.column),), columns=(field.column,))
-
-
-def index_of(model: Any, index: Any, database: Database) -> IndexDef:
-    """Return an index of a model."""
-    meta, quote = model._meta, database.dialect.quote
-    columns = tuple(column_of(meta, name) for name in index.fields)
-    parts = tuple(f"{quote(column[1:])} DESC" if column.startswith("-") else quote(column) for column in columns)
-    name = index.name_for(meta.db_table, columns)
-    return IndexDef(name, parts, index.unique, columns=tuple(column.removeprefix("-") for column in columns))

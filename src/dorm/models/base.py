@@ -9,12 +9,13 @@ from dorm.db.operation import arun, run
 from dorm.exceptions import (
     MultipleObjectsReturned,
     ObjectDoesNotExist,
+    ValidationError,
     choices_text,
     nearest,
 )
 from dorm.fields.numbers import BigAutoField
 from dorm.manager import Manager
-from dorm.models import inheritance
+from dorm.models import inheritance, validation
 from dorm.models.options import Options
 from dorm.models.perfield import add_methods
 from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, is_adding, origin_of
@@ -118,6 +119,7 @@ class Model(metaclass=ModelBase):
 
     _meta: ClassVar[Options]
     _base_save: ClassVar[tuple[Any, Any]]
+    _base_validation: ClassVar[dict[str, Any]]
     DoesNotExist: ClassVar[type[ObjectDoesNotExist]]
     MultipleObjectsReturned: ClassVar[type[MultipleObjectsReturned]]
     if TYPE_CHECKING:
@@ -357,6 +359,60 @@ class Model(metaclass=ModelBase):
         """Async twin of `refresh_from_db`."""
         await arun(refresh_ops.refresh(self, using, fields, from_queryset))
 
+    # -- validation ----------------------------------------------------------------------------------------------
+    def full_clean(
+        self, exclude: Iterable[str] | None = None, validate_unique: bool = True, validate_constraints: bool = True
+    ) -> None:
+        """Validate fields, `clean`, uniqueness and constraints; `save` does none of it.
+
+        Args:
+            exclude: names of fields that take no part.
+            validate_unique, validate_constraints: False leaves out these parts, which ask the database.
+        Raises: ValidationError: with ``message_dict``: the messages by field name, ``"__all__"`` for those of no field.
+        """
+        run(validation.full_clean(self, exclude, validate_unique, validate_constraints))
+
+    async def afull_clean(
+        self, exclude: Iterable[str] | None = None, validate_unique: bool = True, validate_constraints: bool = True
+    ) -> None:
+        """Async twin of `full_clean`."""
+        await arun(validation.full_clean(self, exclude, validate_unique, validate_constraints))
+
+    def clean_fields(self, exclude: Iterable[str] | None = None) -> None:
+        """Convert and validate the value of every field but those of *exclude*; raise ValidationError by field."""
+        run(validation.clean_fields(self, exclude))
+
+    async def aclean_fields(self, exclude: Iterable[str] | None = None) -> None:
+        """Async twin of `clean_fields`."""
+        await arun(validation.clean_fields(self, exclude))
+
+    def clean(self) -> None:
+        """Validate what concerns several fields; yours to override. It may set attributes and raise ValidationError."""
+
+    def validate_unique(self, exclude: Iterable[str] | None = None) -> None:
+        """Check unique fields, ``unique_together`` and ``unique_for_date`` and its like; raise ValidationError."""
+        run(validation.unique(self, exclude))
+
+    async def avalidate_unique(self, exclude: Iterable[str] | None = None) -> None:
+        """Async twin of `validate_unique`."""
+        await arun(validation.unique(self, exclude))
+
+    def validate_constraints(self, exclude: Iterable[str] | None = None) -> None:
+        """Check the constraints of ``Meta.constraints``; raise ValidationError."""
+        run(validation.constraints(self, exclude))
+
+    async def avalidate_constraints(self, exclude: Iterable[str] | None = None) -> None:
+        """Async twin of `validate_constraints`."""
+        await arun(validation.constraints(self, exclude))
+
+    def unique_error_message(self, model_class: type[Model], unique_check: Iterable[str]) -> ValidationError:
+        """Return the error of another row with the same values in the fields *unique_check*; yours to override."""
+        return validation.unique_message(self, model_class, tuple(unique_check))
+
+    def get_constraints(self) -> list[tuple[type[Model], list[Any]]]:
+        """Return the model and its concrete ancestors, each with its constraints."""
+        return [(model, model._meta.constraints) for model in validation.tables(self)]
+
     # -- identity ------------------------------------------------------------------------------------------------
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):
@@ -388,3 +444,8 @@ class Model(metaclass=ModelBase):
 
 
 Model._base_save = (Model.save, Model.asave)
+Model._base_validation = {
+    name: vars(Model)[name]
+    for part in ("clean_fields", "validate_unique", "validate_constraints")
+    for name in (part, f"a{part}")
+}

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.operation import Operation as Doing
+from dorm.migrations.indexes import index_of
 from dorm.migrations.operations.base import Operation, OperationCategory
 from dorm.migrations.operations.changes import alter_model, model_of
 from dorm.migrations.operations.models import DeleteModel
-from dorm.migrations.tables import index_of
 from dorm.migrations.values import comparable
 
 if TYPE_CHECKING:

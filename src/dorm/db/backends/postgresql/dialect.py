@@ -107,6 +107,10 @@ class PostgresDialect(PostgresFragments, Dialect):
     supports_row_locks = True
     supports_deferrable_constraints = True
     supports_transactional_ddl = True
+    supports_deferrable_unique = True
+    supports_nulls_not_distinct = True
+    supports_exclusion = True
+    supports_index_extras = True
     supports_nulls_ordering = True
     supports_default_keyword_in_insert = True
     supports_ignore_conflicts = True
@@ -215,6 +219,9 @@ class PostgresDialect(PostgresFragments, Dialect):
     # -- fragments -----------------------------------------------------------------------------------------------
     def pattern(self, lookup: str) -> Converter:
         return _PATTERNS[lookup]
+
+    def in_place_of_column(self, sql: str, sql_type: SqlType) -> str:
+        return f"{sql}::{self._unbounded(sql_type)}" if sql_type.kind in _UNTYPED - {"custom"} else sql
 
     def lookup_left(self, lookup: str, lhs: str, sql_type: SqlType | None) -> str:
         if sql_type is not None and sql_type.kind == "inet" and lookup in _PATTERNS:

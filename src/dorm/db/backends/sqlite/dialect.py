@@ -167,6 +167,11 @@ class SqliteDialect(SqliteFragments, Dialect):
         self.check_explain(fmt, options, (), ())
         return "EXPLAIN QUERY PLAN "
 
+    def in_place_of_column(self, sql: str, sql_type: SqlType) -> str:
+        if sql_type.kind == "numeric" and not is_scaled(sql_type):
+            return f"({sql} COLLATE dorm_decimal)"
+        return f"({sql} COLLATE NOCASE)" if sql_type.kind == "citext" else sql
+
     # -- fragments -----------------------------------------------------------------------------------------------
     def pattern(self, lookup: str) -> Converter:
         return _PATTERNS[lookup]
