@@ -64,16 +64,16 @@ async def test_an_error_of_the_database_in_a_savepoint_can_be_survived(face: Fac
     assert await authors(face) == ["Ann", "Bob"]
 
 
-async def test_without_a_savepoint_an_error_dooms_the_outer_block(face: Face) -> None:
-    with pytest.raises(TransactionManagementError, match="was rolled back"):
-        async with face.atomic():
-            await face(Author.objects.create)(name="outer")
-            with pytest.raises(Boom):
-                async with face.atomic(savepoint=False):
-                    raise Boom
-            with pytest.raises(TransactionManagementError, match="until the end of the 'atomic' block"):
-                await authors(face)
+async def test_without_a_savepoint_an_error_dooms_the_outer_block(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+    async with face.atomic():
+        await face(Author.objects.create)(name="outer")
+        with pytest.raises(Boom):
+            async with face.atomic(savepoint=False):
+                raise Boom
+        with pytest.raises(TransactionManagementError, match="until the end of the 'atomic' block"):
+            await authors(face)
     assert await authors(face) == []
+    assert "was rolled back at its end" in caplog.text
 
 
 async def test_set_rollback(face: Face) -> None:
@@ -126,7 +126,7 @@ async def test_a_failing_callback_propagates_after_the_commit(face: Face, caplog
             await face(transaction.on_commit)(fail)
     async with face.atomic():
         await face(transaction.on_commit)(fail, robust=True)
-    assert "robust transaction callback raised" in caplog.text
+    assert "Error calling" in caplog.text
     assert await authors(face) == ["Ann"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,20 @@ from typing import Any
 
 from dorm.db.driver import Face
 from dorm.db.request import Connection
-from dorm.exceptions import TransactionManagementError
+from dorm.db.statement import Statement
+from dorm.exceptions import DatabaseError, TransactionManagementError
+
+_process = 0
+"""Number of forks between this process and the first one."""
+
+
+def _forked() -> None:
+    global _process
+    _process += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def current_owner() -> object:
@@ -23,12 +37,20 @@ def current_owner() -> object:
 
 
 @dataclass(slots=True, eq=False)
+class Mark:
+    """A savepoint: its name, and how many callbacks were registered when it was set."""
+
+    name: str
+    commit_mark: int
+    rollback_mark: int
+
+
+@dataclass(slots=True, eq=False)
 class Level:
     """One ``atomic()`` inside a block: its savepoint (None for the outermost and for ``savepoint=False``)."""
 
-    savepoint: str | None
-    commit_mark: int
-    rollback_mark: int
+    mark: Mark | None
+    outermost: bool
 
 
 @dataclass(slots=True)
@@ -41,13 +63,19 @@ class Callback:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """An open transaction.
+    """A connection that belongs to one task or thread for a while, mostly for a transaction.
 
     Attributes:
         owner: task or thread that opened it; nobody else may use it.
-        ended: set when the transaction is over; whoever still holds the block gets an error.
-        needs_rollback: an inner level failed without a savepoint of its own: only a rollback is possible.
+        lease: the hold on the connection, given back at the end of the outermost level.
+        ended: set when the block is over; whoever still holds it gets an error.
+        needs_rollback: something failed without a savepoint of its own: only a rollback is possible.
+        cause: what failed.
+        asked_to_roll_back: the user set `needs_rollback`.
         pinned: both faces use it (`Database.pin`).
+        writes: statements sent in it that were no SELECTs of dorm's.
+        manual: autocommit is off; *manual_lease* holds the connection.
+        kept: the connection is held for its own sake, with or without a transaction.
     """
 
     alias: str
@@ -57,29 +85,87 @@ class Block:
     lease: Lease | None = None
     ended: bool = False
     needs_rollback: bool = False
+    cause: BaseException | None = None
+    asked_to_roll_back: bool = False
     pinned: bool = False
+    writes: int = 0
+    manual: bool = False
+    manual_lease: Lease | None = None
+    kept: bool = False
     levels: list[Level] = field(default_factory=list)
+    savepoints: list[Mark] = field(default_factory=list)
     on_commit: list[Callback] = field(default_factory=list)
     on_rollback: list[Callback] = field(default_factory=list)
     names: int = 0
+    process: int = field(default_factory=lambda: _process)
+
+    @property
+    def in_transaction(self) -> bool:
+        """True inside ``atomic``, and while autocommit is off."""
+        return self.manual or bool(self.levels)
+
+    @property
+    def holds(self) -> bool:
+        """True when the block goes on after its outermost level."""
+        return self.manual or self.kept
 
     @property
     def own_connection(self) -> Connection | None:
         """The connection to name in a request; None for a pinned block, whose connection each face finds by itself."""
         return None if self.pinned else self.connection
 
-    @property
-    def usable_connection(self) -> Connection:
-        """The connection, for a user's statement; TransactionManagementError once only a rollback is possible."""
+    def admit(self, statement: Statement) -> None:
+        """Count a statement; raise `TransactionManagementError` once only a rollback is possible."""
         if self.needs_rollback:
-            raise TransactionManagementError(
-                "An error occurred in the current transaction. You can't execute queries until the end of the "
-                f"'atomic' block on {self.alias!r}."
-            )
-        return self.connection
+            raise self.broken() from self.cause
+        if not statement.template.reads:
+            self.writes += 1
+
+    def broken(self) -> TransactionManagementError:
+        """Return the error of a transaction that can only be rolled back."""
+        return TransactionManagementError(
+            "An error occurred in the current transaction. You can't execute queries until the end of the 'atomic' "
+            f"block on {self.alias!r}."
+        )
+
+    def spoil(self, cause: BaseException | None) -> None:
+        """Let only a rollback be possible from now on."""
+        self.needs_rollback = True
+        self.cause = self.cause or cause
+
+    def heal(self) -> None:
+        """What failed has been undone."""
+        self.needs_rollback = False
+        self.asked_to_roll_back = False
+        self.cause = None
+
+    def failed(self, statement: Statement, error: DatabaseError) -> None:
+        """Note that a statement failed: a write of dorm's own dooms the block, as the server's answer often does."""
+        if self.levels and statement.template.model and not statement.template.reads:
+            self.spoil(error)
+
+    def mark_of(self, name: str | None) -> Mark | None:
+        """Return the savepoint of that name, None when it is not set."""
+        return next((mark for mark in self.savepoints if mark.name == name), None)
+
+    def forget(self, mark: Mark) -> None:
+        """Forget a savepoint and those set after it."""
+        if mark in self.savepoints:
+            del self.savepoints[self.savepoints.index(mark) :]
+
+    def take_callbacks(self) -> tuple[list[Callback], list[Callback]]:
+        """Return the callbacks of commit and of rollback, and forget them."""
+        found = self.on_commit, self.on_rollback
+        self.on_commit, self.on_rollback = [], []
+        return found
 
     def check(self, face: Face) -> None:
         """Raise `TransactionManagementError` unless the code running now may use this block."""
+        if self.process != _process:
+            raise TransactionManagementError(
+                f"the transaction on {self.alias!r} belongs to the process that this one was forked from. Fork outside "
+                "of blocks, or leave the block in the parent only."
+            )
         if self.ended:
             raise TransactionManagementError(
                 f"the transaction on {self.alias!r} that this task was started in has ended. Await the work inside "

@@ -14,7 +14,7 @@ from dorm.db.backends import load_backend
 from dorm.db.block import Block, Lease
 from dorm.db.driver import AsyncConnection, AsyncPool, Face, SyncConnection, SyncPool
 from dorm.db.request import StatementRequest, asynchronous, blocking
-from dorm.exceptions import TransactionManagementError
+from dorm.exceptions import DatabaseError, TransactionManagementError
 
 T = TypeVar("T")
 
@@ -82,7 +82,12 @@ class Database:
         if self._block.get() is not None or self._pinned is not None:
             block = self.current_block("sync")
             if block is not None:
-                return request.on(blocking(block.usable_connection))
+                block.admit(request.statement)
+                try:
+                    return request.on(blocking(block.connection))
+                except DatabaseError as exc:
+                    block.failed(request.statement, exc)
+                    raise
         return (self._sync_pool or self.sync_pool).perform(request)
 
     async def aperform(self, request: StatementRequest[T], /) -> T:
@@ -90,7 +95,12 @@ class Database:
         if self._block.get() is not None or self._pinned is not None:
             block = self.current_block("async")
             if block is not None:
-                return await request.aon(self._async_connection(block))
+                block.admit(request.statement)
+                try:
+                    return await request.aon(self.async_connection(block))
+                except DatabaseError as exc:
+                    block.failed(request.statement, exc)
+                    raise
         return await self.async_pool.perform(request)
 
     # -- blocks --------------------------------------------------------------------------------------------------
@@ -137,9 +147,9 @@ class Database:
         self._pinned = block
         self._pinned_async = None
 
-    def _async_connection(self, block: Block) -> AsyncConnection:
+    def async_connection(self, block: Block) -> AsyncConnection:
         """Return the connection of a block for asyncio code; a pinned one is served by a thread."""
-        connection = block.usable_connection
+        connection = block.connection
         if isinstance(connection, SyncConnection) and block is self._pinned:
             if self._pinned_async is None:
                 self._pinned_async = self.backend.threaded(connection)
@@ -158,7 +168,7 @@ class Database:
         """Hold a connection from asyncio code."""
         block = self.current_block("async")
         if block is not None:
-            return Lease(self.alias, self._async_connection(block), owned=False)
+            return Lease(self.alias, self.async_connection(block), owned=False)
         return Lease(self.alias, await self.async_pool.acquire(), owned=True)
 
     def release(self, lease: Lease) -> None:

@@ -5,7 +5,8 @@ schema part talk to its dialect (`dorm.db.dialect`) and never to a connection.
 
 Contract of every connection, in both faces:
 
-- Connections are in autocommit mode; a transaction exists between `begin` and `commit` or `rollback`.
+- Connections are in autocommit mode; a transaction exists between `begin` and `commit` or `rollback`. BEGIN and
+  savepoints wait in `deferred` until something is sent; what fails before BEGIN was sent has done nothing.
 - Errors are raised as `dorm.exceptions.DatabaseError` subclasses with the driver's exception as ``__cause__`` and with
   ``statement`` and ``sqlstate`` set; values of parameters never stand in messages.
 - Being cancelled or interrupted inside a call, the connection first cancels the statement on the server and reads its
@@ -19,6 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
+from dorm.db.deferred import Deferred
 from dorm.db.statement import Row, Statement
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class _ConnectionState(ABC):
     """What both faces of a connection tell about themselves."""
 
     face: ClassVar[Face]
+    deferred: Deferred
 
     @property
     @abstractmethod
@@ -45,6 +48,19 @@ class _ConnectionState(ABC):
     @abstractmethod
     def in_transaction(self) -> bool:
         """True between BEGIN and its end, a failed transaction included."""
+
+    @property
+    @abstractmethod
+    def is_doomed(self) -> bool:
+        """True when the database will do nothing but roll the open transaction back."""
+
+    def begin(self, statement: Statement) -> None:
+        """Start a transaction with the text the dialect made, at the next statement."""
+        self.deferred.add(statement)
+
+    def savepoint(self, name: str, statement: Statement) -> None:
+        """Set a savepoint, at the next statement."""
+        self.deferred.add(statement, name)
 
     @abstractmethod
     def abort(self) -> None:
@@ -85,12 +101,22 @@ class SyncConnection(_ConnectionState):
         """Send a SELECT whose rows are fetched *chunk_size* at a time."""
 
     @abstractmethod
-    def begin(self, statement: Statement) -> None:
-        """Start a transaction with the text the dialect made."""
+    def control(self, statement: Statement) -> None:
+        """Send a statement of transaction control, after everything that waits."""
+
+    def release(self, name: str, statement: Statement) -> None:
+        """Release a savepoint; one that was never set is forgotten."""
+        if not self.deferred.released(name):
+            self.control(statement)
+
+    def rollback_to(self, name: str, statement: Statement) -> None:
+        """Undo everything since a savepoint, which stays."""
+        if not self.deferred.rolled_back(name):
+            self.control(statement)
 
     @abstractmethod
     def commit(self) -> None:
-        """Commit; once sent it is never cancelled."""
+        """Commit; once sent it is never cancelled. Nothing is sent for a transaction in which nothing was."""
 
     @abstractmethod
     def rollback(self) -> None:
@@ -135,7 +161,16 @@ class AsyncConnection(_ConnectionState):
     @abstractmethod
     def open(self, statement: Statement, chunk_size: int) -> Awaitable[AsyncCursor]: ...
     @abstractmethod
-    def begin(self, statement: Statement) -> Awaitable[None]: ...
+    def control(self, statement: Statement) -> Awaitable[None]: ...
+
+    async def release(self, name: str, statement: Statement) -> None:
+        if not self.deferred.released(name):
+            await self.control(statement)
+
+    async def rollback_to(self, name: str, statement: Statement) -> None:
+        if not self.deferred.rolled_back(name):
+            await self.control(statement)
+
     @abstractmethod
     def commit(self) -> Awaitable[None]: ...
     @abstractmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from itertools import count
 
 from dorm.conf.settings import settings
 from dorm.db.block import Block, Lease
@@ -12,7 +11,7 @@ from dorm.db.operation import Operation, ask, operation
 from dorm.db.perform import pause
 from dorm.db.request import Connection, Request, asynchronous, blocking
 from dorm.db.statement import Statement
-from dorm.exceptions import ConnectionFailed, OperationalError
+from dorm.exceptions import ConnectionFailed
 
 
 class CurrentBlock(Request[Block | None]):
@@ -79,7 +78,7 @@ class _OnConnection(Request[None]):
 
 
 class Begin(_OnConnection):
-    """Start a transaction."""
+    """Start a transaction, at the next statement."""
 
     __slots__ = ("statement",)
 
@@ -90,8 +89,59 @@ class Begin(_OnConnection):
     def perform(self) -> None:
         blocking(self.connection).begin(self.statement)
 
+    async def aperform(self) -> None:
+        asynchronous(self.connection).begin(self.statement)
+
+
+class _Savepoint(Request[None]):
+    """Something about a savepoint of a block; a pinned one is reached by both faces."""
+
+    __slots__ = ("block", "database", "name", "statement")
+
+    def __init__(self, database: Database, block: Block, name: str, statement: Statement) -> None:
+        self.database = database
+        self.block = block
+        self.name = name
+        self.statement = statement
+
+    def abandon(self, reply: object) -> None:
+        self.block.connection.abort()
+
+
+class SetSavepoint(_Savepoint):
+    """Set a savepoint, at the next statement."""
+
+    __slots__ = ()
+
+    def perform(self) -> None:
+        blocking(self.block.connection).savepoint(self.name, self.statement)
+
+    async def aperform(self) -> None:
+        self.database.async_connection(self.block).savepoint(self.name, self.statement)
+
+
+class ReleaseSavepoint(_Savepoint):
+    """Release a savepoint."""
+
+    __slots__ = ()
+
+    def perform(self) -> None:
+        blocking(self.block.connection).release(self.name, self.statement)
+
     def aperform(self) -> Awaitable[None]:
-        return asynchronous(self.connection).begin(self.statement)
+        return self.database.async_connection(self.block).release(self.name, self.statement)
+
+
+class RollbackToSavepoint(_Savepoint):
+    """Undo what was done since a savepoint, which stays."""
+
+    __slots__ = ()
+
+    def perform(self) -> None:
+        blocking(self.block.connection).rollback_to(self.name, self.statement)
+
+    def aperform(self) -> Awaitable[None]:
+        return self.database.async_connection(self.block).rollback_to(self.name, self.statement)
 
 
 class Commit(_OnConnection):
@@ -134,23 +184,8 @@ def acquired(database: Database) -> Operation[Lease]:
 
 @operation
 def begun(database: Database, statement: Statement) -> Operation[Lease]:
-    """Hold a connection with a transaction begun on it.
-
-    A connection found dead by BEGIN is thrown away: nothing was done on it yet.
-    """
-    attempts = settings.knobs.retry_attempts
-    for attempt in count(1):
-        lease = yield from acquired(database)
-        try:
-            yield Begin(lease.connection, statement)
-        except BaseException as exc:
-            owned = lease.owned
-            yield Release(database, lease)
-            if not (isinstance(exc, OperationalError) and exc.connection_lost and owned and attempt < attempts):
-                raise
-            database.suspect()
-            yield from pause(database, exc, attempt, attempts)
-        else:
-            lease.in_transaction = True
-            return lease
-    raise AssertionError("counting does not end")
+    """Hold a connection with a transaction on it, which the first statement begins."""
+    lease = yield from acquired(database)
+    yield Begin(lease.connection, statement)
+    lease.in_transaction = True
+    return lease

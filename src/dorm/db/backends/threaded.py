@@ -66,6 +66,7 @@ class ThreadedConnection(AsyncConnection):
 
     def __init__(self, inner: SyncConnection, worker: Worker | None = None) -> None:
         self.inner = inner
+        self.deferred = inner.deferred
         self._worker = worker or Worker("dorm-connection")
 
     @property
@@ -75,6 +76,10 @@ class ThreadedConnection(AsyncConnection):
     @property
     def in_transaction(self) -> bool:
         return self.inner.in_transaction
+
+    @property
+    def is_doomed(self) -> bool:
+        return self.inner.is_doomed
 
     def abort(self) -> None:
         self.inner.abort()
@@ -124,8 +129,11 @@ class ThreadedConnection(AsyncConnection):
     async def open(self, statement: Statement, chunk_size: int) -> AsyncCursor:
         return ThreadedCursor(self, await self.call(lambda: self.inner.open(statement, chunk_size)))
 
-    async def begin(self, statement: Statement) -> None:
-        await self.call(lambda: self.inner.begin(statement))
+    def begin(self, statement: Statement) -> None:
+        self.inner.begin(statement)
+
+    async def control(self, statement: Statement) -> None:
+        await self.call(lambda: self.inner.control(statement), interruptible=False)
 
     async def commit(self) -> None:
         await self.call(self.inner.commit, interruptible=False)

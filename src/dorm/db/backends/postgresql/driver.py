@@ -11,6 +11,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, translated
+from dorm.db.deferred import Deferred
 from dorm.db.driver import AsyncConnection, AsyncCursor, Rows, SyncConnection, SyncCursor
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import DatabaseError
@@ -20,6 +21,7 @@ C = TypeVar("C", bound="psycopg.Connection[Any] | psycopg.AsyncConnection[Any]")
 _cursor_names = itertools.count(1)
 
 _IDLE = TransactionStatus.IDLE
+_IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
 _NO_NAMES: tuple[str, ...] = ()
 _COMMIT = Statement(Template("COMMIT", prepare=False), (), internal=True)
 _ROLLBACK = Statement(Template("ROLLBACK", prepare=False), (), internal=True)
@@ -31,6 +33,7 @@ class _State(Generic[C]):
     def __init__(self, raw: C, alias: str) -> None:
         self.raw = raw
         self.alias = alias
+        self.deferred = Deferred()
         self.returned_at = time.monotonic()
         self._broken = False
         self._stale_plans = False
@@ -42,15 +45,26 @@ class _State(Generic[C]):
     @property
     def is_clean(self) -> bool:
         """True when the connection may be handed to somebody else: usable, and in no transaction."""
-        return not self._broken and not self._stale_plans and self.raw.pgconn.transaction_status == _IDLE
+        return (
+            not self._broken
+            and not self._stale_plans
+            and not self.deferred
+            and self.raw.pgconn.transaction_status == _IDLE
+        )
 
     @property
     def in_transaction(self) -> bool:
-        return self.raw.pgconn.transaction_status in (
-            TransactionStatus.INTRANS,
-            TransactionStatus.INERROR,
-            TransactionStatus.ACTIVE,
-        )
+        return bool(self.deferred) or self.raw.pgconn.transaction_status in _IN_TRANSACTION
+
+    @property
+    def is_doomed(self) -> bool:
+        return self.raw.pgconn.transaction_status == TransactionStatus.INERROR
+
+    def ends_unbegun(self) -> bool:
+        """Forget what waits, since the transaction ends; True when BEGIN is among it, so that nothing need be sent."""
+        unbegun = bool(self.deferred) and self.raw.pgconn.transaction_status == _IDLE
+        self.deferred.clear()
+        return unbegun
 
     def abort(self) -> None:
         self._broken = True
@@ -89,6 +103,8 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         self._run_many: Any = self._cursor.executemany
 
     def _send(self, statement: Statement) -> None:
+        if self.deferred:
+            self._flush()
         template = statement.template
         try:
             self._run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
@@ -97,6 +113,16 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
                 self._send_unprepared(statement)
                 return
             raise self.failed(exc, statement) from exc
+
+    def _flush(self) -> None:
+        """Send what waits; what fails goes on waiting, so that nothing after it happens outside the transaction."""
+        while self.deferred:
+            statement = self.deferred.first()
+            try:
+                self._run(statement.sql, (), prepare=False)
+            except DRIVER_ERRORS as exc:
+                raise self.failed(exc, statement) from exc
+            self.deferred.sent()
 
     def _send_unprepared(self, statement: Statement) -> None:
         self._stale_plans = True
@@ -121,6 +147,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         return tuple(column.name for column in described), self._cursor.fetchall()
 
     def execute_many(self, statement: Statement) -> int:
+        self._flush()
         try:
             self._run_many(statement.sql, statement.params)
         except DRIVER_ERRORS as exc:
@@ -135,6 +162,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         return found
 
     def script(self, statement: Statement) -> int:
+        self._flush()
         try:
             self.raw.execute(statement.sql.encode())
         except DRIVER_ERRORS as exc:
@@ -142,6 +170,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         return -1
 
     def open(self, statement: Statement, chunk_size: int) -> SyncCursor:
+        self._flush()
         cursor = psycopg.RawServerCursor(self.raw, f"dorm_{next(_cursor_names)}")
         try:
             run: Any = cursor.execute
@@ -150,13 +179,15 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
             raise self.failed(exc, statement) from exc
         return PostgresCursor(self, cursor, statement, chunk_size)
 
-    def begin(self, statement: Statement) -> None:
+    def control(self, statement: Statement) -> None:
         self._send(statement)
 
     def commit(self) -> None:
-        self._send(_COMMIT)
+        if not self.ends_unbegun():
+            self._send(_COMMIT)
 
     def rollback(self) -> None:
+        self.deferred.clear()
         if self.in_transaction:
             self._send(_ROLLBACK)
 
@@ -206,6 +237,8 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
         self._run_many: Any = self._cursor.executemany
 
     async def _send(self, statement: Statement) -> None:
+        if self.deferred:
+            await self._flush()
         template = statement.template
         try:
             await self._run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
@@ -214,6 +247,16 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
                 await self._send_unprepared(statement)
                 return
             raise self.failed(exc, statement) from exc
+
+    async def _flush(self) -> None:
+        """Send what waits; what fails goes on waiting, so that nothing after it happens outside the transaction."""
+        while self.deferred:
+            statement = self.deferred.first()
+            try:
+                await self._run(statement.sql, (), prepare=False)
+            except DRIVER_ERRORS as exc:
+                raise self.failed(exc, statement) from exc
+            self.deferred.sent()
 
     async def _send_unprepared(self, statement: Statement) -> None:
         self._stale_plans = True
@@ -238,6 +281,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
         return tuple(column.name for column in described), await self._cursor.fetchall()
 
     async def execute_many(self, statement: Statement) -> int:
+        await self._flush()
         try:
             await self._run_many(statement.sql, statement.params)
         except DRIVER_ERRORS as exc:
@@ -252,6 +296,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
         return found
 
     async def script(self, statement: Statement) -> int:
+        await self._flush()
         try:
             await self.raw.execute(statement.sql.encode())
         except DRIVER_ERRORS as exc:
@@ -259,6 +304,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
         return -1
 
     async def open(self, statement: Statement, chunk_size: int) -> AsyncCursor:
+        await self._flush()
         cursor = psycopg.AsyncRawServerCursor(self.raw, f"dorm_{next(_cursor_names)}")
         try:
             run: Any = cursor.execute
@@ -267,11 +313,13 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
             raise self.failed(exc, statement) from exc
         return PostgresAsyncCursor(self, cursor, statement, chunk_size)
 
-    async def begin(self, statement: Statement) -> None:
+    async def control(self, statement: Statement) -> None:
         await self._send(statement)
 
     async def commit(self) -> None:
         """Commit; a cancellation waits for the outcome, since COMMIT is never cancelled."""
+        if self.ends_unbegun():
+            return
         task = asyncio.ensure_future(self._send(_COMMIT))
         cancelled: asyncio.CancelledError | None = None
         while not task.done():
@@ -284,6 +332,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
             raise cancelled
 
     async def rollback(self) -> None:
+        self.deferred.clear()
         if self.in_transaction:
             await self._send(_ROLLBACK)
 

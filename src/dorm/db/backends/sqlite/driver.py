@@ -10,6 +10,7 @@ import apsw
 
 from dorm.db.backends.sqlite.errors import translated
 from dorm.db.backends.sqlite.store import Store
+from dorm.db.deferred import Deferred
 from dorm.db.driver import Rows, SyncConnection, SyncCursor
 from dorm.db.pool import Waiter
 from dorm.db.statement import Statement
@@ -33,6 +34,7 @@ class SqliteConnection(SyncConnection):
         self._began = False
         self._waiter: Waiter | None = None
         self._wrote = False
+        self.deferred = Deferred()
 
     # -- state ---------------------------------------------------------------------------------------------------
     @property
@@ -41,7 +43,7 @@ class SqliteConnection(SyncConnection):
 
     @property
     def in_transaction(self) -> bool:
-        return self._open and self._db.in_transaction
+        return self._open and (self._began or self._db.in_transaction)
 
     @property
     def is_clean(self) -> bool:
@@ -52,12 +54,11 @@ class SqliteConnection(SyncConnection):
         if not self._wrote:
             return self._open
         self._wrote = False
-        return self._open and not self._db.in_transaction
+        return not self.in_transaction and self._open
 
     @property
-    def lost_transaction(self) -> bool:
-        """True when SQLite rolled the open transaction back by itself."""
-        return self._began and not self._db.in_transaction
+    def is_doomed(self) -> bool:
+        return self._began and not self.deferred and not self._db.in_transaction
 
     def never_wait(self, is_over: Callable[[], bool], steps: int) -> None:
         """Interrupt every statement once *is_over* (asked every *steps* instructions), and never wait for a lock."""
@@ -124,6 +125,8 @@ class SqliteConnection(SyncConnection):
 
     def open(self, statement: Statement, chunk_size: int) -> SyncCursor:
         try:
+            if self.deferred:
+                self._flush()
             rows = self._db.cursor().execute(statement.template.sql, statement.params)
         except _DRIVER_ERRORS as exc:
             raise self._translated(exc, statement) from exc
@@ -133,6 +136,8 @@ class SqliteConnection(SyncConnection):
         """Send a statement that may write: in its turn, unless a transaction of this connection has it already."""
         self._wrote = True
         if self._began:
+            if self.deferred:
+                self._flush()
             self._check_transaction()
         taken = not self._holds_writer and not self._began and not is_select(statement)
         if taken:
@@ -165,6 +170,20 @@ class SqliteConnection(SyncConnection):
     # -- transactions --------------------------------------------------------------------------------------------
     def begin(self, statement: Statement) -> None:
         self._wrote = True
+        self._began = True
+        super().begin(statement)
+
+    def _flush(self) -> None:
+        """Send what waits; what fails goes on waiting, so that nothing after it happens outside the transaction."""
+        while self.deferred:
+            statement = self.deferred.first()
+            if self._db.in_transaction:
+                self._control(statement)
+            else:
+                self._begin(statement)
+            self.deferred.sent()
+
+    def _begin(self, statement: Statement) -> None:
         writes = not statement.template.reads
         sql = statement.sql
         if writes:
@@ -180,14 +199,25 @@ class SqliteConnection(SyncConnection):
             if isinstance(exc, _DRIVER_ERRORS):
                 raise self._translated(exc, statement) from exc
             raise
-        self._began = True
+
+    def control(self, statement: Statement) -> None:
+        self._flush()
+        self._check_transaction()
+        self._control(statement)
+
+    def _control(self, statement: Statement) -> None:
+        try:
+            self._run(statement.sql)
+        except apsw.Error as exc:
+            raise self._translated(exc, statement) from exc
 
     def commit(self) -> None:
-        self._check_transaction()
-        try:
-            self._run("COMMIT")
-        except apsw.Error as exc:
-            raise self._translated(exc, None) from exc
+        if self._db.in_transaction or not self.deferred:
+            self._check_transaction()
+            try:
+                self._run("COMMIT")
+            except apsw.Error as exc:
+                raise self._translated(exc, None) from exc
         self._ended()
 
     def rollback(self) -> None:
@@ -202,6 +232,7 @@ class SqliteConnection(SyncConnection):
 
     def _ended(self) -> None:
         self._began = False
+        self.deferred.clear()
         if self._open and not self._holds_writer:
             self._run("PRAGMA query_only = OFF").fetchall()
         self._give_writer_back()
@@ -228,6 +259,7 @@ class SqliteConnection(SyncConnection):
         if self._open:
             self._open = False
             self._began = False
+            self.deferred.clear()
             self._db.close(True)
             self._give_writer_back()
 

@@ -1,0 +1,290 @@
+"""The operations behind ``atomic``: entering and leaving a level, and driving other operations inside one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, ParamSpec, TypeVar
+
+from dorm.db.block import Block, Level, Mark, current_owner
+from dorm.db.connection import Database, connections
+from dorm.db.dialect import IsolationLevel
+from dorm.db.hooks import Observation, chain
+from dorm.db.lease import (
+    Commit,
+    CurrentBlock,
+    Release,
+    ReleaseSavepoint,
+    Rollback,
+    RollbackToSavepoint,
+    SetSavepoint,
+    begun,
+)
+from dorm.db.operation import Operation, operation
+from dorm.db.request import Request
+from dorm.db.statement import Statement, Template
+from dorm.exceptions import DatabaseError, TransactionManagementError
+from dorm.transaction.callbacks import call
+
+T = TypeVar("T")
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_log = logging.getLogger("dorm.transaction")
+_COMMIT = Template("COMMIT")
+_ROLLBACK = Template("ROLLBACK")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an ``atomic`` asks for."""
+
+    using: str = "default"
+    durable: bool = False
+    savepoint: bool = True
+    isolation: IsolationLevel | None = None
+    read_only: bool = False
+    retry: int = 0
+
+
+class Handle:
+    """One entry into an ``atomic``: its block, its level, and whether it shall roll back."""
+
+    def __init__(self, database: Database, block: Block, level: Level) -> None:
+        self.database = database
+        self.block = block
+        self.level = level
+        self.rolls_back = False
+
+    def set_rollback(self, flag: bool = True) -> None:
+        """Roll back at the end of this level although nothing was raised (or take that back)."""
+        self.rolls_back = flag
+
+
+def internal(template: Template) -> Statement:
+    """Return the statement of something that dorm sends for itself."""
+    return Statement(template, (), internal=True)
+
+
+@operation
+def controlled(database: Database, request: Request[None], statement: Statement) -> Operation[None]:
+    """Perform transaction control, and tell the observers of statements."""
+    start = perf_counter()
+    error: BaseException | None = None
+    try:
+        yield request
+    except BaseException as exc:
+        error = exc
+        raise
+    finally:
+        if chain.active:
+            spent = perf_counter() - start
+            chain.tell(Observation(statement, database.alias, database.vendor, spent, error, kind="control"))
+
+
+# -- entering ----------------------------------------------------------------------------------------------------
+
+
+@operation
+def enter(options: Options) -> Operation[Handle]:
+    """Open a transaction, or a savepoint inside the open one."""
+    database = connections[options.using]
+    block: Block | None = yield CurrentBlock(database)
+    if block is None or not block.in_transaction:
+        return (yield from _begin(database, options, block))
+    if options.durable and block.levels:
+        raise RuntimeError("A durable atomic block cannot be nested within another atomic block.")
+    if options.isolation is not None or options.read_only:
+        raise TransactionManagementError(
+            "isolation and read_only belong to the outermost atomic block: a savepoint cannot change them."
+        )
+    mark: Mark | None = None
+    if (options.savepoint or not block.levels) and not block.needs_rollback:
+        mark = yield from set_savepoint(database, block)
+    level = Level(mark, outermost=False)
+    block.levels.append(level)
+    return Handle(database, block, level)
+
+
+def _begin(database: Database, options: Options, held: Block | None) -> Operation[Handle]:
+    """Begin a transaction on the connection of *held* (a pinned one), or on one of the pool."""
+    statement = internal(database.dialect.begin(options.isolation, options.read_only))
+    lease = yield from begun(database, statement)
+    block = held or Block(database.alias, lease.connection, current_owner(), lease.connection.face)
+    block.lease = lease
+    if chain.active:
+        chain.tell(Observation(statement, database.alias, database.vendor, 0.0, kind="control"))
+    level = Level(None, outermost=True)
+    block.levels.append(level)
+    if held is None:
+        database.enter(block)
+    return Handle(database, block, level)
+
+
+@operation
+def set_savepoint(database: Database, block: Block) -> Operation[Mark]:
+    """Set a savepoint under a name of its own."""
+    block.names += 1
+    mark = Mark(f"dorm_{block.names}", len(block.on_commit), len(block.on_rollback))
+    statement = internal(database.dialect.savepoint(mark.name))
+    yield from controlled(database, SetSavepoint(database, block, mark.name, statement), statement)
+    block.savepoints.append(mark)
+    return mark
+
+
+@operation
+def release_savepoint(database: Database, block: Block, mark: Mark) -> Operation[None]:
+    """Keep what was done since *mark*; it and what was set after it are gone."""
+    statement = internal(database.dialect.release_savepoint(mark.name))
+    yield from controlled(database, ReleaseSavepoint(database, block, mark.name, statement), statement)
+    block.forget(mark)
+
+
+@operation
+def rollback_to_savepoint(database: Database, block: Block, mark: Mark) -> Operation[None]:
+    """Undo what was done since *mark*, which stays; callbacks of the undone part are dropped or called."""
+    statement = internal(database.dialect.rollback_to_savepoint(mark.name))
+    undone = block.on_rollback[mark.rollback_mark :]
+    del block.on_commit[mark.commit_mark :], block.on_rollback[mark.rollback_mark :]
+    yield from controlled(database, RollbackToSavepoint(database, block, mark.name, statement), statement)
+    block.forget(mark)
+    block.savepoints.append(mark)
+    yield from call(undone, "on_rollback")
+
+
+# -- leaving -----------------------------------------------------------------------------------------------------
+
+
+@operation
+def leave(handle: Handle, error: BaseException | None) -> Operation[None]:
+    """End a level: commit or release, roll back where something was raised; run the callbacks of the outcome."""
+    block = handle.block
+    if handle.level.outermost:
+        yield from _end(handle, error)
+        return
+    if handle.level in block.levels:
+        block.levels.remove(handle.level)
+    mark = handle.level.mark
+    if error is None and not handle.rolls_back and not block.needs_rollback:
+        if mark is not None:
+            yield from _kept(handle.database, block, mark)
+        return
+    if mark is None:
+        block.spoil(error)
+        return
+    block.heal()
+    yield from _undone(handle.database, block, mark)
+
+
+def _kept(database: Database, block: Block, mark: Mark) -> Operation[None]:
+    try:
+        yield from release_savepoint(database, block, mark)
+    except DatabaseError:
+        yield from _undone(database, block, mark)
+        raise
+
+
+def _undone(database: Database, block: Block, mark: Mark) -> Operation[None]:
+    """Roll back to a savepoint; when that fails, the block can only be rolled back."""
+    try:
+        yield from rollback_to_savepoint(database, block, mark)
+        yield from release_savepoint(database, block, mark)
+    except BaseException as exc:
+        block.spoil(exc)
+        raise
+
+
+def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
+    """End the outermost level."""
+    block, database = handle.block, handle.database
+    lease = block.lease
+    assert lease is not None, "an outermost level holds its connection"
+    broken = block.needs_rollback or block.connection.is_doomed
+    commits = error is None and not handle.rolls_back and not broken
+    committed = False
+    try:
+        if commits:
+            yield from _commit(database, block)
+            committed = True
+        else:
+            yield from controlled(database, Rollback(block.connection), internal(_ROLLBACK))
+    finally:
+        block.levels.clear()
+        block.savepoints.clear()
+        block.lease = None
+        if not block.holds:
+            database.leave(block)
+        yield Release(database, lease)
+    on_commit, on_rollback = block.take_callbacks()
+    unexpected = broken and error is None and not handle.rolls_back and not block.asked_to_roll_back
+    block.heal()
+    if unexpected:
+        _log.warning("the transaction on %r was rolled back at its end: an error in it had been caught", database.alias)
+    yield from call(on_commit) if committed else call(on_rollback, "on_rollback")
+
+
+def _commit(database: Database, block: Block) -> Operation[None]:
+    try:
+        yield from controlled(database, Commit(block.connection), internal(_COMMIT))
+    except BaseException as exc:
+        if isinstance(exc, DatabaseError) and exc.connection_lost:
+            exc.add_note("The connection was lost during COMMIT: whether the transaction took place is not known.")
+        yield Rollback(block.connection)
+        yield from call(block.take_callbacks()[1], "on_rollback")
+        raise
+
+
+# -- operations inside a level -----------------------------------------------------------------------------------
+
+
+@operation
+def in_transaction(op: Operation[T], using: str) -> Operation[T]:
+    """Drive *op* in the open block, or in a transaction of its own where there is none.
+
+    What it raises after it has written something dooms the open block: half of its work is done.
+    """
+    block: Block | None = yield CurrentBlock(connections[using])
+    if block is None or not block.in_transaction:
+        return (yield from _inside(op, Options(using)))
+    before = block.writes
+    try:
+        return (yield from op)
+    except BaseException as exc:
+        if block.writes != before and block.levels:
+            block.spoil(exc)
+        raise
+
+
+@operation
+def in_savepoint(op: Operation[T], using: str) -> Operation[T]:
+    """Drive *op* in a savepoint of the open block, or in a transaction of its own where there is none."""
+    return (yield from _inside(op, Options(using)))
+
+
+@operation
+def reading(op: Operation[T], using: str) -> Operation[T]:
+    """Drive *op* in a transaction that refuses writes; inside an open block in that one, as it is."""
+    block: Block | None = yield CurrentBlock(connections[using])
+    within = block is not None and block.in_transaction
+    return (yield from (op if within else _inside(op, Options(using, read_only=True))))
+
+
+@operation
+def spoil(database: Database) -> Operation[None]:
+    """Let the open block, if there is one, only be rolled back: a write in it failed."""
+    block: Block | None = yield CurrentBlock(database)
+    if block is not None and block.levels:
+        block.spoil(None)
+
+
+def _inside(op: Operation[T], options: Options) -> Operation[T]:
+    handle = yield from enter(options)
+    try:
+        result = yield from op
+    except BaseException as exc:
+        yield from leave(handle, exc)
+        raise
+    yield from leave(handle, None)
+    return result
