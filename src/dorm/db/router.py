@@ -32,15 +32,6 @@ class Router:
         """Return the alias that rows of *model* are written to."""
         return self._answer("db_for_write", model, hints)
 
-    def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool:
-        """Tell whether two instances may be related: as routers say, else where they are in the same database."""
-        for router in self._loaded_routers():
-            ask = getattr(router, "allow_relation", None)
-            answer = ask(obj1, obj2, **hints) if ask is not None else None
-            if answer is not None:
-                return bool(answer)
-        return bool(obj1._state.db == obj2._state.db)
-
     def allow_migrate(self, alias: str, app_label: str, **hints: Any) -> bool:
         """Tell whether migrations of an app run on *alias*: yes unless a router minds (hint: ``model_name``)."""
         for router in self._loaded_routers():

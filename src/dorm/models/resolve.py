@@ -268,9 +268,7 @@ class Resolver:
         alias = f"{prefix or 'T'}{len(known) + 1}"
         scope = 0 if self.call == _ANY else self.call
         extra = tuple(getattr(step, "extra", ()))
-        join = Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, scope, extra)
-        given = getattr(step, "given", ())
-        known.append(replace(join, given=given) if given else join)
+        known.append(Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, scope, extra))
         return alias
 
     # -- order ---------------------------------------------------------------------------------------------------
