@@ -142,6 +142,7 @@ class Manager(Queryable[M, M], Generic[M]):
                 raise ImproperlyConfigured(
                     "this manager belongs to no concrete model: abstract models have no rows of their own."
                 )
+            self.model._meta.apps.settle()
             self._pristine = self.get_queryset()
         return self._pristine
 

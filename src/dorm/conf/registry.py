@@ -29,18 +29,34 @@ class Registry:
                 f"a model of that name. Rename one, or set Meta.app_label."
             )
         self._models[key] = model
-        ready = [entry for entry in self._waiting if self._found(entry[0], entry[1]) is model]
-        self._waiting = [entry for entry in self._waiting if entry not in ready]
-        for _, _, callback in ready:
-            callback(model)
+        self._call([entry for entry in self._waiting if self._exact(entry[0], entry[1]) is model])
 
     def when_ready(self, label: str, reference: str, callback: Callable[[Any], None]) -> None:
-        """Call *callback* with the model that *reference* means in app *label*, now or once it is declared."""
-        found = self._found(label, reference)
+        """Call *callback* with the model that *reference* means in app *label*, now or once it is declared.
+
+        A bare name means the model of the own app; another app's waits for `settle`.
+        """
+        found = self._exact(label, reference)
         if found is None:
             self._waiting.append((label, reference, callback))
         else:
             callback(found)
+
+    def settle(self) -> None:
+        """Let bare names that the own app does not declare mean the only model of that name in another app.
+
+        Called when somebody needs to know: the first query, a relation that is followed, a name that is not found.
+        """
+        for entry in list(self._waiting):
+            found = self._anywhere(entry[1])
+            if found is not None and entry in self._waiting:
+                self._waiting.remove(entry)
+                entry[2](found)
+
+    def _call(self, ready: list[tuple[str, str, Callable[[Any], None]]]) -> None:
+        self._waiting = [entry for entry in self._waiting if entry not in ready]
+        for label, reference, callback in ready:
+            callback(self._exact(label, reference))
 
     def get(self, label: str, name: str) -> Any:
         """Return a model; LookupError-like `ImproperlyConfigured` naming what exists."""
@@ -57,16 +73,22 @@ class Registry:
         return [model for (app, _), model in self._models.items() if label in (None, app)]
 
     def pending(self) -> list[str]:
-        """Return the references that nothing has answered yet, as ``app.Name``."""
+        """Return the references that nothing answers, as ``app.Name``."""
+        self.settle()
         return sorted({ref if "." in ref else f"{label}.{ref}" for label, ref, _ in self._waiting})
 
-    def _found(self, label: str, reference: str) -> Any | None:
+    @property
+    def is_settled(self) -> bool:
+        """True when no reference waits."""
+        return not self._waiting
+
+    def _exact(self, label: str, reference: str) -> Any | None:
         app, dot, name = reference.rpartition(".")
-        if dot:
-            return self._models.get((app, name.lower()))
-        own = self._models.get((label, reference.lower()))
-        if own is not None:
-            return own
+        return self._models.get((app if dot else label, name.lower()))
+
+    def _anywhere(self, reference: str) -> Any | None:
+        if "." in reference:
+            return None
         same = [model for (_, lower), model in self._models.items() if lower == reference.lower()]
         return same[0] if len(same) == 1 else None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
@@ -43,6 +44,66 @@ class Fragments:
     def plain_number(self, sql: str, source: SqlType) -> str:
         """Return *sql* as a number to compute with."""
         return sql
+
+    # -- JSON ----------------------------------------------------------------------------------------------------
+    has_json_type: bool = False
+    """Documents have a type of their own, by which they compare."""
+
+    def json_at(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        """Return the value at a path, as JSON; NULL when nothing is there."""
+        raise NotSupportedError(f"{self.vendor} cannot look into JSON")
+
+    def json_text_at(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        """Return the value at a path as text, a string without its quotes; NULL for JSON's null too."""
+        raise NotSupportedError(f"{self.vendor} cannot look into JSON")
+
+    def json_scalar_at(self, sql: str, keys: tuple[str | int, ...], scalar: str) -> str:
+        """Return the number, text or boolean (*scalar*) at a path; NULL when another type is there."""
+        raise NotSupportedError(f"{self.vendor} cannot look into JSON")
+
+    def json_is_null(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        """Return the condition that JSON's null is at a path."""
+        raise NotSupportedError(f"{self.vendor} cannot look into JSON")
+
+    def json_equals(self, sql: str, keys: tuple[str | int, ...], rhs: str) -> str:
+        """Return the condition that the value at a path equals the document *rhs* (bound by `json_binder`)."""
+        raise NotSupportedError(f"{self.vendor} cannot look into JSON")
+
+    def json_canonical(self, sql: str) -> str:
+        """Return a document in the form that `json_equals` compares with."""
+        return sql
+
+    def json_order(self, sql: str) -> str:
+        """Return what a JSON value is ordered by."""
+        return sql
+
+    def json_has_key(self, sql: str, keys: tuple[str | int, ...], rhs: str) -> str:
+        """Return the condition that the value at a path has the key *rhs* (bound by `json_key_binder`)."""
+        raise NotSupportedError(f"{self.vendor} cannot look into JSON")
+
+    def json_has_keys(self, sql: str, keys: tuple[str | int, ...], rhs: str, every: bool) -> str:
+        """Return the condition that the value at a path has every, or any, of the keys *rhs*."""
+        raise NotSupportedError(f"{self.vendor} cannot look into JSON")
+
+    def json_key_binder(self, keys: tuple[str | int, ...], several: bool) -> Callable[[Any], Any]:
+        """Return what turns a key, or a list of keys, into the parameter that has_key takes."""
+        return lambda key: key
+
+    def json_part(self, sql: str, source: SqlType) -> str:
+        """Return a value as a part of a document that is being made."""
+        return sql
+
+    def json_key(self, sql: str) -> str:
+        """Return the text *sql* as a key of an object that is being made."""
+        return sql
+
+    def json_binder(self, text: str) -> Any:
+        """Return the parameter for a document that is compared, from its text."""
+        return text
+
+    def json_number(self, text: str) -> Any:
+        """Return the parameter for a number that is compared, from its text."""
+        return float(text)
 
     # -- dates ---------------------------------------------------------------------------------------------------
     def zone_name(self, zone: datetime.tzinfo) -> str:

@@ -27,6 +27,7 @@ from dorm.functions.dates import (
     TruncWeek,
     TruncYear,
 )
+from dorm.functions.json import JSONArray, JSONObject
 from dorm.functions.numbers import (
     Abs,
     ACos,
@@ -84,7 +85,8 @@ __all__ = [
     "MD5", "SHA1", "SHA224", "SHA256", "SHA384", "SHA512", "ACos", "ASin", "ATan", "ATan2", "Abs", "Cast", "Ceil",
     "Chr", "Coalesce", "Collate", "Concat", "Cos", "Cot", "Degrees", "Exp", "Extract", "ExtractDay", "ExtractHour",
     "ExtractIsoWeekDay", "ExtractIsoYear", "ExtractMinute", "ExtractMonth", "ExtractQuarter", "ExtractSecond",
-    "ExtractWeek", "ExtractWeekDay", "ExtractYear", "Floor", "Greatest", "LPad", "LTrim", "Least", "Left", "Length",
+    "ExtractWeek", "ExtractWeekDay", "ExtractYear", "Floor", "Greatest",
+    "JSONArray", "JSONObject", "LPad", "LTrim", "Least", "Left", "Length",
     "Ln", "Log", "Lower", "Mod", "Now", "NullIf", "Ord", "Pi", "Power", "RPad", "RTrim", "Radians", "Random",
     "Repeat", "Replace", "Reverse", "Right", "Round", "Sign", "Sin", "Sqrt", "StrIndex", "Substr", "Tan", "Trim",
     "Trunc", "TruncDate", "TruncDay", "TruncHour", "TruncMinute", "TruncMonth", "TruncQuarter", "TruncSecond",

@@ -29,7 +29,7 @@ def normal_value(path: str, value: Any) -> Any:
 
 
 def _items(path: str, value: Any) -> Iterable[Any]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if not isinstance(value, Iterable):
         raise TypeError(
             f"{path} takes a list, tuple, set, generator or queryset, not {type(value).__name__}. "
             f"For one value use {path.rpartition('__')[0]}=."

@@ -233,14 +233,20 @@ class Options:
 
         Raises: FieldDoesNotExist.
         """
-        field = self.find(name)
-        found = field if field is not None else self.relations.get(name)
+        found = self._field_or_relation(name)
+        if found is None and not self.apps.is_settled:
+            self.apps.settle()
+            found = self._field_or_relation(name)
         if found is None:
             raise FieldDoesNotExist(
                 f"{self.object_name} has no field named {name!r}.{nearest(name, self.names())} "
                 f"Fields: {choices_text(self.names())}."
             )
         return found
+
+    def _field_or_relation(self, name: str) -> Any:
+        field = self.find(name)
+        return field if field is not None else self.relations.get(name)
 
     def find(self, name: str) -> Field[Any] | None:
         """Return the field of that name or attribute name (of this model or its parents), or None."""

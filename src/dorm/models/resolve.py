@@ -11,6 +11,7 @@ from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import OuterReference
 from dorm.fields.kinds import tell
 from dorm.lookups.core import Between, Comparison, InList, InSelect, IsNull, build_lookup
+from dorm.lookups.json import order_key
 from dorm.lookups.registry import looked_up, names as lookup_names, transformed
 from dorm.models.paths import NoSuchName, Route, relation_of, walk
 from dorm.sql.boolean import (
@@ -287,10 +288,10 @@ class Resolver:
                 for order in relation:
                     yield order.reversed() if descending else order
                 return
-            yield Order(self.reference(name), descending)
+            yield Order(order_key(self.reference(name)), descending)
             return
         inner = key.args[0] if hasattr(key, "descending") else key
-        yield Order(inner.resolve(self), getattr(key, "descending", False), getattr(key, "nulls", None))
+        yield Order(order_key(inner.resolve(self)), getattr(key, "descending", False), getattr(key, "nulls", None))
 
     def _ordering_of_relation(self, name: str) -> tuple[Order, ...] | None:
         """Return the order of the target's Meta.ordering when *name* ends at a foreign key, as Django documents it."""

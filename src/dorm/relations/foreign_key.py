@@ -248,6 +248,8 @@ class ForeignKey(Field[T]):
     def target(self) -> type[Model]:
         """The model this key points at."""
         if self._target is None:
+            self.model._meta.apps.settle()
+        if self._target is None:
             raise ImproperlyConfigured(
                 f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
                 "or name it as 'app.Model'."

@@ -14,6 +14,14 @@ def _digest(name: str) -> str:
     return f"ENCODE({name}(CONVERT_TO({{0}}, 'UTF8')), 'hex')"
 
 
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _path(keys: tuple[str | int, ...]) -> str:
+    return f"ARRAY[{', '.join(_literal(str(key)) for key in keys)}]::text[]"
+
+
 class PostgresFragments(Fragments):
     """https://www.postgresql.org/docs/current/functions.html"""
 
@@ -45,6 +53,43 @@ class PostgresFragments(Fragments):
 
     def cast_from(self, sql: str, source: SqlType | None, wanted: SqlType) -> str:
         return f"({sql})::{self.column_type(wanted)}"
+
+    # -- JSON ----------------------------------------------------------------------------------------------------
+    has_json_type = True
+
+    def json_at(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        if not keys:
+            return sql
+        if len(keys) == 1 and isinstance(keys[0], str):
+            return f"({sql} -> {_literal(keys[0])})"
+        return f"({sql} #> {_path(keys)})"
+
+    def json_text_at(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        return f"({sql} #>> {_path(keys)})"
+
+    def json_scalar_at(self, sql: str, keys: tuple[str | int, ...], scalar: str) -> str:
+        name, wanted = {"number": ("number", "numeric"), "text": ("string", "text"), "boolean": ("boolean", "boolean")}[
+            scalar
+        ]
+        value = self.json_at(sql, keys)
+        text = f"({value} #>> '{{}}')" + (f"::{wanted}" if wanted != "text" else "")
+        # CASE keeps the cast away from values of other types.
+        return f"(CASE WHEN JSONB_TYPEOF({value}) = '{name}' THEN {text} END)"
+
+    def json_is_null(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        return f"{self.json_at(sql, keys)} = 'null'::jsonb"
+
+    def json_equals(self, sql: str, keys: tuple[str | int, ...], rhs: str) -> str:
+        return f"{self.json_at(sql, keys)} = {rhs}"
+
+    def json_key(self, sql: str) -> str:
+        return f"({sql})::text"
+
+    def json_has_key(self, sql: str, keys: tuple[str | int, ...], rhs: str) -> str:
+        return f"{self.json_at(sql, keys)} ? {rhs}"
+
+    def json_has_keys(self, sql: str, keys: tuple[str | int, ...], rhs: str, every: bool) -> str:
+        return f"{self.json_at(sql, keys)} {'?&' if every else '?|'} {rhs}"
 
     # -- dates ---------------------------------------------------------------------------------------------------
     def offset_name(self, minutes: int) -> str:

@@ -6,7 +6,9 @@ parts are found by position: exact to the microsecond, where SQLite's own functi
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from dorm.db.backends.sqlite.schema import is_scaled
 from dorm.db.fragments import Fragments
@@ -19,6 +21,29 @@ _TIME_POSITIONS = {"hour": (1, 2), "minute": (4, 2), "second": (7, 2)}
 _FORMATS = {"week": "%V", "iso_year": "%G", "iso_week_day": "%u", "week_day": "%w"}
 _LENGTHS = {"hour": 13, "minute": 16, "second": 19}
 _ENDINGS = {"hour": ":00:00", "minute": ":00", "second": ""}
+
+
+def json_path(keys: tuple[str | int, ...]) -> str:
+    """Return a path as SQLite writes it; numbers are places in lists, from the end when negative."""
+    parts = (f"[{key if key >= 0 else f'#{key}'}]" if isinstance(key, int) else f".{json.dumps(key)}" for key in keys)
+    return f"${''.join(parts)}"
+
+
+def _path(keys: tuple[str | int, ...]) -> str:
+    return "'" + json_path(keys).replace("'", "''") + "'"
+
+
+def canonical(text: str) -> str:
+    """Return a JSON text in one form for equal documents: keys in order, whole numbers without a point."""
+    return json.dumps(_whole(json.loads(text)), sort_keys=True, separators=(",", ":"))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(each) for key, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list) else value
 
 
 class SqliteFragments(Fragments):
@@ -88,6 +113,60 @@ class SqliteFragments(Fragments):
     def _cut(self, sql: str, wanted: SqlType) -> str:
         # A type's length means nothing to SQLite; a cast to it cuts elsewhere.
         return f"SUBSTR({sql}, 1, {wanted.length})" if wanted.length is not None else sql
+
+    # -- JSON (https://www.sqlite.org/json1.html) -------------------------------------------------------------------
+    def json_at(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        return f"({sql} -> {_path(keys)})" if keys else sql
+
+    def json_text_at(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        path = _path(keys)
+        return (
+            f"(CASE WHEN JSON_TYPE({sql}, {path}) IN ('true', 'false') THEN JSON_TYPE({sql}, {path}) "
+            f"ELSE CAST({sql} ->> {path} AS TEXT) END)"
+        )
+
+    def json_scalar_at(self, sql: str, keys: tuple[str | int, ...], scalar: str) -> str:
+        types = {"number": "'integer', 'real'", "text": "'text'", "boolean": "'true', 'false'"}[scalar]
+        path = _path(keys)
+        return f"(CASE WHEN JSON_TYPE({sql}, {path}) IN ({types}) THEN {sql} ->> {path} END)"
+
+    def json_is_null(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        return f"JSON_TYPE({sql}, {_path(keys)}) = 'null'"
+
+    def json_equals(self, sql: str, keys: tuple[str | int, ...], rhs: str) -> str:
+        return f"{self.json_canonical(self.json_at(sql, keys))} = {rhs}"
+
+    def json_canonical(self, sql: str) -> str:
+        return f"dorm_json({sql})"
+
+    def json_order(self, sql: str) -> str:
+        return f"({sql} ->> '$')"
+
+    def json_part(self, sql: str, source: SqlType) -> str:
+        if source.kind == "json":
+            return f"JSON({sql})"
+        if source.kind == "boolean":
+            return f"JSON(CASE WHEN {sql} THEN 'true' WHEN NOT {sql} THEN 'false' ELSE 'null' END)"
+        return self.plain_number(sql, source)
+
+    def json_has_key(self, sql: str, keys: tuple[str | int, ...], rhs: str) -> str:
+        return f"JSON_TYPE({sql}, {rhs}) IS NOT NULL"
+
+    def json_has_keys(self, sql: str, keys: tuple[str | int, ...], rhs: str, every: bool) -> str:
+        each = f"SELECT 1 FROM JSON_EACH({rhs}) k WHERE JSON_TYPE({sql}, k.value) IS"
+        return f"NOT EXISTS ({each} NULL)" if every else f"EXISTS ({each} NOT NULL)"
+
+    def json_key_binder(self, keys: tuple[str | int, ...], several: bool) -> Callable[[Any], Any]:
+        before = json_path(keys)
+        if several:
+            return lambda found: json.dumps([f"{before}.{json.dumps(key)}" for key in found])
+        return lambda key: f"{before}.{json.dumps(key)}"
+
+    def json_binder(self, text: str) -> Any:
+        return canonical(text)
+
+    def json_number(self, text: str) -> Any:
+        return json.loads(text)
 
     # -- dates ---------------------------------------------------------------------------------------------------
     def now(self) -> str:

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import apsw
 
+from dorm.db.backends.sqlite.fragments import canonical
+
 # -- text --------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +168,15 @@ def _iso(*args: Any) -> str | None:
     return moment.date().isoformat() if kind == "date" else moment.isoformat(" ")
 
 
+# -- JSON --------------------------------------------------------------------------------------------------------
+
+
+def _json(*args: Any) -> str | None:
+    """Return a document in the form in which equal ones are equal texts."""
+    (text,) = args
+    return None if text is None else canonical(str(text))
+
+
 # -- aggregates --------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +247,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "dorm_unscaled": (_unscaled, 2),
     "dorm_at_zone": (_at_zone, 2),
     "dorm_trunc_zone": (_trunc_zone, 3),
+    "dorm_json": (_json, 1),
     "dorm_iso": (_iso, 2),
     "dorm_bitxor": (_bitxor, 2),
     "dorm_moment_add": (_moment_add, 3),
