@@ -198,4 +198,6 @@ def editor_of(connection: Any) -> Editor:
     if isinstance(connection, str):
         return Editor(connections[connection])
     found = getattr(connection, "editor", None)
-    return found if isinstance(found, Editor) else Editor(connection)
+    if isinstance(found, Editor):
+        return found
+    return Editor(connection if isinstance(connection, Database) else connections[connection.alias])

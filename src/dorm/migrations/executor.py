@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dorm.db.connection import Database, connections
+from dorm.db.connection import Database
 from dorm.db.operation import Operation, operation, run
 from dorm.exceptions import MigrationError, choices_text
 from dorm.migrations import recorder
-from dorm.migrations.editor import Editor
+from dorm.migrations.editor import Editor, editor_of
 from dorm.migrations.loader import Loader
 from dorm.migrations.lock import locked
 from dorm.migrations.migration import Node
@@ -210,7 +210,7 @@ class BaseExecutor:
     """
 
     def __init__(self, connection: Any = "default", verbosity: int = 1) -> None:
-        self.connection: Database = connections[connection] if isinstance(connection, str) else connection
+        self.connection: Database = editor_of(connection).database
         self.verbosity = verbosity
 
     def _runner(self, label: str | None, folder: Any, fake: bool = False, fake_initial: bool = False) -> Runner:

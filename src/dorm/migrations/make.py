@@ -1,0 +1,159 @@
+"""Making migrations: what changed since the files, merged leaves, squashed ranges; and writing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dorm.exceptions import MigrationError, choices_text
+from dorm.migrations.autodetector import MigrationAutodetector
+from dorm.migrations.loader import Loader
+from dorm.migrations.migration import Migration, Node
+from dorm.migrations.optimise import optimise
+from dorm.migrations.questions import Questioner
+from dorm.migrations.state import ProjectState
+from dorm.migrations.writer import check_name, next_number, write
+
+
+def changes(
+    loader: Loader,
+    labels: Sequence[str] | None = None,
+    questioner: Questioner | None = None,
+    name: str | None = None,
+    rename_hints: Any = None,
+) -> list[Migration]:
+    """Return the migrations that the declared models need, named and with dependencies; nothing is written."""
+    conflicts = loader.graph.conflicts()
+    if conflicts:
+        label, names = next(iter(conflicts.items()))
+        raise MigrationError(
+            f"Conflicting migrations detected; multiple leaf nodes in the migration graph: {choices_text(names)} in "
+            f"{label}. To fix them run 'dorm makemigrations --merge'."
+        )
+    before = loader.project_state()
+    after = ProjectState.from_apps()
+    wanted = set(loader.apps) | loader.migrated if labels is None else set(labels)
+    for key in [key for key, state in after.models.items() if state.app_label not in wanted | set(loader.apps)]:
+        if key not in before.models:
+            del after.models[key]
+    if labels is not None:
+        before, after = _restricted(before, after, set(labels), loader)
+    detector = MigrationAutodetector(before, after, rename_hints, questioner=questioner)
+    found = detector.migrations(loader.graph, labels)
+    return named(loader, found, name)
+
+
+def _restricted(
+    before: ProjectState, after: ProjectState, labels: set[str], loader: Loader
+) -> tuple[ProjectState, ProjectState]:
+    """Leave apps without a folder of migrations out of both states, unless they are asked for by name."""
+    left_out = {label for label in loader.apps if label not in loader.migrated and label not in labels}
+    first, second = before.clone(), after.clone()
+    for key in [key for key, state in second.models.items() if state.app_label in left_out]:
+        if key in first.models:
+            second.models[key] = first.models[key]
+    return first, second
+
+
+def named(loader: Loader, found: Sequence[Migration], name: str | None = None) -> list[Migration]:
+    """Give migrations their names and their dependencies as nodes."""
+    counts: dict[str, int] = {}
+    for migration in found:
+        label = migration.app_label
+        if label not in counts:
+            counts[label] = next_number(folder_of(loader, label))
+        else:
+            counts[label] += 1
+        migration.name = f"{counts[label]:04}_{check_name(name or migration.suggest_name())}"
+    for migration in found:
+        nodes: list[Node] = [
+            each.node if isinstance(each, Migration) else (each[0], each[1]) for each in migration.dependencies
+        ]
+        migration.dependencies = list(dict.fromkeys(nodes))
+    return list(found)
+
+
+def folder_of(loader: Loader, label: str) -> Path:
+    """Return the folder of an app's migrations."""
+    if label in loader.folders:
+        return loader.folders[label]
+    app = loader.app(label)
+    if app is None:
+        raise MigrationError(
+            f"No installed app with label {label!r}: add its package to INSTALLED_APPS. "
+            f"Apps: {choices_text(loader.apps)}."
+        )
+    return app.migrations_dir
+
+
+def write_all(loader: Loader, migrations: Sequence[Migration]) -> list[Path]:
+    """Write migrations into the folders of their apps."""
+    return [write(migration, folder_of(loader, migration.app_label)) for migration in migrations]
+
+
+def merges(loader: Loader, name: str | None = None) -> list[Migration]:
+    """Return a migration for each app with several last ones, which depends on all of them."""
+    found = []
+    for label, leaves in loader.graph.conflicts().items():
+        dependencies = [(label, leaf) for leaf in leaves]
+        _refuse_clashes(loader, dependencies)
+        number = next_number(folder_of(loader, label))
+        suffix = name or "merge_" + "_".join(leaf.partition("_")[0] for leaf in sorted(leaves))
+        found.append(Migration(name=f"{number:04}_{check_name(suffix)}", app_label=label, dependencies=dependencies))
+    return found
+
+
+def _refuse_clashes(loader: Loader, leaves: Sequence[Node]) -> None:
+    """Refuse to merge branches that touch the same field in different ways: their order would decide."""
+    branches = [set(loader.graph.forwards_plan(leaf)) for leaf in leaves]
+    common = set.intersection(*branches)
+    touched: dict[Any, Node] = {}
+    for leaf, branch in zip(leaves, branches, strict=True):
+        for node in branch - common:
+            for operation in loader.graph.nodes[node].operations:
+                model = getattr(operation, "model_name_lower", None)
+                field = getattr(operation, "name", None)
+                if model is None or field is None:
+                    continue
+                other = touched.setdefault((node[0], model, field), leaf)
+                if other != leaf:
+                    raise MigrationError(
+                        f"{other[1]} and {leaf[1]} of {leaf[0]!r} both change {model}.{field}: mend one of them by "
+                        "hand, then merge."
+                    )
+
+
+def squash(
+    loader: Loader, label: str, end: str, start: str | None = None, name: str | None = None, optimised: bool = True
+) -> Migration:
+    """Return one migration that stands for those from *start* (the first) to *end* of an app."""
+    last = loader.get(label, end).node
+    if last not in loader.graph.nodes:
+        raise MigrationError(f"{label}.{last[1]} is replaced by a squashed migration already.")
+    chosen = [node for node in loader.graph.forwards_plan(last) if node[0] == label]
+    if start is not None:
+        first = loader.get(label, start).node
+        if first not in chosen:
+            raise MigrationError(f"{label}.{first[1]} does not come before {label}.{last[1]}.")
+        chosen = chosen[chosen.index(first) :]
+    if len(chosen) < 2:
+        raise MigrationError(f"there is one migration only between these: {label}.{chosen[0][1]}; nothing to squash.")
+    migrations = [loader.graph.nodes[node] for node in chosen]
+    operations = [operation for each in migrations for operation in each.operations if not operation.elidable]
+    among = set(chosen)
+    dependencies = [tuple(node) for each in migrations for node in each.dependencies if tuple(node) not in among]
+    replaces: list[Node] = []
+    for each in migrations:
+        replaces.extend([(a, b) for a, b in each.replaces] if each.replaces else [each.node])
+    number = chosen[0][1].partition("_")[0]
+    made = f"{number}_{check_name(name)}" if name else f"{number}_squashed_{chosen[-1][1]}"
+    return Migration(
+        name=made,
+        app_label=label,
+        operations=optimise(operations, label) if optimised else operations,
+        dependencies=list(dict.fromkeys(dependencies)),  # type: ignore[arg-type]  # pairs
+        replaces=replaces,
+        atomic=all(each.atomic for each in migrations),
+        initial=True if migrations[0].is_initial and start is None else None,
+    )
