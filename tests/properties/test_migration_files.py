@@ -70,7 +70,7 @@ def model_states(draw: Any, app: str, name: str) -> ModelState:
     plain = [each for each, field in fields.items() if not field.is_relation]
     if draw(st.booleans()):
         options["ordering"] = [draw(st.sampled_from(plain))]
-    if draw(st.booleans()):
+    if hasattr(dorm.Index, "deconstruct") and draw(st.booleans()):
         options["indexes"] = [dorm.Index(fields=[draw(st.sampled_from(plain))], name=f"{app}_{name}_idx".lower())]
     if len(plain) > 1 and draw(st.booleans()):
         options["unique_together"] = [tuple(plain[:2])]

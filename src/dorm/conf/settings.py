@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from dorm.conf.databases import DatabaseConfig, database_config
@@ -131,8 +132,12 @@ class Settings:
     def database(self, alias: str) -> DatabaseConfig:
         """Return the checked entry of an alias.
 
+        A process that configured nothing is configured from a ``settings.py`` where there is one.
+
         Raises: ConnectionDoesNotExist: an unknown alias; the message names those there are.
         """
+        if not self._given:
+            import_module("dorm.conf.project").discover()
         databases = self.DATABASES
         if alias not in databases:
             raise ConnectionDoesNotExist(

@@ -278,6 +278,10 @@ class Dialect(Fragments, ABC):
         """Return the SELECT that tries to take a session's lock *key* (true: taken), and the one that gives it back."""
         return None
 
+    def table_size(self, table: str) -> tuple[str, tuple[Any, ...]] | None:
+        """Return a query (text, parameters) for the bytes of a table with its indexes; None where nobody tells."""
+        return None
+
     def lock_file(self, config: Any) -> str | None:
         """Return the path of the file whose lock keeps other runners of migrations out, where that is a file's."""
         return None

@@ -452,7 +452,7 @@ def _same_field(old: Any, new: Any, old_name: str) -> bool:
     if a == b:
         return True
     # A field that keeps its column under the old name was renamed too.
-    return new.db_column == old_name and comparable(with_options(old, db_column=new.db_column)) == b
+    return bool(new.db_column == old_name and comparable(with_options(old, db_column=new.db_column)) == b)
 
 
 def _same_fields(old: ModelState, new: ModelState) -> bool:

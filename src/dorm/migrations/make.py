@@ -10,6 +10,7 @@ from dorm.exceptions import MigrationError, choices_text
 from dorm.migrations.autodetector import MigrationAutodetector
 from dorm.migrations.loader import Loader
 from dorm.migrations.migration import Migration, Node
+from dorm.migrations.operations.special import RunSQL
 from dorm.migrations.optimise import optimise
 from dorm.migrations.questions import Questioner
 from dorm.migrations.state import ProjectState
@@ -31,29 +32,34 @@ def changes(
             f"Conflicting migrations detected; multiple leaf nodes in the migration graph: {choices_text(names)} in "
             f"{label}. To fix them run 'dorm makemigrations --merge'."
         )
+    chosen = list(labels) if labels is not None else [*sorted(loader.migrated), *begins_now(loader)]
     before = loader.project_state()
     after = ProjectState.from_apps()
-    wanted = set(loader.apps) | loader.migrated if labels is None else set(labels)
-    for key in [key for key, state in after.models.items() if state.app_label not in wanted | set(loader.apps)]:
-        if key not in before.models:
-            del after.models[key]
-    if labels is not None:
-        before, after = _restricted(before, after, set(labels), loader)
+    for state in list(before.models.values()):
+        if state.app_label in before.real_apps and state.app_label in chosen:
+            # The models of an app that begins with migrations now: none of them is in a file.
+            del before.models[state.key]
+    for state in list(after.models.values()):
+        if state.app_label not in chosen and state.key in before.models:
+            after.models[state.key] = before.models[state.key]
+        elif state.app_label not in loader.apps and state.app_label not in loader.folders:
+            after.models.pop(state.key)
+    before.real_apps = before.real_apps - set(chosen)
     detector = MigrationAutodetector(before, after, rename_hints, questioner=questioner)
     found = detector.migrations(loader.graph, labels)
     return named(loader, found, name)
 
 
-def _restricted(
-    before: ProjectState, after: ProjectState, labels: set[str], loader: Loader
-) -> tuple[ProjectState, ProjectState]:
-    """Leave apps without a folder of migrations out of both states, unless they are asked for by name."""
-    left_out = {label for label in loader.apps if label not in loader.migrated and label not in labels}
-    first, second = before.clone(), after.clone()
-    for key in [key for key, state in second.models.items() if state.app_label in left_out]:
-        if key in first.models:
-            second.models[key] = first.models[key]
-    return first, second
+def begins_now(loader: Loader) -> list[str]:
+    """Return the apps of the project itself that have models and no folder of migrations yet."""
+    here = Path.cwd().resolve()
+    return [
+        label
+        for label, app in loader.apps.items()
+        if label not in loader.migrated
+        and app.path.resolve().is_relative_to(here)
+        and not {"site-packages", "dist-packages"}.intersection(app.path.parts)
+    ]
 
 
 def named(loader: Loader, found: Sequence[Migration], name: str | None = None) -> list[Migration]:
@@ -157,3 +163,27 @@ def squash(
         atomic=all(each.atomic for each in migrations),
         initial=True if migrations[0].is_initial and start is None else None,
     )
+
+
+def empty(loader: Loader, labels: Sequence[str], name: str | None = None) -> list[Migration]:
+    """Return a migration without operations for each app."""
+    found = []
+    for label in labels:
+        leaves = loader.graph.leaf_nodes(label)
+        number = next_number(folder_of(loader, label))
+        made = Migration(
+            name=f"{number:04}_{check_name(name or 'custom')}",
+            app_label=label,
+            dependencies=leaves[-1:],
+            initial=None if leaves else True,
+        )
+        found.append(made)
+    return found
+
+
+def enable_pgvector(migration: Migration) -> None:
+    """Let a migration begin with the extension that vector columns need."""
+    extension = RunSQL(
+        "CREATE EXTENSION IF NOT EXISTS vector", "DROP EXTENSION IF EXISTS vector", hints={"extension": "vector"}
+    )
+    migration.operations = [extension, *migration.operations]

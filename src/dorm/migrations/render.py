@@ -82,3 +82,32 @@ def lock_lines(ddl: Ddl) -> Iterable[str]:
 def pairs(notes: Sequence[StepNotes]) -> list[tuple[str, list[Any]]]:
     """Return the statements of a dry run as (text, parameters)."""
     return [(ddl.sql, list(ddl.params)) for each in notes for ddl in each.statements]
+
+
+def plan_lines(notes: Sequence[StepNotes], dialect: Dialect, sizes: dict[str, int]) -> Iterator[str]:
+    """Yield the lines of a plan: each statement with its lock, and the sizes of the tables that are there."""
+    for each in notes:
+        verb = "Unapply" if each.step.backwards else "Apply"
+        yield from step_lines(each, dialect, f"{verb} {each.step.migration}", with_locks=True)
+    for table, size in sizes.items():
+        yield f"-- {table} holds {size:,} bytes"
+
+
+def json_steps(notes: Sequence[StepNotes], dialect: Dialect) -> list[dict[str, Any]]:
+    """Return dry runs as plain values."""
+    return [
+        {
+            "migration": str(each.step.migration),
+            "backwards": each.step.backwards,
+            "operations": [
+                {
+                    "operation": type(part.operation).__name__,
+                    "description": part.operation.describe(),
+                    "statements": [inlined(note, dialect) for note in part.notes if isinstance(note, Ddl)],
+                    "comments": [note.text for note in part.notes if isinstance(note, Comment)],
+                }
+                for part in each.parts
+            ],
+        }
+        for each in notes
+    ]

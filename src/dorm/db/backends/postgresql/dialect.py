@@ -317,6 +317,9 @@ class PostgresDialect(PostgresFragments, Dialect):
 
     lock_timeout = "SET LOCAL lock_timeout = '{}'"
 
+    def table_size(self, table: str) -> tuple[str, tuple[Any, ...]] | None:
+        return "SELECT pg_total_relation_size(to_regclass(quote_ident($1)))", (table,)
+
     def migration_lock(self, key: int) -> tuple[str, str] | None:
         return f"SELECT pg_try_advisory_lock({key})", f"SELECT pg_advisory_unlock({key})"
 

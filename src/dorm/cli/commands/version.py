@@ -1,0 +1,52 @@
+"""``dorm version``."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import metadata
+
+import click
+
+import dorm
+
+DISTRIBUTION = "dormdb"
+DRIVERS = ("apsw", "psycopg", "psycopg-pool", "pymysql", "asyncmy", "duckdb", "libsql", "redis")
+
+
+def line() -> str:
+    """Return distribution and version."""
+    return f"{DISTRIBUTION} {dorm.__version__}"
+
+
+def drivers() -> dict[str, str]:
+    """Return the versions of the drivers that are installed."""
+    found = {}
+    for name in DRIVERS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@click.command()
+@click.option("--verbose", is_flag=True, help="Also Python, platform and drivers.")
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
+def version(verbose: bool, as_json: bool) -> None:
+    """Print one line: distribution and version. Needs no project."""
+    if as_json:
+        found = {
+            "dorm": dorm.__version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "drivers": drivers(),
+        }
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(line())
+    if verbose:
+        click.echo(f"python {platform.python_version()}")
+        click.echo(f"platform {platform.platform()}")
+        for name, each in drivers().items():
+            click.echo(f"{name} {each}")

@@ -1,0 +1,27 @@
+"""What long commands say while they run: plain lines where nobody watches, an updated line on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from dorm.migrations.executor import Speaker
+
+
+class MigrationReport(Speaker):
+    """Says which migration runs."""
+
+    def line(self, text: str) -> None:
+        """Print a line unless told to be quiet."""
+        if self.verbosity >= 1:
+            click.echo(text)
+
+    def __call__(self, event: str, subject: Any) -> None:
+        if event == "plan" and self.verbosity >= 2:
+            _, steps = subject
+            for step in steps:
+                click.echo(f"  {'undo' if step.backwards else 'apply'} {step.migration}")
+        super().__call__(event, subject)
+        sys.stdout.flush()

@@ -1,0 +1,108 @@
+"""What commands share: loading the project, errors as one line, exit codes, output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from dorm.exceptions import DormError
+
+FAILED, REFUSED = 1, 2
+
+
+class Refused(click.ClickException):
+    """Wrong use, or something that is refused: exit code 2."""
+
+    exit_code = REFUSED
+
+    def show(self, file: Any = None) -> None:
+        click.echo(self.format_message(), err=True)
+
+
+class ProjectCommand(click.Command):
+    """A command on a project: takes ``--settings`` and ``--traceback``, loads the project, prints errors as one line.
+
+    Args:
+        models: import the models of the apps too.
+    """
+
+    def __init__(self, *args: Any, models: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.imports_models = models
+        self.params.append(
+            click.Option(["--settings", "settings_module"], metavar="MODULE", help="Dotted path of the settings.")
+        )
+        self.params.append(click.Option(["--traceback"], is_flag=True, help="Show where an error came from."))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        settings_module = ctx.params.pop("settings_module", None)
+        traceback = ctx.params.pop("traceback", False)
+        try:
+            self._load(settings_module)
+        except Exception as exc:
+            if traceback:
+                raise
+            raise Refused(f"{self.name}: {_text(exc)}") from exc
+        try:
+            return super().invoke(ctx)
+        except (DormError, OSError, ValueError, LookupError, RuntimeError) as exc:
+            if traceback or isinstance(exc, click.exceptions.Exit):
+                raise
+            click.echo(f"{self.name}: {_text(exc)}", err=True)
+            ctx.exit(FAILED)
+
+    def _load(self, settings_module: str | None) -> None:
+        from dorm.conf.project import import_models, load_settings
+
+        load_settings(settings_module)
+        if self.imports_models:
+            import_models()
+
+
+def _text(exc: BaseException) -> str:
+    """Return an error as one line, with the notes it carries."""
+    text = str(exc) if isinstance(exc, DormError) else f"{type(exc).__name__}: {exc}"
+    notes = getattr(exc, "__notes__", [])
+    return "; ".join([" ".join(text.split()), *notes])
+
+
+def project_command(name: str | None = None, *, models: bool = True, **options: Any) -> Callable[[Any], click.Command]:
+    """Decorator: make a function a command on a project."""
+
+    def made(fn: Any) -> click.Command:
+        command: click.Command = click.command(name, cls=ProjectCommand, models=models, **options)(fn)
+        return command
+
+    return made
+
+
+def database_option(fn: Any) -> Any:
+    """Decorator: the option ``--database ALIAS``."""
+    return click.option("--database", default="default", metavar="ALIAS", help="Key of DATABASES.")(fn)
+
+
+def check_alias(alias: str) -> None:
+    """Refuse an alias that is none."""
+    from dorm.conf.settings import settings
+    from dorm.exceptions import choices_text, nearest
+
+    databases = settings.DATABASES
+    if alias not in databases:
+        raise Refused(
+            f"there is no database {alias!r} in DATABASES.{nearest(alias, databases)} "
+            f"Aliases: {choices_text(databases)}."
+        )
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def is_terminal() -> bool:
+    """True when a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
