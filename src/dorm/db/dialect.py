@@ -271,6 +271,8 @@ class Dialect(Fragments, ABC):
         """What writes the statements that change tables."""
         raise NotSupportedError(f"{self.vendor} cannot change tables")
 
+    has_online_ddl: bool = False
+    """Constraints can be added NOT VALID and validated later, indexes built concurrently."""
     lock_timeout: ClassVar[str] = ""
     """Statement that limits how long DDL of this transaction waits for locks, with ``{}`` for a duration like '5s'."""
 

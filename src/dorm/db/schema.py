@@ -394,6 +394,25 @@ class Schema:
         """
         raise NotImplementedError
 
+    def append_only(
+        self,
+        table: str,
+        schema: str | None,
+        allow_delete: bool,
+        block_truncate: bool,
+        unique: Sequence[Sequence[str]],
+    ) -> list[str] | None:
+        """Return the statements that let a table only grow; None where the backend cannot do it.
+
+        Args:
+            unique: sets of columns whose values are unique: what a row that comes in could replace.
+        """
+        return None
+
+    def append_only_off(self, table: str, schema: str | None, there: bool) -> list[str]:
+        """Return the statements that undo `append_only`; *there* tells whether the table still exists."""
+        return []
+
     def table_exists(self, editor: Editor, name: str) -> Operation[bool]:
         """Tell whether a table (or view) of that name can be seen."""
         sql, params = self.dialect.table_exists(name)

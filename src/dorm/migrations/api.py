@@ -18,7 +18,7 @@ from dorm.migrations.executor import Runner, ordered_of
 from dorm.migrations.loader import Loader
 from dorm.migrations.make import changes
 from dorm.migrations.migration import Node
-from dorm.migrations.plan import Step
+from dorm.migrations.plan import Step, steps_to_zero
 from dorm.migrations.run import Options, Report, StepNotes, default_lock_timeout
 from dorm.migrations.schema import create_tables
 
@@ -211,3 +211,17 @@ def show(alias: str, apps: Sequence[str] = (), in_plan_order: bool = False) -> S
                 note += f" (begun: {begun[node]} of {len(loader.graph.nodes[node].operations)} operations are done)"
             rows.append(ShownMigration(node[0], node[1], moment, note))
     return Shown(labels, rows)
+
+
+def dry_reset(alias: str, label: str | None = None) -> list[StepNotes]:
+    """Return how everything (or one app, and what depends on it) would be undone."""
+    runner = _runner(alias)
+    loader = run(runner.load())
+    return run(runner.note_steps(loader, steps_to_zero(loader, label)))
+
+
+def reset(alias: str, label: str | None = None, report: Report = lambda event, subject: None) -> tuple[int, int]:
+    """Undo everything (or one app, and what depends on it) and apply it again; return both numbers of migrations."""
+    runner = _runner(alias, report=report)
+    back, forth = run(runner.reset(label))
+    return len(back), len(forth)

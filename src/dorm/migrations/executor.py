@@ -22,6 +22,7 @@ from dorm.migrations.plan import (
     parse_target,
     refuse_irreversible,
     states_before,
+    steps_to_zero,
 )
 from dorm.migrations.render import pairs
 from dorm.migrations.run import (
@@ -127,6 +128,23 @@ class Runner:
         last = states[steps[-1].node]
         after = last if steps[-1].backwards else steps[-1].migration.mutate_state(last)
         yield from notify(post_migrate, self.database, steps, {**told, "apps": after.apps})
+
+    @operation
+    def reset(self, label: str | None = None) -> Operation[tuple[list[Step], list[Step]]]:
+        """Undo everything, or one app and what depends on it, and apply it again; return both rows of steps."""
+        op = self._reset(label)
+        return (yield from locked(self.database, op))
+
+    def _reset(self, label: str | None) -> Operation[tuple[list[Step], list[Step]]]:
+        loader = yield from self.load()
+        back = steps_to_zero(loader, label)
+        refuse_irreversible(back)
+        yield from self._bookkeeping(loader, True)
+        yield from self.run_steps(loader, back)
+        again = yield from self.load()
+        forth = self.plan(again, leaves(again, None if label is None else {step.node[0] for step in back} | {label}))
+        yield from self.run_steps(again, forth)
+        return back, forth
 
     # -- dry runs ------------------------------------------------------------------------------------------------
     @operation

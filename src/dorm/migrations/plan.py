@@ -80,6 +80,12 @@ def make_plan(loader: Loader, targets: Sequence[tuple[str, str | None]], clean_s
     return steps
 
 
+def steps_to_zero(loader: Loader, label: str | None = None) -> list[Step]:
+    """Return the steps that undo all that is applied, or one app and what depends on it, dependants first."""
+    nodes = loader.graph.root_nodes(label) if label is not None else list(loader.graph.nodes)
+    return _undone(loader, nodes, set(loader.applied))
+
+
 def _undone(loader: Loader, nodes: list[Node], applied: set[Node]) -> list[Step]:
     steps = []
     for node in loader.graph.backwards_plan(nodes) if nodes else []:

@@ -74,8 +74,9 @@ class Source:
         return self._other(value)
 
     def _plain(self, value: Any) -> str:
-        base = next(kind for kind in (int, str, bytes) if isinstance(value, kind))
-        return repr(base(value))
+        if isinstance(value, int):
+            return repr(int(value))
+        return repr(str(value)) if isinstance(value, str) else repr(bytes(value))
 
     def _float(self, value: float) -> str:
         return repr(value) if math.isfinite(value) else f'float("{value}")'

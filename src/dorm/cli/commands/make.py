@@ -102,7 +102,7 @@ def squashmigrations(
     label = resolve_label(app_label, loader.labels())
     start, end = (first, last) if last is not None else (None, first)
     made = make.squash(loader, label, end, start, squashed_name, optimised=not no_optimize)
-    before = sum(len(loader.disk[node].operations) for node in map(tuple, made.replaces) if node in loader.disk)
+    before = sum(len(loader.disk[(app, name)].operations) for app, name in made.replaces if (app, name) in loader.disk)
     (path,) = make.write_all(loader, [made])
     click.echo(f"Squashed {len(made.replaces)} migrations, {before} operations, into {len(made.operations)}: {path}")
     click.echo("Keep the old files until every database has it; then remove them and the line 'replaces'.")

@@ -1,5 +1,6 @@
 """The operations that migrations are made of."""
 
+from dorm.migrations.operations.append_only import MakeTableAppendOnly
 from dorm.migrations.operations.base import Operation, OperationCategory
 from dorm.migrations.operations.fields import AddField, AlterField, RemoveField, RenameField
 from dorm.migrations.operations.indexes import (
@@ -21,12 +22,43 @@ from dorm.migrations.operations.models import (
     DeleteModel,
     RenameModel,
 )
+from dorm.migrations.operations.online import (
+    AddConstraintNotValid,
+    AddFieldOnline,
+    AlterColumnTypeOnline,
+    BackfillBatch,
+    SetLockTimeout,
+    SetNotNullOnline,
+    ValidateConstraint,
+)
+from dorm.migrations.operations.postgres import (
+    AddPGEnumValue,
+    AlterPolicy,
+    AttachPartition,
+    CreateMaterializedView,
+    CreatePartition,
+    CreatePartitionedTable,
+    CreatePGEnum,
+    CreatePolicy,
+    DetachPartition,
+    DisableRowLevelSecurity,
+    DropMaterializedView,
+    DropPGEnum,
+    DropPolicy,
+    EnableRowLevelSecurity,
+    ForceRowLevelSecurity,
+    RefreshMaterializedView,
+)
 from dorm.migrations.operations.special import RunPython, RunSQL, SeparateDatabaseAndState
 
 __all__ = [
     "AddConstraint",
+    "AddConstraintNotValid",
     "AddField",
+    "AddFieldOnline",
     "AddIndex",
+    "AddPGEnumValue",
+    "AlterColumnTypeOnline",
     "AlterConstraint",
     "AlterField",
     "AlterModelManagers",
@@ -34,11 +66,28 @@ __all__ = [
     "AlterModelTable",
     "AlterModelTableComment",
     "AlterOrderWithRespectTo",
+    "AlterPolicy",
     "AlterUniqueTogether",
+    "AttachPartition",
+    "BackfillBatch",
+    "CreateMaterializedView",
     "CreateModel",
+    "CreatePGEnum",
+    "CreatePartition",
+    "CreatePartitionedTable",
+    "CreatePolicy",
     "DeleteModel",
+    "DetachPartition",
+    "DisableRowLevelSecurity",
+    "DropMaterializedView",
+    "DropPGEnum",
+    "DropPolicy",
+    "EnableRowLevelSecurity",
+    "ForceRowLevelSecurity",
+    "MakeTableAppendOnly",
     "Operation",
     "OperationCategory",
+    "RefreshMaterializedView",
     "RemoveConstraint",
     "RemoveField",
     "RemoveIndex",
@@ -48,4 +97,7 @@ __all__ = [
     "RunPython",
     "RunSQL",
     "SeparateDatabaseAndState",
+    "SetLockTimeout",
+    "SetNotNullOnline",
+    "ValidateConstraint",
 ]

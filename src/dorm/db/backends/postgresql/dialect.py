@@ -315,6 +315,7 @@ class PostgresDialect(PostgresFragments, Dialect):
     def schema(self) -> Schema:
         return PostgresSchema(self)
 
+    has_online_ddl = True
     lock_timeout = "SET LOCAL lock_timeout = '{}'"
 
     def table_size(self, table: str) -> tuple[str, tuple[Any, ...]] | None:

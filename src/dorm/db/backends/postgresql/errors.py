@@ -67,6 +67,9 @@ def _translated(exc: Exception, lost: bool) -> DatabaseError:
         return ProgrammingError(f"{text}. Run `dorm migrate` to create the tables.")
     if state == "42703":
         return ProgrammingError(f"{text}. Run `dorm migrate` if the model has changed.")
+    if state == "P0001":
+        # RAISE EXCEPTION in a trigger: a rule of the database's own refused the rows.
+        return IntegrityError(text)
     if state.startswith("23"):
         return IntegrityError(_constraint(exc, text))
     if state == "25006":

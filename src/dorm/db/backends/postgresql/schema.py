@@ -18,6 +18,7 @@ from dorm.db.schema import (
     TableDef,
     changed_constraints,
     differences,
+    shortened,
 )
 from dorm.db.types import SqlType
 
@@ -88,6 +89,50 @@ class PostgresSchema(Schema):
         lock = "SHARE UPDATE EXCLUSIVE" if concurrently else self.lock_alter
         sql = f"DROP INDEX {'CONCURRENTLY IF EXISTS ' if concurrently else ''}{self.quote(name)}"
         yield from editor.send(Ddl(sql, table=table.name, lock=lock, concurrent=concurrently))
+
+    # -- append-only tables --------------------------------------------------------------------------------------
+    def append_only(
+        self,
+        table: str,
+        schema: str | None,
+        allow_delete: bool,
+        block_truncate: bool,
+        unique: Sequence[Sequence[str]],
+    ) -> list[str] | None:
+        function, where = self._in_schema(schema, f"{table}_block_mod"), self._in_schema(schema, table)
+        # A percent sign in the format of RAISE is a placeholder: the name goes in as an argument.
+        text = self.dialect.quote_literal(f"{schema}.{table}" if schema else table)
+        body = (
+            f"BEGIN RAISE EXCEPTION 'table % is append-only: % is refused', {text}, TG_OP USING ERRCODE = 'P0001'; END"
+        )
+        events = "UPDATE" if allow_delete else "UPDATE OR DELETE"
+        row, truncate = self._trigger(table, "trg"), self._trigger(table, "truncate_trg")
+        found = [
+            f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $dorm${body}$dorm$",
+            f"DROP TRIGGER IF EXISTS {row} ON {where}",
+            f"CREATE TRIGGER {row} BEFORE {events} ON {where} FOR EACH ROW EXECUTE FUNCTION {function}()",
+            f"DROP TRIGGER IF EXISTS {truncate} ON {where}",
+        ]
+        if block_truncate:
+            found.append(
+                f"CREATE TRIGGER {truncate} BEFORE TRUNCATE ON {where} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+            )
+        return found
+
+    def append_only_off(self, table: str, schema: str | None, there: bool) -> list[str]:
+        where = self._in_schema(schema, table)
+        names = [self._trigger(table, "trg"), self._trigger(table, "truncate_trg")] if there else []
+        function = self._in_schema(schema, f"{table}_block_mod")
+        return [f"DROP TRIGGER IF EXISTS {name} ON {where}" for name in names] + [
+            f"DROP FUNCTION IF EXISTS {function}()"
+        ]
+
+    def _trigger(self, table: str, event: str) -> str:
+        return self.quote(shortened(f"{table}_block_mod_{event}"))
+
+    def _in_schema(self, schema: str | None, name: str) -> str:
+        quoted = self.quote(shortened(name))
+        return quoted if schema is None else f"{self.quote(schema)}.{quoted}"
 
     # -- changes -------------------------------------------------------------------------------------------------
     def alter_tables(self, editor: Editor, pairs: Sequence[tuple[TableDef, TableDef]]) -> Operation[None]:

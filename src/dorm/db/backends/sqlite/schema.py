@@ -14,7 +14,7 @@ from dorm.db.backends.threaded import ThreadedConnection
 from dorm.db.driver import AsyncConnection, SyncConnection
 from dorm.db.operation import Operation
 from dorm.db.request import Source, StatementRequest
-from dorm.db.schema import ColumnDef, Ddl, Difference, Editor, IndexDef, Schema, TableDef, differences
+from dorm.db.schema import ColumnDef, Ddl, Difference, Editor, IndexDef, Schema, TableDef, differences, shortened
 from dorm.db.statement import Statement, Template
 from dorm.db.types import SqlType
 from dorm.exceptions import IntegrityError, InterfaceError, NotSupportedError
@@ -78,6 +78,37 @@ class SqliteSchema(Schema):
     def rename_index(self, editor: Editor, table: TableDef, before: str, index: IndexDef) -> Operation[None]:
         yield from self.drop_index(editor, table, before)
         yield from self.create_index(editor, table, index)
+
+    # -- append-only tables --------------------------------------------------------------------------------------
+    def append_only(
+        self,
+        table: str,
+        schema: str | None,
+        allow_delete: bool,
+        block_truncate: bool,
+        unique: Sequence[Sequence[str]],
+    ) -> list[str] | None:
+        message = self.dialect.quote_literal(f"table {table} is append-only")
+        stop = f"BEGIN SELECT RAISE(ABORT, {message}); END"
+        where = self.quote(table)
+        same = " OR ".join(
+            " AND ".join(f"{self.quote(column)} = NEW.{self.quote(column)}" for column in columns) for columns in unique
+        )
+        # REPLACE deletes rows without firing DELETE triggers: https://www.sqlite.org/lang_conflict.html
+        events = {"update": f"BEFORE UPDATE ON {where}", "delete": f"BEFORE DELETE ON {where}"}
+        if same:
+            events["insert"] = f"BEFORE INSERT ON {where} WHEN EXISTS (SELECT 1 FROM {where} WHERE {same})"
+        if allow_delete:
+            del events["delete"]
+        found = self.append_only_off(table, schema, True)
+        found += [f"CREATE TRIGGER {self._trigger(table, name)} {when} {stop}" for name, when in events.items()]
+        return found
+
+    def append_only_off(self, table: str, schema: str | None, there: bool) -> list[str]:
+        return [f"DROP TRIGGER IF EXISTS {self._trigger(table, name)}" for name in ("update", "delete", "insert")]
+
+    def _trigger(self, table: str, event: str) -> str:
+        return self.quote(shortened(f"{table}_block_mod_trg_{event}"))
 
     # -- changes -------------------------------------------------------------------------------------------------
     def alter_tables(self, editor: Editor, pairs: Sequence[tuple[TableDef, TableDef]]) -> Operation[None]:
