@@ -50,7 +50,10 @@ def second(project: Project, operations: str, atomic: bool = True) -> None:
 async def test_a_type_changes_and_comes_back(project: Project, shop: Any, executor: Executor) -> None:
     second(project, 'ops.AlterColumnTypeOnline("Item", "code", "text", old_type="varchar(10)")')
     await executor.migrate("shop", shop)
-    kind = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'items'::regclass AND attname = 'code'"
+    kind = (
+        "SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
+        "WHERE attrelid = 'items'::regclass AND attname = 'code'"
+    )
     assert rows(kind) == [("text",)]
     await executor.rollback("shop", shop, "1")
     assert rows(kind) == [("character varying(10)",)]
@@ -65,7 +68,7 @@ async def test_a_reader_makes_it_give_up_soon(
     with psycopg.connect(database_settings["URL"]) as reader:
         reader.execute("SELECT * FROM items")
         start = time.monotonic()
-        with pytest.raises(dorm.OperationalError, match="items.*code.*200ms"):
+        with pytest.raises(dorm.OperationalError, match=r"items.*code.*200ms"):
             await executor.migrate("shop", shop)
         assert time.monotonic() - start < 1.5
     assert rows("SELECT name FROM dorm_migrations") == [("0001_initial",)]

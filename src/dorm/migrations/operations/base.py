@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -58,7 +59,13 @@ class Operation:
     def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         """Return class name, arguments and keywords from which an equal operation can be made."""
         args, kwargs = self._arguments
-        return type(self).__name__, args, kwargs
+        parameters = [
+            each for each in inspect.signature(type(self).__init__).parameters.values() if each.name != "self"
+        ]
+        if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+            return type(self).__name__, args, kwargs
+        named = dict(zip([each.name for each in parameters], args, strict=False))
+        return type(self).__name__, [], {**named, **kwargs}
 
     # -- state and database --------------------------------------------------------------------------------------
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
