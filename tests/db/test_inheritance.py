@@ -163,6 +163,8 @@ async def test_several_parents(face: Face) -> None:
     assert (await face(Piece.objects.get)()).author == "a"
     found = await face(BookReview.objects.get)(author="a", title="t")
     assert (found.text, found.piece_id) == ("x", made.piece_id)
+    await face(found.delete)()
+    assert [await face(model.objects.count)() for model in (Book, Piece, BookReview)] == [0, 0, 0]
 
 
 async def test_a_parent_link_of_ones_own(face: Face) -> None:

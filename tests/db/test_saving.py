@@ -254,6 +254,10 @@ async def test_read_only_models_refuse_every_write(face: Face, sent: list[str]) 
         lambda: face(Frozen.objects.all().delete)(),
         lambda: face(Frozen.objects.update)(text="y"),
         lambda: face(Frozen.objects.bulk_create)([row]),
+        lambda: face(Frozen.objects.bulk_update)([Frozen(pk=1)], ["text"]),
+        lambda: face(Frozen.objects.bulk_update_when)([({"pk": 1}, {"text": "x"})]),
+        lambda: face(Frozen.objects.get_or_create)(text="x"),
+        lambda: face(Frozen.objects.update_or_create)(text="x"),
     ):
         sent.clear()
         with pytest.raises(dorm.ReadOnlyModelError, match="Frozen is read only"):
@@ -317,6 +321,8 @@ async def test_what_a_receiver_raises_aborts_the_save(face: Face) -> None:
 async def test_overridden_saves_are_honoured(face: Face) -> None:
     loud = await face(Shouting.objects.create)(text="hey")
     assert loud.text == "HEY"
+    found, created = await face(Shouting.objects.get_or_create)(text="x", defaults={"text": "y"})
+    assert (found.text, created) == ("Y", True)
     loud.text = "low"
     await face(loud.save)()
     assert (await face(Shouting.objects.get)(pk=loud.pk)).text == "LOW"

@@ -51,6 +51,9 @@ class Dialect(Fragments, ABC):
     """EXCLUDE constraints."""
     supports_index_extras: bool = False
     """Indexes have methods, operator classes, INCLUDE and tablespaces; elsewhere these, which change no result, go."""
+    supports_update_conflicts: bool = False
+    supports_conflict_targets: bool = False
+    """An upsert names the unique constraint that is meant."""
     supports_transactional_ddl: bool = False
     supports_nulls_ordering: bool = False
     """ORDER BY ... NULLS FIRST / LAST."""
@@ -152,6 +155,10 @@ class Dialect(Fragments, ABC):
         """
         raise NotSupportedError(f"{self.vendor} cannot insert from arrays")
 
+    def update_from_arrays(self, table: str, columns: Sequence[str], types: Sequence[SqlType]) -> str:
+        """Return UPDATE of many rows from one array parameter a column, the key's last; names are quoted."""
+        raise NotSupportedError(f"{self.vendor} cannot update from arrays")
+
     def unnests(self, sql_type: SqlType) -> bool:
         """True when values of this type can stand in the arrays of `insert_from_arrays`."""
         return True
@@ -163,6 +170,15 @@ class Dialect(Fragments, ABC):
     def on_conflict_ignore(self, insert: str) -> str:
         """Return *insert* (up to the end of VALUES) skipping rows that clash."""
         return f"{insert} ON CONFLICT DO NOTHING"
+
+    def on_conflict_update(self, insert: str, targets: Sequence[str], updates: Sequence[str]) -> str:
+        """Return *insert* (up to the end of VALUES) setting *updates* where a row clashes; names are quoted.
+
+        Args:
+            targets: columns of the unique constraint that is meant, where the dialect takes them.
+        """
+        pairs = ", ".join(f"{name} = EXCLUDED.{name}" for name in updates)
+        return f"{insert} ON CONFLICT ({', '.join(targets)}) DO UPDATE SET {pairs}"
 
     def limit(self, limit: str | None, offset: str | None) -> str:
         """Return the clause for limit and offset, each a placeholder, a number or None; leads with a space."""

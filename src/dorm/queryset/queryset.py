@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from dorm.conf.fetch_modes import FetchMode
 from dorm.db.connection import connections
@@ -15,7 +15,17 @@ from dorm.queryset.asking import Asking
 from dorm.queryset.building import Building
 from dorm.queryset.combine import refuse
 from dorm.queryset.known import Parent
-from dorm.queryset.ops import aggregate as aggregate_ops, bulk, delete as delete_ops, fetch, save, stream, write
+from dorm.queryset.ops import (
+    aggregate as aggregate_ops,
+    bulk,
+    bulk_update,
+    delete as delete_ops,
+    fetch,
+    get_or_create,
+    save,
+    stream,
+    write,
+)
 from dorm.queryset.prefetch import Prefetch, prefetch
 from dorm.sql.node import Literals, Node, Part, QueryLike
 
@@ -53,6 +63,7 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
             return cls
 
     __slots__ = ()
+    _base_create: ClassVar[tuple[Any, Any]]
 
     def _queryset(self) -> QuerySet[M, R]:
         """Return the queryset the methods work on."""
@@ -259,25 +270,122 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
         """Async twin of `create`."""
         return await arun(save.create(self._queryset(), self._initial(values)))
 
+    def get_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """Return the row that meets *lookups*, or a new one, and whether it is new.
+
+        Args:
+            defaults: values of a new row beside those of the lookups (without suffix); functions are called.
+        Raises: FieldError: names of a new row that the model does not have. IntegrityError: no row could be made.
+        """
+        found = get_or_create.get_or_create(self._queryset(), defaults, lookups, self._initial)
+        return run(found)
+
+    async def aget_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """Async twin of `get_or_create`."""
+        return await arun(get_or_create.get_or_create(self._queryset(), defaults, lookups, self._initial))
+
+    def update_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Set *defaults* on the row that meets *lookups* (locked meanwhile), or make one; return whether it is new.
+
+        Args:
+            create_defaults: values of a new row instead of *defaults*.
+        """
+        made = get_or_create.update_or_create(self._queryset(), defaults, create_defaults, lookups, self._initial)
+        return run(made)
+
+    async def aupdate_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Async twin of `update_or_create`."""
+        made = get_or_create.update_or_create(self._queryset(), defaults, create_defaults, lookups, self._initial)
+        return await arun(made)
+
     def bulk_create(
-        self, objs: Iterable[M], batch_size: int | None = None, *, ignore_conflicts: bool = False
+        self,
+        objs: Iterable[M],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Iterable[str] | None = None,
+        unique_fields: Iterable[str] | None = None,
+        returning: Iterable[str] | None = None,
     ) -> list[M]:
         """Insert *objs* in few statements and one transaction; keys are filled in, order is kept.
 
         Args:
-            objs: instances of this model.
+            objs: instances of this model; keys may be set on some of them.
             batch_size: rows a statement; None = 5,000.
             ignore_conflicts: skip rows that clash with a constraint; keys are not filled in then.
-        Raises: IntegrityError: a constraint failed; nothing of the call is kept.
+            update_conflicts: set *update_fields* of the row that has the same *unique_fields*.
+            returning: names to read back beside the keys (nothing at all, keys neither, for an empty list).
+        Raises:
+            IntegrityError: a constraint failed; nothing of the call is kept.
+            ValueError: options that contradict one another; a model over several tables.
         ``save()`` is not called and no signal sent.
         """
-        return run(bulk.bulk_create(self._queryset(), objs, batch_size, ignore_conflicts))
+        options = bulk.Options(batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields, returning)
+        return run(bulk.bulk_create(self._queryset(), objs, options))
 
     async def abulk_create(
-        self, objs: Iterable[M], batch_size: int | None = None, *, ignore_conflicts: bool = False
+        self,
+        objs: Iterable[M],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Iterable[str] | None = None,
+        unique_fields: Iterable[str] | None = None,
+        returning: Iterable[str] | None = None,
     ) -> list[M]:
         """Async twin of `bulk_create`."""
-        return await arun(bulk.bulk_create(self._queryset(), objs, batch_size, ignore_conflicts))
+        options = bulk.Options(batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields, returning)
+        return await arun(bulk.bulk_create(self._queryset(), objs, options))
+
+    def bulk_update(self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
+        """Write *fields* of many instances in few statements and one transaction; return how many rows matched.
+
+        Args:
+            objs: saved instances; values may be expressions.
+            fields: names of columns, not of the key.
+            batch_size: rows a statement; None = as many as fit.
+        ``save()`` is not called and no signal sent.
+        """
+        return run(bulk_update.bulk_update(self._queryset(), objs, fields, batch_size))
+
+    async def abulk_update(self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
+        """Async twin of `bulk_update`."""
+        return await arun(bulk_update.bulk_update(self._queryset(), objs, fields, batch_size))
+
+    def bulk_update_when(
+        self,
+        cases: Iterable[tuple[Q | Mapping[str, Any], Mapping[str, Any]]],
+        *,
+        default: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Set columns by condition in one statement: each row takes the values of the first case it meets.
+
+        Args:
+            cases: pairs of a condition (a Q, or lookups as a dict) and the values by field.
+            default: values of the rows that meet none; without it these rows are left alone.
+        Returns: the number of rows that matched.
+        """
+        return run(bulk_update.bulk_update_when(self._queryset(), cases, default))
+
+    async def abulk_update_when(
+        self,
+        cases: Iterable[tuple[Q | Mapping[str, Any], Mapping[str, Any]]],
+        *,
+        default: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Async twin of `bulk_update_when`."""
+        return await arun(bulk_update.bulk_update_when(self._queryset(), cases, default))
 
     def update(self, **values: Any) -> int:
         """Set columns of all rows by one statement; return how many rows matched. ``save()`` is not called."""
@@ -294,6 +402,9 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
         database = connections[alias] if alias is not None else fetch.reading(qs, locks=False)
         statement = selects.rows(qs._plan, database.dialect).statement(qs._values)
         return statement.sql, tuple(statement.params)
+
+
+Queryable._base_create = (Queryable.create, Queryable.acreate)
 
 
 class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):

@@ -289,7 +289,7 @@ def _insert(
     further = {name: value() if callable(value) else value for name, value in (through_defaults or {}).items()}
     made = [manager.through(**{**further, ours: own, theirs: key}) for key in keys]
     rows = manager.through._default_manager.using(alias).all()
-    yield from bulk_ops.bulk_create(rows, made, None, True)
+    yield from bulk_ops.bulk_create(rows, made, bulk_ops.Options(ignore_conflicts=True))
 
 
 def _pairs(manager: ManyRelatedManager[Any], keys: list[Any] | None) -> Q:

@@ -365,7 +365,7 @@ class ForeignKey(Field[T]):
         key = cached.key if cached.__class__ is Missing else getattr(cached, self.target_field.attname)
         return bool(key == instance.__dict__.get(self.attname))
 
-    def check_saved(self, instance: Any) -> None:
+    def check_saved(self, instance: Any, operation: str = "save") -> None:
         """Take over the key of an object that was saved after it was assigned; refuse one that was not saved."""
         cached = instance.__dict__.get(self.name)
         if cached is None or cached.__class__ is Missing:
@@ -374,7 +374,7 @@ class ForeignKey(Field[T]):
         if instance.__dict__.get(self.attname) is None:
             if key is None:
                 raise ValueError(
-                    f"save() prohibited to prevent data loss due to unsaved related object '{self.name}': "
+                    f"{operation}() prohibited to prevent data loss due to unsaved related object '{self.name}': "
                     f"save {self.target.__name__} first."
                 )
             instance.__dict__[self.attname] = key

@@ -27,6 +27,18 @@ def refuse_read_only(meta: Any, what: str) -> None:
         raise ReadOnlyModelError(f"{meta.object_name} is read only (Meta.read_only): {what} is not possible.")
 
 
+def overridden(owner: Any, name: str, base: tuple[Any, Any], **told: Any) -> CallUser[Any]:
+    """Return the call of a method that the class of *owner* overrides, in the face of whoever drives the operation.
+
+    Args:
+        base: dorm's own method and its twin; a face whose method is not overridden refuses.
+    """
+    cls, twin = type(owner), f"a{name}"
+    sync_fn = getattr(owner, name) if getattr(cls, name) is not base[0] else missing_twin(cls, name)
+    async_fn = getattr(owner, twin) if getattr(cls, twin) is not base[1] else awaited(missing_twin(cls, twin))
+    return CallUser(sync_fn, async_fn, **told)
+
+
 def missing_twin(model: Any, twin: str) -> Callable[..., Any]:
     """Return a function that refuses: only the other face's method is overridden."""
     other = twin[1:] if twin.startswith("a") else f"a{twin}"
@@ -34,7 +46,7 @@ def missing_twin(model: Any, twin: str) -> Callable[..., Any]:
     def refuse(**kwargs: Any) -> None:
         raise DormError(
             f"{model.__name__} overrides {other}() but not {twin}(), which this call needs. "
-            f"Override {twin}() as well, or _save_operation() once for both."
+            f"Override {twin}() as well{', or _save_operation() once for both' if 'save' in twin else ''}."
         )
 
     return refuse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.connection import Database
@@ -11,9 +11,9 @@ from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Execute, ExecuteMany, Query as Fetch, QueryMany
 from dorm.db.statement import Statement, Template
+from dorm.exceptions import NotSupportedError
 from dorm.models.state import ORIGIN, origin_of
-from dorm.queryset.ops import announce, rowwrite
-from dorm.queryset.ops.tables import insert_fields
+from dorm.queryset.ops import announce, ordering, rowwrite, tables
 from dorm.queryset.ops.write import writing
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
@@ -25,73 +25,213 @@ _ROWS_A_BATCH = 5_000
 """Rows bound and sent together where the caller names no number: bounds the memory of one statement."""
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `bulk_create` was asked for."""
+
+    batch_size: int | None = None
+    ignore_conflicts: bool = False
+    update_conflicts: bool = False
+    update_fields: Iterable[str] | None = None
+    unique_fields: Iterable[str] | None = None
+    returning: Iterable[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """How the rows of one call are inserted.
+
+    Args:
+        back: fields to read back beside those the database makes; None for nothing at all.
+    """
+
+    database: Database
+    conflict: rowwrite.Conflict | None
+    back: tuple[Any, ...] | None
+
+    def brought_back(self, meta: Any, fields: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the fields that an INSERT of *fields* brings back."""
+        if self.back is None or (self.conflict is not None and not self.conflict.updates):
+            return ()
+        made = rowwrite.left_to_database(meta, fields)
+        return (*made, *[field for field in self.back if field not in made])
+
+
 @operation
-def bulk_create(
-    qs: QuerySet[Any, Any], objs: Iterable[Any], batch_size: int | None, ignore_conflicts: bool
-) -> Operation[list[Any]]:
+def bulk_create(qs: QuerySet[Any, Any], objs: Iterable[Any], options: Options) -> Operation[list[Any]]:
     """Insert *objs*; return them, keys filled in."""
-    if batch_size is not None and batch_size <= 0:
-        raise ValueError("Batch size must be a positive integer.")
-    announce.refuse_read_only(qs.model._meta, "bulk_create()")
-    if qs.model._meta.parents:
-        raise ValueError(f"Can't bulk create a multi-table inherited model: {qs.model._meta.label} has several tables.")
+    meta = qs.model._meta
+    announce.refuse_read_only(meta, "bulk_create()")
+    check_batch_size(options.batch_size)
+    if meta.parents:
+        raise ValueError(f"Can't bulk create a multi-table inherited model: {meta.label} has several tables.")
+    database = writing(qs)
+    insertion = Insertion(database, _conflict(meta, options, database), _returning(meta, options, database))
     found = list(objs)
     if not found:
         return found
     for obj in found:
-        if not isinstance(obj, qs.model):
+        if not isinstance(obj, qs.model._meta.concrete_model):
             raise TypeError(f"bulk_create() of {qs.model.__name__} got an instance of {type(obj).__name__}.")
-    database = writing(qs)
-    yield from in_transaction(_batches(database, found, batch_size or _ROWS_A_BATCH, ignore_conflicts), database.alias)
+    work = _batches(insertion, meta.concrete_model._meta, found, options.batch_size or _ROWS_A_BATCH)
+    yield from in_transaction(work, database.alias)
     origin = origin_of(database.alias)
     for obj in found:
-        obj.__dict__[ORIGIN] = origin
+        if not options.ignore_conflicts or obj.pk is not None:
+            obj.__dict__[ORIGIN] = origin
     return found
 
 
+# -- options -----------------------------------------------------------------------------------------------------
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Refuse sizes that are no positive number."""
+    if batch_size is not None and batch_size <= 0:
+        raise ValueError("Batch size must be a positive integer.")
+
+
+def _conflict(meta: Any, options: Options, database: Database) -> rowwrite.Conflict | None:
+    dialect = database.dialect
+    if options.ignore_conflicts and options.update_conflicts:
+        raise ValueError("ignore_conflicts and update_conflicts are mutually exclusive.")
+    if options.ignore_conflicts:
+        if not dialect.supports_ignore_conflicts:
+            raise NotSupportedError("This database backend does not support ignoring conflicts.")
+        return rowwrite.Conflict()
+    if not options.update_conflicts:
+        return None
+    if not dialect.supports_update_conflicts:
+        raise NotSupportedError("This database backend does not support updating conflicts.")
+    updates = _fields(meta, options.update_fields, "update_fields")
+    targets = _fields(meta, options.unique_fields, "unique_fields")
+    if not updates:
+        raise ValueError("Fields that will be updated when a row insertion fails on conflicts must be provided.")
+    if targets and not dialect.supports_conflict_targets:
+        raise NotSupportedError(
+            "This database backend does not support updating conflicts with specifying unique fields that can "
+            "trigger the upsert."
+        )
+    if not targets and dialect.supports_conflict_targets:
+        raise ValueError("Unique fields that can trigger the upsert must be provided.")
+    if any(field.primary_key or field in meta.pk_fields for field in updates):
+        raise ValueError("bulk_create() cannot be used with primary keys in update_fields.")
+    return rowwrite.Conflict(updates, targets)
+
+
+def _fields(meta: Any, names: Iterable[str] | None, option: str) -> tuple[Any, ...]:
+    """Return the columns that an option names; ``pk`` is the primary key."""
+    found: list[Any] = []
+    for name in names or ():
+        if name == "pk":
+            found.extend(meta.pk_fields)
+            continue
+        field = meta.get_field(name)
+        if field not in meta.concrete_fields or field.generated:
+            raise ValueError(f"bulk_create() can only be used with concrete fields in {option}.")
+        found.append(field)
+    return tuple(found)
+
+
+def _returning(meta: Any, options: Options, database: Database) -> tuple[Any, ...] | None:
+    if options.returning is None:
+        return ()
+    if options.ignore_conflicts or options.update_conflicts:
+        raise ValueError("returning cannot be combined with ignore_conflicts or update_conflicts.")
+    names = [options.returning] if isinstance(options.returning, str) else list(options.returning)
+    if not names:
+        return None
+    if not database.dialect.supports_returning:
+        raise NotSupportedError(f"bulk_create(returning=...) is not supported on {database.dialect.vendor}.")
+    found: list[Any] = []
+    for name in names:
+        if name == "pk":
+            found.extend(meta.pk_fields)
+        else:
+            field = meta.get_field(name)
+            if field not in meta.concrete_fields:
+                raise ValueError("bulk_create() can only be used with concrete fields in returning.")
+            found.append(field)
+    return tuple(dict.fromkeys(found))
+
+
+# -- batches -----------------------------------------------------------------------------------------------------
+
+
 @operation
-def _batches(database: Database, objs: list[Any], size: int, ignore_conflicts: bool) -> Operation[None]:
-    for fields, same in _by_columns(objs):
+def _batches(insertion: Insertion, meta: Any, objs: list[Any], size: int) -> Operation[None]:
+    _prepare(meta, objs)
+    if meta.order_with_respect_to is not None:
+        yield from ordering.place_all_last(objs, meta, insertion.database)
+    for fields, same in _by_columns(meta, objs):
         for start in range(0, len(same), size):
-            yield from _insert(database, fields, same[start : start + size], ignore_conflicts)
+            yield from _insert(insertion, meta, fields, same[start : start + size])
 
 
-def _by_columns(objs: list[Any]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
+def _prepare(meta: Any, objs: list[Any]) -> None:
+    """Let relations take over the keys of their objects, and give keys with a default their value."""
+    pk = meta.pk
+    for obj in objs:
+        for field in meta.checked_fields:
+            field.check_saved(obj, "bulk_create")
+    if pk.has_default():
+        for obj in objs:
+            if obj.__dict__.get(pk.attname) is None:
+                obj.__dict__[pk.attname] = pk.get_default()
+
+
+def _by_columns(meta: Any, objs: list[Any]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
     """Yield the instances that name the same columns together, order kept within each group."""
     groups: dict[tuple[Any, ...], list[Any]] = {}
-    meta = objs[0]._meta
-    relations = [field for field in meta.fields if field.is_relation]
-    pk = meta.pk
+    attname = meta.pk.attname
     varied = any(field.has_db_default for field in meta.fields)
     common: dict[bool, tuple[Any, ...]] = {}
     for obj in objs:
-        for field in relations:
-            field.check_saved(obj)
         values = obj.__dict__
-        keyed = values.get(pk.attname) is not None
+        keyed = values.get(attname) is not None
         fields = common.get(keyed)
         if varied or fields is None or len(values) < len(fields):
-            fields = common[keyed] = insert_fields(meta, obj)
+            fields = common[keyed] = tables.insert_fields(meta, obj)
         groups.setdefault(fields, []).append(obj)
     yield from groups.items()
 
 
 @operation
-def _insert(database: Database, fields: tuple[Any, ...], objs: list[Any], ignore_conflicts: bool) -> Operation[None]:
-    """Insert one batch by the road that the dialect has."""
+def _insert(insertion: Insertion, meta: Any, fields: tuple[Any, ...], objs: list[Any]) -> Operation[None]:
+    """Insert one batch by the road that the dialect has; rows with expressions one by one."""
+    rows = [[field.pre_save(obj, True) for field in fields] for obj in objs]
+    computed = {number for number, row in enumerate(rows) if any(isinstance(value, Node) for value in row)}
+    if not computed:
+        yield from _insert_values(insertion, meta, fields, objs, rows)
+        return
+    if insertion.conflict is not None:
+        name = next(f.name for f, v in zip(fields, rows[min(computed)], strict=True) if isinstance(v, Node))
+        raise ValueError(
+            f"{meta.object_name}.{name} holds an expression, which bulk_create() with conflict options refuses."
+        )
+    plain = [number for number in range(len(objs)) if number not in computed]
+    if plain:
+        chosen = [objs[number] for number in plain]
+        yield from _insert_values(insertion, meta, fields, chosen, [rows[number] for number in plain])
+    for number in sorted(computed):
+        yield from tables.insert_row(objs[number], meta, insertion.database, fields, rows[number])
+
+
+@operation
+def _insert_values(
+    insertion: Insertion, meta: Any, fields: tuple[Any, ...], objs: list[Any], rows: list[list[Any]]
+) -> Operation[None]:
+    database = insertion.database
     dialect = database.dialect
-    model = type(objs[0])
-    ending = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
-    rows = [_values(obj, fields) for obj in objs]
+    wanted = rowwrite.insert(meta, dialect, fields, insertion.conflict, insertion.brought_back(meta, fields))
     if dialect.supports_unnest_insert and fields and all(dialect.unnests(field.sql_type) for field in fields):
-        wanted = _from_arrays(model, dialect, fields, ending)
-        statement = Statement(wanted.template, _columns(wanted, dialect, fields, rows))
+        wanted = _from_arrays(meta, dialect, fields, insertion.conflict, wanted)
+        statement = Statement(wanted.template, array_values(wanted.binders, dialect, fields, rows))
         if wanted.back:
             _take_back(wanted, objs, (yield from perform(Fetch(database, statement))))
         else:
             yield from perform(Execute(database, statement))
         return
-    wanted = rowwrite.insert(model._meta, dialect, fields, ending)
     many = Statement(wanted.template, [wanted.bound(row) for row in rows])
     if wanted.back and dialect.supports_returning:
         _take_back(wanted, objs, (yield from perform(QueryMany(database, many))))
@@ -99,37 +239,31 @@ def _insert(database: Database, fields: tuple[Any, ...], objs: list[Any], ignore
         yield from perform(ExecuteMany(database, many))
 
 
-def _values(obj: Any, fields: Sequence[Any]) -> list[Any]:
-    values = [field.pre_save(obj, True) for field in fields]
-    for field, value in zip(fields, values, strict=True):
-        if isinstance(value, Node):
-            raise ValueError(
-                f"{type(obj).__name__}.{field.name} holds an expression: bulk_create() takes values. "
-                "Insert first and set it with update()."
-            )
-    return values
-
-
-def _from_arrays(model: Any, dialect: Any, fields: tuple[Any, ...], ending: str) -> rowwrite.RowWrite:
-    """Return INSERT of many rows from one array a column."""
-    plain = rowwrite.insert(model._meta, dialect, fields, ending)
-    table = dialect.quote(model._meta.db_table)
+def _from_arrays(
+    meta: Any, dialect: Any, fields: tuple[Any, ...], conflict: rowwrite.Conflict | None, plain: rowwrite.RowWrite
+) -> rowwrite.RowWrite:
+    """Return INSERT of many rows from one array a column, in place of *plain*."""
+    back = tuple(field for field, _ in plain.back)
 
     def make() -> tuple[rowwrite.RowWrite, int]:
-        returning = ", ".join(dialect.quote(field.column) for field, _ in plain.back)
+        returning = ", ".join(dialect.quote(field.column) for field in back)
         columns = [dialect.quote(field.column) for field in fields]
+        ending = "" if conflict is None else conflict.added_to("", dialect)
+        table = dialect.quote(meta.db_table)
         sql = dialect.insert_from_arrays(table, columns, [field.sql_type for field in fields], returning, ending)
         template = Template(sql, binary=plain.template.binary, model=plain.template.model)
         return replace(plain, template=template), 4 * len(sql)
 
-    made: rowwrite.RowWrite = model._meta.plan.derive(("insert many", dialect.fingerprint, fields, ending), make)
+    made: rowwrite.RowWrite = meta.plan.derive(("insert many", dialect.fingerprint, fields, conflict, back), make)
     return made
 
 
-def _columns(wanted: rowwrite.RowWrite, dialect: Any, fields: Sequence[Any], rows: list[list[Any]]) -> list[Any]:
-    """Return one array parameter a column."""
+def array_values(
+    binders: Sequence[Any], dialect: Any, fields: Sequence[Any], rows: Sequence[Sequence[Any]]
+) -> list[Any]:
+    """Return one array parameter a column for *rows* of values."""
     arrays = []
-    for field, bind, column in zip(fields, wanted.binders, zip(*rows, strict=True), strict=True):
+    for field, bind, column in zip(fields, binders, zip(*rows, strict=True), strict=True):
         values = list(column) if bind is None else [rowwrite.bound_value(value, bind, None) for value in column]
         whole = dialect.array_binder(field.sql_type)
         arrays.append(values if whole is None else whole(values))

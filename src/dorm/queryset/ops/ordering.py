@@ -18,6 +18,21 @@ def place_last(instance: Any, meta: Any, database: Database) -> Operation[None]:
     instance.__dict__["_order"] = 0 if found["last"] is None else found["last"] + 1
 
 
+@operation
+def place_all_last(objs: list[Any], meta: Any, database: Database) -> Operation[None]:
+    """Give rows that are to be inserted together places after their siblings, in their own order."""
+    field = meta.get_field(meta.order_with_respect_to)
+    places: dict[Any, int] = {}
+    for obj in objs:
+        key = getattr(obj, field.attname)
+        if key in places:
+            places[key] += 1
+            obj.__dict__["_order"] = places[key]
+        else:
+            yield from place_last(obj, meta, database)
+            places[key] = obj.__dict__["_order"]
+
+
 def related_rows(instance: Any, meta: Any) -> Any:
     """Return the rows of the model that share the instance's relation."""
     field = meta.get_field(meta.order_with_respect_to)

@@ -52,19 +52,48 @@ class RowWrite:
             target[field.attname] = value if load is None or (value is None and not takes_null(load)) else load(value)
 
 
-def insert(meta: Any, dialect: Dialect, fields: tuple[Any, ...], ending: str = "") -> RowWrite:
-    """Return INSERT of *fields* into the table of *meta*, giving back the columns that it leaves to the database.
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What an INSERT does with a row that a unique constraint refuses: skip it, or update the row in the way.
 
     Args:
-        ending: what follows VALUES (conflict clauses); nothing is given back then.
+        updates: fields to set to the refused row's values; none to skip it.
+        targets: fields of the unique constraint that is meant; none for any.
+    """
+
+    updates: tuple[Any, ...] = ()
+    targets: tuple[Any, ...] = ()
+
+    def added_to(self, insert: str, dialect: Dialect) -> str:
+        """Return *insert* with this clause."""
+        if not self.updates:
+            return dialect.on_conflict_ignore(insert)
+        return dialect.on_conflict_update(
+            insert,
+            [dialect.quote(field.column) for field in self.targets],
+            [dialect.quote(field.column) for field in self.updates],
+        )
+
+
+def insert(
+    meta: Any,
+    dialect: Dialect,
+    fields: tuple[Any, ...],
+    conflict: Conflict | None = None,
+    back: tuple[Any, ...] | None = None,
+) -> RowWrite:
+    """Return INSERT of *fields* into the table of *meta*.
+
+    Args:
+        back: fields whose values are brought back; None for those that the INSERT leaves to the database.
     """
 
     def make() -> tuple[RowWrite, int]:
         places = [dialect.placeholder(number, field.sql_type) for number, field in enumerate(fields, 1)]
-        made = insert_shape(meta, dialect, fields, places, ending=ending)
+        made = insert_shape(meta, dialect, fields, places, conflict=conflict, back=back)
         return made, 4 * len(made.template.sql)
 
-    found: RowWrite = meta.plan.derive(("insert", dialect.fingerprint, fields, ending), make)
+    found: RowWrite = meta.plan.derive(("insert", dialect.fingerprint, fields, conflict, back), make)
     return found
 
 
@@ -74,7 +103,8 @@ def insert_shape(
     fields: tuple[Any, ...],
     places: Sequence[str],
     computed: tuple[Any, ...] = (),
-    ending: str = "",
+    conflict: Conflict | None = None,
+    back: tuple[Any, ...] | None = None,
 ) -> RowWrite:
     """Return INSERT of *fields* with the text *places* as their values.
 
@@ -82,18 +112,23 @@ def insert_shape(
         computed: fields among them whose values are made by the database too, and brought back.
     """
     table = dialect.quote(meta.db_table)
-    if ending:
-        made = ()
-    else:
-        made = tuple(field for field in meta.local_concrete_fields if field not in fields or field in computed)
+    if back is None:
+        back = left_to_database(meta, fields, computed)
     if fields:
         columns = ", ".join(dialect.quote(field.column) for field in fields)
-        sql = f"INSERT INTO {table} ({columns}) VALUES ({', '.join(places)}){ending}"
+        sql = f"INSERT INTO {table} ({columns}) VALUES ({', '.join(places)})"
     else:
-        sql = dialect.insert_defaults(table) + ending
-    if made and dialect.supports_returning:
-        sql += returning(dialect, made)
-    return row_write(sql, dialect, fields, made, meta.label)
+        sql = dialect.insert_defaults(table)
+    if conflict is not None:
+        sql = conflict.added_to(sql, dialect)
+    if back and dialect.supports_returning:
+        sql += returning(dialect, back)
+    return row_write(sql, dialect, fields, back, meta.label)
+
+
+def left_to_database(meta: Any, fields: Sequence[Any], computed: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """Return the columns that an INSERT of *fields* leaves to the database."""
+    return tuple(field for field in meta.local_concrete_fields if field not in fields or field in computed)
 
 
 def returning(dialect: Dialect, fields: Iterable[Any]) -> str:
@@ -101,8 +136,12 @@ def returning(dialect: Dialect, fields: Iterable[Any]) -> str:
     return " RETURNING " + ", ".join(dialect.quote(field.column) for field in fields)
 
 
-def update(meta: Any, dialect: Dialect, fields: tuple[Any, ...]) -> RowWrite:
-    """Return UPDATE of *fields* of one row; its key (see `key_values`) comes last. Generated columns come back."""
+def update(meta: Any, dialect: Dialect, fields: tuple[Any, ...], quiet: bool = False) -> RowWrite:
+    """Return UPDATE of *fields* of one row; its key (see `key_values`) comes last. Generated columns come back.
+
+    Args:
+        quiet: nothing comes back.
+    """
 
     def make() -> tuple[RowWrite, int]:
         pairs = ", ".join(
@@ -113,12 +152,12 @@ def update(meta: Any, dialect: Dialect, fields: tuple[Any, ...]) -> RowWrite:
             f"{dialect.quote(field.column)} = {dialect.placeholder(number, field.sql_type)}"
             for number, field in enumerate(meta.pk_fields, len(fields) + 1)
         )
-        back = meta.generated_fields if dialect.supports_returning else ()
+        back = meta.generated_fields if dialect.supports_returning and not quiet else ()
         sql = f"UPDATE {dialect.quote(meta.db_table)} SET {pairs} WHERE {keys}"
         sql += returning(dialect, back) if back else ""
         return row_write(sql, dialect, (*fields, *meta.pk_fields), back, meta.label), 4 * len(sql)
 
-    found: RowWrite = meta.plan.derive(("update row", dialect.fingerprint, fields), make)
+    found: RowWrite = meta.plan.derive(("update row", dialect.fingerprint, fields, quiet), make)
     return found
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
-from dorm.db.request import CallUser
 from dorm.db.router import router
 from dorm.exceptions import DatabaseError, choices_text, nearest
 from dorm.models.state import ORIGIN, is_adding, origin_of
@@ -202,13 +201,21 @@ def create(qs: QuerySet[Any, Any], values: dict[str, Any]) -> Operation[Any]:
 
 
 @operation
+def created(qs: QuerySet[Any, Any], values: dict[str, Any]) -> Operation[Any]:
+    """Make a row, honouring a ``create`` or ``acreate`` that the class of *qs* overrides."""
+    cls = type(qs)
+    if (cls.create, cls.acreate) == cls._base_create:
+        return (yield from create(qs, values))
+    return (yield announce.overridden(qs, "create", cls._base_create, **values))
+
+
+@operation
 def saved(
     instance: Any, using: str | None, update_fields: Iterable[str] | None = None, force_insert: bool = False
 ) -> Operation[None]:
     """Save *instance*, honouring an overridden ``save`` or ``asave``."""
     model = type(instance)
-    from_base = model._base_save
-    if model.save is from_base[0] and model.asave is from_base[1]:
+    if (model.save, model.asave) == model._base_save:
         yield from instance._save_operation(force_insert, False, using, update_fields)
         return
     told: dict[str, Any] = {"using": using}
@@ -216,9 +223,4 @@ def saved(
         told["force_insert"] = True
     if update_fields is not None:
         told["update_fields"] = update_fields
-    one = "asave" if model.save is not from_base[0] else "save"
-    both = model.save is not from_base[0] and model.asave is not from_base[1]
-    sync_fn = instance.save if both or one == "asave" else None
-    async_fn = instance.asave if both or one == "save" else None
-    refuse = announce.missing_twin(model, one)
-    yield CallUser(sync_fn or refuse, async_fn or announce.awaited(refuse), **told)
+    yield announce.overridden(instance, "save", model._base_save, **told)

@@ -123,7 +123,14 @@ def insert(write: Write, meta: Any) -> Operation[None]:
     if meta.order_with_respect_to is not None:
         yield from ordering.place_last(instance, meta, database)
     fields = insert_fields(meta, instance)
-    values = write.values(fields, True)
+    yield from insert_row(instance, meta, database, fields, write.values(fields, True))
+
+
+@operation
+def insert_row(
+    instance: Any, meta: Any, database: Database, fields: tuple[Any, ...], values: list[Any]
+) -> Operation[None]:
+    """Insert these values of *fields*; take back what the database made."""
     if any(isinstance(value, Node) for value in values):
         wanted, statement = _with_expressions(meta, database, dict(zip(fields, values, strict=True)))
     else:

@@ -106,6 +106,8 @@ class PostgresDialect(PostgresFragments, Dialect):
     supports_distinct_on = True
     supports_row_locks = True
     supports_deferrable_constraints = True
+    supports_update_conflicts = True
+    supports_conflict_targets = True
     supports_transactional_ddl = True
     supports_deferrable_unique = True
     supports_nulls_not_distinct = True
@@ -284,6 +286,16 @@ class PostgresDialect(PostgresFragments, Dialect):
             f"INSERT INTO {table} ({names}) SELECT {values} FROM unnest({arrays}) WITH ORDINALITY "
             f"AS rows ({aliases}, ordinality) ORDER BY ordinality{ending}{back}"
         )
+
+    def update_from_arrays(self, table: str, columns: Sequence[str], types: Sequence[SqlType]) -> str:
+        arrays = ", ".join(f"${number}::{self._array_type(each)}" for number, each in enumerate(types, 1))
+        values = [
+            f"rows.c{number}" + ("::jsonb" if each.kind == "json" else "") for number, each in enumerate(types, 1)
+        ]
+        pairs = ", ".join(f"{name} = {value}" for name, value in zip(columns[:-1], values[:-1], strict=True))
+        names = ", ".join(f"c{number}" for number in range(1, len(types) + 1))
+        key = f"{table}.{columns[-1]} = {values[-1]}"
+        return f"UPDATE {table} SET {pairs} FROM unnest({arrays}) AS rows ({names}) WHERE {key}"
 
     def unnests(self, sql_type: SqlType) -> bool:
         # unnest() takes an array of arrays apart to its last element.

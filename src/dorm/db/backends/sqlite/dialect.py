@@ -64,6 +64,8 @@ class SqliteDialect(SqliteFragments, Dialect):
     supports_nulls_ordering = True
     supports_ignore_conflicts = True
     supports_deferrable_constraints = True
+    supports_update_conflicts = True
+    supports_conflict_targets = True
     requires_limit_with_offset = "-1"
     max_parameters = 32_766
 

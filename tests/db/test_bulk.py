@@ -1,0 +1,290 @@
+"""Many rows at once: bulk_create in all its forms, bulk_update, bulk_update_when."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm import F, Func, Q, Value
+from dorm.migrations.schema import create_tables
+from tests.support.faces import Face
+
+
+class Item(dorm.Model):
+    code = dorm.CharField(max_length=20, unique=True)
+    name = dorm.CharField(max_length=20, default="")
+    stock = dorm.IntegerField(default=0)
+    price = dorm.DecimalField(max_digits=8, decimal_places=2, null=True)
+    data = dorm.JSONField(null=True)
+    day = dorm.DateField(null=True)
+    made = dorm.IntegerField(db_default=7)
+
+    class Meta:
+        app_label = "bulk"
+
+
+class Tag(dorm.Model):
+    item = dorm.ForeignKey(Item, dorm.CASCADE)
+    text = dorm.TextField(default="")
+
+    class Meta:
+        app_label = "bulk"
+
+
+class Place(dorm.Model):
+    name = dorm.CharField(max_length=20)
+
+    class Meta:
+        app_label = "bulk"
+
+
+class Cafe(Place):
+    stars = dorm.IntegerField(default=0)
+
+    class Meta:
+        app_label = "bulk"
+
+
+@pytest.fixture(autouse=True)
+def tables(empty_database: object) -> None:
+    create_tables([Item, Tag, Place, Cafe])
+
+
+@pytest.fixture
+def sent() -> Iterator[list[str]]:
+    """The statements of the test."""
+    seen: list[str] = []
+
+    def note(sender: Any, sql: str, **told: Any) -> None:
+        seen.append(sql)
+
+    dorm.pre_query.connect(note)
+    yield seen
+    dorm.pre_query.disconnect(note)
+
+
+def items(*codes: str, **values: Any) -> list[Item]:
+    return [Item(code=code, **values) for code in codes]
+
+
+async def codes(face: Face, **lookups: Any) -> list[Any]:
+    return await face.rows(Item.objects.filter(**lookups).order_by("code").values_list("code", "name", "stock"))
+
+
+async def test_keys_and_columns_of_the_database_come_back(face: Face) -> None:
+    made = await face(Item.objects.bulk_create)(items("a", "b", "c"))
+    assert [item.code for item in made] == ["a", "b", "c"]
+    assert all(item.pk and item.made == 7 and not item._state.adding and item._state.db == "default" for item in made)
+    assert {item.pk: item.code for item in await face.rows(Item.objects.all())} == {item.pk: item.code for item in made}
+    assert await face(Item.objects.bulk_create)([]) == []
+
+
+async def test_batches_and_keys_set_on_some(face: Face) -> None:
+    objs = [Item(code=f"n{number}", pk=1000 + number if number % 2 else None) for number in range(7)]
+    made = await face(Item.objects.bulk_create)(objs, batch_size=2)
+    assert made == objs
+    assert [item.pk for item in made if item.pk > 1000] == [1001, 1003, 1005]
+    assert await face(Item.objects.count)() == 7
+    assert await face(Item.objects.bulk_create)(item for item in items("generated"))
+
+
+async def test_all_types_survive(face: Face) -> None:
+    day = datetime.date(2020, 2, 29)
+    await face(Item.objects.bulk_create)([Item(code="a", price="1.50", data={"k": [1, None]}, day=day, made=1)])
+    found = await face(Item.objects.get)()
+    assert (str(found.price), found.data, found.day, found.made) == ("1.50", {"k": [1, None]}, day, 1)
+
+
+async def test_clashes_undo_the_whole_call(face: Face) -> None:
+    await face(Item.objects.create)(code="b")
+    with pytest.raises(dorm.IntegrityError):
+        await face(Item.objects.bulk_create)(items("a", "b", "c"), batch_size=1)
+    assert [row[0] for row in await codes(face)] == ["b"]
+
+
+async def test_clashes_can_be_ignored(face: Face) -> None:
+    await face(Item.objects.create)(code="b", name="old")
+    made = await face(Item.objects.bulk_create)(items("a", "b", "c", name="new"), ignore_conflicts=True)
+    assert [item.pk for item in made] == [None, None, None]
+    assert await codes(face) == [("a", "new", 0), ("b", "old", 0), ("c", "new", 0)]
+
+
+async def test_clashes_can_update(face: Face) -> None:
+    old = await face(Item.objects.create)(code="b", name="old", stock=3)
+    made = await face(Item.objects.bulk_create)(
+        items("a", "b", name="new", stock=9),
+        update_conflicts=True,
+        update_fields=["name"],
+        unique_fields=["code"],
+    )
+    assert await codes(face) == [("a", "new", 9), ("b", "new", 3)]
+    assert made[1].pk == old.pk
+    await face(Item.objects.bulk_create)(
+        [Item(pk=old.pk, code="z", name="by key")],
+        update_conflicts=True,
+        update_fields=["name", "code"],
+        unique_fields=["pk"],
+    )
+    assert await codes(face, pk=old.pk) == [("z", "by key", 3)]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": 0}, ValueError, "Batch size must be a positive integer"),
+        ({"batch_size": -1}, ValueError, "Batch size must be a positive integer"),
+        ({"ignore_conflicts": True, "update_conflicts": True}, ValueError, "mutually exclusive"),
+        ({"update_conflicts": True}, ValueError, "Fields that will be updated"),
+        ({"update_conflicts": True, "update_fields": ["name"]}, ValueError, "Unique fields that can trigger"),
+        (
+            {"update_conflicts": True, "update_fields": ["id"], "unique_fields": ["code"]},
+            ValueError,
+            "cannot be used with primary keys in update_fields",
+        ),
+        (
+            {"update_conflicts": True, "update_fields": ["tag"], "unique_fields": ["code"]},
+            ValueError,
+            "concrete fields in update_fields",
+        ),
+        (
+            {"update_conflicts": True, "update_fields": ["name"], "unique_fields": ["tag"]},
+            ValueError,
+            "concrete fields in unique_fields",
+        ),
+        (
+            {"update_conflicts": True, "update_fields": ["nope"], "unique_fields": ["code"]},
+            dorm.FieldDoesNotExist,
+            "no field named 'nope'",
+        ),
+        ({"returning": ["name"], "ignore_conflicts": True}, ValueError, "returning cannot be combined"),
+        ({"returning": ["nope"]}, dorm.FieldDoesNotExist, "no field named 'nope'"),
+    ],
+)
+async def test_contradicting_options_are_refused(
+    face: Face, sent: list[str], options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        await face(Item.objects.bulk_create)(items("a"), **options)
+    assert sent == []
+
+
+async def test_other_objects_are_refused(face: Face, sent: list[str]) -> None:
+    with pytest.raises(TypeError, match="got an instance of Place"):
+        await face(Item.objects.bulk_create)([Place(name="x")])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match=r"bulk_create\(\) prohibited to prevent data loss due to unsaved related"):
+        await face(Tag.objects.bulk_create)([Tag(item=Item(code="new"))])
+    assert sent == []
+
+
+async def test_names_to_read_back(face: Face) -> None:
+    made = await face(Item.objects.bulk_create)(
+        [Item(code="a", price="1.005"), Item(code="b")], returning=["code", "price", "made"]
+    )
+    assert [(item.code, item.made, item.pk is not None) for item in made] == [("a", 7, True), ("b", 7, True)]
+    blind = await face(Item.objects.bulk_create)(items("c"), returning=[])
+    assert blind[0].pk is None
+    assert await face(Item.objects.count)() == 3
+
+
+async def test_expressions_are_computed_by_the_database(face: Face) -> None:
+    upper = Func(Value("up"), function="UPPER", output_field=dorm.TextField())
+    made = await face(Item.objects.bulk_create)([Item(code="a", name=upper), Item(code="b", name="plain")])
+    assert [item.name for item in made] == ["UP", "plain"]
+    assert [row[1] for row in await codes(face)] == ["UP", "plain"]
+
+
+async def test_bulk_update_writes_the_named_columns(face: Face, sent: list[str]) -> None:
+    made = await face(Item.objects.bulk_create)(items("a", "b", "c"))
+    for number, item in enumerate(made):
+        item.name, item.stock, item.data = f"n{number}", number, {"n": number}
+    sent.clear()
+    assert await face(Item.objects.bulk_update)(made, ["name", "data"]) == 3
+    assert len([sql for sql in sent if sql.startswith("UPDATE")]) == 1
+    assert await codes(face) == [("a", "n0", 0), ("b", "n1", 0), ("c", "n2", 0)]
+    assert (await face(Item.objects.get)(code="c")).data == {"n": 2}
+    made[0].data = None
+    made[0].price = None
+    assert await face(Item.objects.bulk_update)(made[:1], ["data", "price"]) == 1
+    gone = Item(pk=10_000, code="gone")
+    assert await face(Item.objects.bulk_update)([*made, gone], ["stock"], batch_size=2) == 3
+    assert await face(Item.objects.bulk_update)([], ["stock"]) == 0
+
+
+async def test_bulk_update_takes_expressions_and_keeps_to_its_rows(face: Face) -> None:
+    made = await face(Item.objects.bulk_create)(items("a", "b", "c", stock=5))
+    for item in made:
+        item.stock = F("stock") + 1
+    made[2].stock = 50
+    assert await face(Item.objects.bulk_update)(made, ["stock"]) == 3
+    assert [row[2] for row in await codes(face)] == [6, 6, 50]
+    for item in made:
+        item.stock = 0
+    assert await face(Item.objects.filter(stock=6).bulk_update)(made, ["stock"]) == 2
+    assert [row[2] for row in await codes(face)] == [0, 0, 50]
+
+
+@pytest.mark.parametrize(
+    ("objs", "fields", "options", "message"),
+    [
+        ([Item(pk=1)], [], {}, "Field names must be given"),
+        ([Item(code="a")], ["name"], {}, "must have a primary key set"),
+        ([Item(pk=1)], ["id"], {}, "cannot be used with primary key fields"),
+        ([Item(pk=1)], ["pk"], {}, "cannot be used with primary key fields"),
+        ([Item(pk=1)], ["tag"], {}, "can only be used with concrete fields"),
+        ([Item(pk=1)], ["name"], {"batch_size": 0}, "Batch size must be a positive integer"),
+    ],
+)
+async def test_wrong_bulk_updates_are_refused(
+    face: Face, objs: list[Item], fields: list[str], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        await face(Item.objects.bulk_update)(objs, fields, **options)
+    with pytest.raises(dorm.FieldDoesNotExist):
+        await face(Item.objects.bulk_update)([Item(pk=1)], ["nope"])
+
+
+async def test_bulk_update_over_several_tables(face: Face) -> None:
+    cafes = [await face(Cafe.objects.create)(name=name) for name in "abc"]
+    for number, cafe in enumerate(cafes):
+        cafe.name, cafe.stars = f"new {number}", number
+    assert await face(Cafe.objects.bulk_update)(cafes, ["name", "stars"]) == 3
+    rows = await face.rows(Cafe.objects.order_by("pk").values_list("name", "stars"))
+    assert rows == [("new 0", 0), ("new 1", 1), ("new 2", 2)]
+
+
+async def test_update_by_condition(face: Face, sent: list[str]) -> None:
+    await face(Item.objects.bulk_create)(
+        [Item(code=code, stock=stock) for code, stock in zip("abcd", (1, 5, 9, 20), strict=True)]
+    )
+    sent.clear()
+    number = await face(Item.objects.bulk_update_when)(
+        [
+            (Q(stock__lt=5), {"name": "few"}),
+            ({"stock__lt": 10}, {"name": "some", "stock": F("stock") * 2}),
+        ]
+    )
+    assert number == 3
+    assert len(sent) == 1
+    assert await codes(face) == [("a", "few", 1), ("b", "some", 10), ("c", "some", 18), ("d", "", 20)]
+    number = await face(Item.objects.bulk_update_when)([(Q(code="a"), {"name": "A"})], default={"name": "other"})
+    assert number == 4
+    assert [row[1] for row in await codes(face)] == ["A", "other", "other", "other"]
+    with pytest.raises(ValueError, match="at least one case"):
+        await face(Item.objects.bulk_update_when)([])
+    with pytest.raises(ValueError, match="empty condition"):
+        await face(Item.objects.bulk_update_when)([(Q(), {"name": "x"})])
+    with pytest.raises(dorm.FieldDoesNotExist):
+        await face(Item.objects.bulk_update_when)([(Q(code="a"), {"nope": 1})])
+
+
+async def test_many_rows(face: Face) -> None:
+    made = await face(Item.objects.bulk_create)(items(*[f"i{number}" for number in range(6000)]))
+    assert len({item.pk for item in made}) == 6000
+    for item in made:
+        item.stock = item.pk
+    assert await face(Item.objects.bulk_update)(made, ["stock"]) == 6000
+    assert await face(Item.objects.filter(stock=F("pk")).count)() == 6000
