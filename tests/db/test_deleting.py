@@ -336,8 +336,10 @@ async def test_wrong_calls_are_refused(face: Face) -> None:
         await face(Owner(name="new").delete)()
     with pytest.raises(TypeError, match=r"after .values\(\)"):
         await face(Owner.objects.values("name").delete)()
-    with pytest.raises(TypeError, match=r"after .distinct\(\)"):
-        await face(Owner.objects.distinct().delete)()
+    with pytest.raises(TypeError, match=r"after .distinct\(\*fields\)"):
+        await face(Owner.objects.distinct("name").delete)()
+    await face(Owner.objects.create)(name="a")
+    assert await face(Owner.objects.distinct().delete)() == (1, {"deleting.Owner": 1})
     assert not hasattr(Owner.objects, "delete")
 
 

@@ -29,6 +29,7 @@ _DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "DEBUG_NPLUSONE_THRESHOLD": (10, (int,)),
     "POOL_SATURATION_WARN": (0.8, _ANY),
     "QUERY_COUNT_WARN": (None, (int, type(None))),
+    "READ_AFTER_WRITE_WINDOW": (3.0, (*_NUMBER, type(None))),
     "RETRY_ATTEMPTS": (3, (int,)),
     "RETRY_BACKOFF": (0.1, _NUMBER),
     "DEFAULT_FETCH_MODE": (FETCH_PEERS, (str,)),
@@ -78,6 +79,7 @@ class Settings:
     DATABASE_ROUTERS: list[Any]
     DEBUG: bool
     SLOW_QUERY_MS: float | None
+    READ_AFTER_WRITE_WINDOW: float | None
     RETRY_ATTEMPTS: int
     RETRY_BACKOFF: float
     DEFAULT_FETCH_MODE: str

@@ -9,6 +9,7 @@ from dorm.db.operation import Operation, operation
 from dorm.db.router import router
 from dorm.expressions.predicate import Q
 from dorm.models.base import Model
+from dorm.models.routing import relate
 from dorm.models.state import ORIGIN
 from dorm.queryset.ops import announce, bulk as bulk_ops, delete as delete_ops, fetch, save, write
 from dorm.signals import m2m_changed
@@ -74,6 +75,7 @@ def add_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) 
         yield from in_transaction(_save_each(manager, objs, alias), alias)
         return
     for obj in objs:
+        relate(obj, manager.instance)
         if obj._state.adding or _alias_of(obj) != alias:
             raise ValueError(f"{type(obj).__name__} instance isn't saved. Use bulk=False or save the object first.")
     rows = manager.model._default_manager.using(alias).filter(pk__in=[obj.pk for obj in objs])

@@ -9,6 +9,7 @@ from dorm.exceptions import FieldError, ImproperlyConfigured, ObjectDoesNotExist
 from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.fields.options import FieldOptions
 from dorm.models.base import Model
+from dorm.models.routing import relate
 from dorm.models.state import ORIGIN
 from dorm.queryset import late
 from dorm.queryset.loaders import Missing
@@ -347,6 +348,8 @@ class ForeignKey(Field[T]):
                     f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{self.name}" must be a '
                     f'"{self.target.__name__}" instance. For a raw key assign to {self.attname}.'
                 )
+            if value.__dict__.get(ORIGIN) is not values.get(ORIGIN):
+                relate(instance, value)
             values[self.attname] = getattr(value, self.target_field.attname)
             values[self.name] = value
 

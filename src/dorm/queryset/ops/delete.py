@@ -25,8 +25,8 @@ def delete(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
     announce.refuse_read_only(qs.model._meta, "delete()")
     if qs._plan.query.kind != "object":
         raise TypeError("Cannot call delete() after .values() or .values_list()")
-    if qs._plan.query.distinct:
-        raise TypeError("Cannot call delete() after .distinct().")
+    if qs._plan.query.distinct_on:
+        raise TypeError("Cannot call delete() after .distinct(*fields).")
     database = write.writing(qs)
     qs = qs.using(database.alias)
     if is_plain(qs.model):

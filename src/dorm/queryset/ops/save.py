@@ -10,7 +10,7 @@ from dorm.db.operation import Operation, operation
 from dorm.db.router import router
 from dorm.exceptions import DatabaseError, choices_text, nearest
 from dorm.models.state import ORIGIN, is_adding, origin_of
-from dorm.queryset.ops import announce, refresh, tables
+from dorm.queryset.ops import announce, refresh, tables, write
 from dorm.signals import post_save, pre_save
 from dorm.transaction import in_transaction, spoil
 
@@ -22,9 +22,9 @@ ForceInsert: TypeAlias = "bool | tuple[type[Any], ...]"
 
 def alias_for_write(instance: Any, using: str | None) -> str:
     """Return the alias an instance is written to: the one given, its own, or the routers' answer."""
-    if using is not None:
-        return using
-    return router.db_for_write(type(instance), {"instance": instance})
+    alias = using or router.db_for_write(type(instance), {"instance": instance})
+    router.wrote(type(instance))
+    return alias
 
 
 @operation
@@ -196,7 +196,7 @@ def create(qs: QuerySet[Any, Any], values: dict[str, Any]) -> Operation[Any]:
     """Make an instance and save it, honouring an overridden ``save`` or ``asave``."""
     model = qs.model
     instance = model(**values)
-    yield from saved(instance, using=qs._alias, force_insert=True)
+    yield from saved(instance, using=write.alias_of(qs), force_insert=True)
     return instance
 
 

@@ -25,10 +25,18 @@ if TYPE_CHECKING:
     from dorm.sql.plan import Plan
 
 
+def alias_of(qs: QuerySet[Any, Any]) -> str:
+    """Return the alias that *qs* writes to: its own, else the routers' answer."""
+    alias = qs._alias
+    if alias is None:
+        alias = router.db_for_write(qs.model, qs._hints)
+    router.wrote(qs.model)
+    return alias
+
+
 def writing(qs: QuerySet[Any, Any]) -> Database:
     """Return the database that *qs* writes to."""
-    alias = qs._alias
-    return connections[alias if alias is not None else router.db_for_write(qs.model, qs._hints)]
+    return connections[alias_of(qs)]
 
 
 @operation
