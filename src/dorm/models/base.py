@@ -17,6 +17,7 @@ from dorm.fields.numbers import BigAutoField
 from dorm.manager import Manager
 from dorm.models import inheritance, validation
 from dorm.models.options import Options
+from dorm.models.order import add_order
 from dorm.models.perfield import add_methods
 from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, is_adding, origin_of
 from dorm.queryset import late
@@ -78,6 +79,7 @@ class ModelBase(type):
             key: BigAutoField[int] = BigAutoField(primary_key=True, auto_created=True, verbose_name="ID")
             key.creation_counter = -1
             key.contribute_to_class(cls, "id")
+        add_order(cls)
         _add_exceptions(cls, parents)
         if cls.__doc__ is None:
             cls.__doc__ = f"{cls.__name__}({', '.join(field.name for field in meta.fields)})"

@@ -417,7 +417,7 @@ class Options:
 
     def _require(self, name: str, option: str) -> None:
         if self.find(name) is None and name not in self.relations:
-            raise FieldError(
+            raise FieldDoesNotExist(
                 f"{self.object_name}.Meta.{option} names {name!r}, which is no field.{nearest(name, self.names())} "
                 f"Fields: {choices_text(self.names())}."
             )

@@ -18,15 +18,16 @@ def add_methods(cls: Any) -> None:
     """Give *cls* the methods of its fields, but those that it has already."""
     for field in cls._meta.local_fields:
         if field.choices is not None:
-            _add(cls, f"get_{field.name}_display", _display(field))
+            add_method(cls, f"get_{field.name}_display", _display(field))
         if isinstance(field, (DateField, DateTimeField)) and not field.null:
             for forwards, name in ((True, "next"), (False, "previous")):
                 one, twin = _neighbours(field, forwards)
-                _add(cls, f"get_{name}_by_{field.name}", one)
-                _add(cls, f"aget_{name}_by_{field.name}", twin)
+                add_method(cls, f"get_{name}_by_{field.name}", one)
+                add_method(cls, f"aget_{name}_by_{field.name}", twin)
 
 
-def _add(cls: Any, name: str, method: Callable[..., Any]) -> None:
+def add_method(cls: Any, name: str, method: Callable[..., Any]) -> None:
+    """Give *cls* a method that was made for it, unless somebody wrote one of that name."""
     existing = getattr(cls, name, None)
     if existing is None or hasattr(existing, _MADE):
         method.__name__ = name
