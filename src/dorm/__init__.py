@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         UniqueConstraint as UniqueConstraint,
     )
     from dorm.db.connection import (
+        aconnection_for as aconnection_for,
         connection_for as connection_for,
         connections as connections,
         get_connection as get_connection,
@@ -284,7 +285,7 @@ _MODULES = {
     "dorm.conf.fetch_modes": ("FETCH_ONE", "FETCH_PEERS", "FETCH_RAISE", "FetchMode"),
     "dorm.conf.settings": ("configure", "settings"),
     "dorm.conf.url": ("parse_database_url",),
-    "dorm.db.connection": ("connection_for", "connections", "get_connection", "pool_stats"),
+    "dorm.db.connection": ("aconnection_for", "connection_for", "connections", "get_connection", "pool_stats"),
     "dorm.db.health": ("ahealth_check", "health_check"),
     "dorm.models.base": ("Model",),
     "dorm.manager": ("Manager",),

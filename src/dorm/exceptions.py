@@ -69,6 +69,7 @@ class DatabaseError(DormError):
         sqlstate: five characters of the SQL standard where the server gives them, else None.
         retryable: True when the same transaction may succeed if it is run again from its start.
         connection_lost: True when the connection it happened on is gone.
+        nothing_done: True when it happened before anything of the transaction was done.
     """
 
     alias: str | None = None
@@ -76,6 +77,7 @@ class DatabaseError(DormError):
     sqlstate: str | None = None
     retryable: bool = False
     connection_lost: bool = False
+    nothing_done: bool = False
 
 
 class InterfaceError(DatabaseError):
@@ -98,6 +100,7 @@ class ConnectionFailed(OperationalError):
     """No connection could be made; nothing was sent. ``passing`` is True for what may be over in a moment."""
 
     passing: bool = False
+    nothing_done = True
 
 
 class QueryCanceled(OperationalError):

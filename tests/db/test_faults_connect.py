@@ -63,7 +63,7 @@ async def test_a_block_is_not_opened_without_a_connection(face: Face, free_port:
     with pytest.raises(ConnectionFailed):
         async with face.atomic():
             await face(Author.objects.count)()
-    assert not dorm.get_connection().in_block
+    assert not dorm.connections["default"].in_block
     assert dorm.pool_stats()["in_use"] == 0
 
 
@@ -138,7 +138,7 @@ async def test_a_full_pool_says_who_holds_what_since_when(
     face: Face, postgresql_database: str, configured: Any
 ) -> None:
     configured(URL=postgresql_database, MAX_POOL_SIZE=1, MIN_POOL_SIZE=0, POOL_TIMEOUT=0.2)
-    database = dorm.get_connection()
+    database = dorm.connections["default"]
     if face.is_async:
         held = await database.aacquire()
     else:

@@ -248,7 +248,7 @@ def test_another_thread_has_its_own_transaction() -> None:
 
 
 def test_a_pinned_block_serves_both_faces() -> None:
-    database = dorm.get_connection()
+    database = dorm.connections["default"]
     with dorm.atomic() as handle:
         database.pin(handle.block)
         try:

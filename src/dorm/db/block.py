@@ -75,7 +75,7 @@ class Block:
         pinned: both faces use it (`Database.pin`).
         writes: statements sent in it that were no SELECTs of dorm's.
         manual: autocommit is off; *manual_lease* holds the connection.
-        kept: the connection is held for its own sake, with or without a transaction.
+        kept: the connection is held for its own sake, with or without a transaction; *kept_lease* holds it.
     """
 
     alias: str
@@ -92,6 +92,7 @@ class Block:
     manual: bool = False
     manual_lease: Lease | None = None
     kept: bool = False
+    kept_lease: Lease | None = None
     levels: list[Level] = field(default_factory=list)
     savepoints: list[Mark] = field(default_factory=list)
     on_commit: list[Callback] = field(default_factory=list)
@@ -141,8 +142,19 @@ class Block:
 
     def failed(self, statement: Statement, error: DatabaseError) -> None:
         """Note that a statement failed: a write of dorm's own dooms the block, as the server's answer often does."""
-        if self.levels and statement.template.model and not statement.template.reads:
+        if self.levels and statement.template.model and not statement.template.reads and not error.nothing_done:
             self.spoil(error)
+
+    def owned_lease(self) -> Lease:
+        """Return the hold on the connection that the transaction has."""
+        lease = self.lease or self.manual_lease
+        assert lease is not None, "a transaction without its hold on a connection"
+        return lease
+
+    def move(self, connection: Connection) -> None:
+        """Go on with *connection*: what waited on the former one waits on it."""
+        connection.deferred.take_over(self.connection.deferred)
+        self.connection = self.owned_lease().connection = connection
 
     def mark_of(self, name: str | None) -> Mark | None:
         """Return the savepoint of that name, None when it is not set."""

@@ -1,308 +1,40 @@
-"""Databases by alias: configuration, dialect, pools, and the block in force."""
+"""Connections by alias, as users know them: the handles of both faces, and what concerns all databases at once."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextvars import ContextVar
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from dorm.db.database import (
+    Connections,
+    Database,
+    close_all,
+    close_all_async,
+    connections,
+    pool_stats,
+    reset_connections,
+)
+from dorm.db.health import ahealth_check, health_check
+from dorm.transaction.handle import (
+    AsyncConnectionHandle,
+    ConnectionHandle,
+    aconnection_for,
+    connection_for,
+    get_async_connection,
+    get_connection,
+)
 
-from dorm.conf.databases import DatabaseConfig
-from dorm.conf.settings import settings
-from dorm.db.backends import load_backend
-from dorm.db.block import Block, Lease
-from dorm.db.driver import AsyncConnection, AsyncPool, Face, SyncConnection, SyncPool
-from dorm.db.request import StatementRequest, asynchronous, blocking
-from dorm.exceptions import DatabaseError, TransactionManagementError
-
-T = TypeVar("T")
-
-_blocks: dict[str, ContextVar[Block | None]] = {}
-"""One context variable an alias: they live as long as the process, so a new Database of an alias takes over its own."""
-
-
-def _block_variable(alias: str) -> ContextVar[Block | None]:
-    return _blocks.setdefault(alias, ContextVar(f"dorm_block_{alias}", default=None))
-
-
-class Database:
-    """One entry of ``DATABASES``: everything that belongs to it, made on first use.
-
-    Statements go to the open block's connection; outside blocks each checks one out of the pool and in again.
-    """
-
-    def __init__(self, config: DatabaseConfig) -> None:
-        self.alias = config.alias
-        self.config = config
-        self.backend = load_backend(config.engine)
-        self.dialect = self.backend.dialect(config)
-        self.vendor = self.dialect.vendor
-        self._shared = self.backend.shared(config)
-        self._block = _block_variable(config.alias)
-        self._pinned: Block | None = None
-        self._pinned_async: AsyncConnection | None = None
-        self._sync_pool: SyncPool | None = None
-        self._async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool] = WeakKeyDictionary()
-        self._latest: tuple[asyncio.AbstractEventLoop, AsyncPool] | None = None
-        self._lock = threading.Lock()
-
-    # -- pools ---------------------------------------------------------------------------------------------------
-    @property
-    def sync_pool(self) -> SyncPool:
-        """The pool of blocking code."""
-        pool = self._sync_pool
-        if pool is None:
-            with self._lock:
-                pool = self._sync_pool
-                if pool is None:
-                    pool = self._sync_pool = self.backend.sync_pool(self.config, self.dialect, self._shared)
-        return pool
-
-    @property
-    def async_pool(self) -> AsyncPool:
-        """The pool of the running event loop."""
-        loop = asyncio.get_running_loop()
-        latest = self._latest
-        if latest is not None and latest[0] is loop:
-            return latest[1]
-        with self._lock:
-            pool = self._async_pools.get(loop)
-            if pool is None:
-                for other in [each for each in self._async_pools if each.is_closed()]:
-                    self._async_pools.pop(other).loop_is_gone()
-                pool = self.backend.async_pool(self.config, self.dialect, self._shared)
-                self._async_pools[loop] = pool
-            self._latest = (loop, pool)
-        return pool
-
-    # -- statements ----------------------------------------------------------------------------------------------
-    def perform(self, request: StatementRequest[T], /) -> T:
-        """Send a statement from blocking code."""
-        if self._block.get() is not None or self._pinned is not None:
-            block = self.current_block("sync")
-            if block is not None:
-                block.admit(request.statement)
-                try:
-                    return request.on(blocking(block.connection))
-                except DatabaseError as exc:
-                    block.failed(request.statement, exc)
-                    raise
-        return (self._sync_pool or self.sync_pool).perform(request)
-
-    async def aperform(self, request: StatementRequest[T], /) -> T:
-        """Send a statement from asyncio code."""
-        if self._block.get() is not None or self._pinned is not None:
-            block = self.current_block("async")
-            if block is not None:
-                block.admit(request.statement)
-                try:
-                    return await request.aon(self.async_connection(block))
-                except DatabaseError as exc:
-                    block.failed(request.statement, exc)
-                    raise
-        return await self.async_pool.perform(request)
-
-    # -- blocks --------------------------------------------------------------------------------------------------
-    def current_block(self, face: Face) -> Block | None:
-        """Return the block in force after the checks of owner and face; None outside blocks."""
-        if self._pinned is not None:
-            return self._pinned
-        block = self._block.get()
-        if block is not None:
-            block.check(face)
-        return block
-
-    def block_for_callbacks(self) -> Block | None:
-        """Return the open block of the code running now, of either face: helpers of one may serve the other."""
-        block = self._pinned or self._block.get()
-        if block is not None:
-            block.check(block.face)
-        return block
-
-    @property
-    def in_block(self) -> bool:
-        """True when a block is in force here, whoever owns it."""
-        return self._pinned is not None or self._block.get() is not None
-
-    def enter(self, block: Block) -> None:
-        """Put *block* in force here."""
-        if self._pinned is None:
-            self._block.set(block)
-
-    def leave(self, block: Block) -> None:
-        """End *block*; whoever still holds it gets an error from now on."""
-        block.ended = True
-        if self._block.get() is block:
-            self._block.set(None)
-
-    def pin(self, block: Block | None) -> None:
-        """Make *block* (of blocking code) the one that both faces of the process use, for tests; None ends that."""
-        if block is not None and block.face != "sync":
-            raise TransactionManagementError("only a block that blocking code opened can be pinned.")
-        if self._pinned is not None:
-            self._pinned.pinned = False
-        if block is not None:
-            block.pinned = True
-        self._pinned = block
-        self._pinned_async = None
-
-    def async_connection(self, block: Block) -> AsyncConnection:
-        """Return the connection of a block for asyncio code; a pinned one is served by a thread."""
-        connection = block.connection
-        if isinstance(connection, SyncConnection) and block is self._pinned:
-            if self._pinned_async is None:
-                self._pinned_async = self.backend.threaded(connection)
-            return self._pinned_async
-        return asynchronous(connection)
-
-    # -- held connections ----------------------------------------------------------------------------------------
-    def acquire(self) -> Lease:
-        """Hold a connection from blocking code."""
-        block = self.current_block("sync")
-        if block is not None:
-            return Lease(self.alias, block.connection, owned=False)
-        return Lease(self.alias, self.sync_pool.acquire(), owned=True)
-
-    async def aacquire(self) -> Lease:
-        """Hold a connection from asyncio code."""
-        block = self.current_block("async")
-        if block is not None:
-            return Lease(self.alias, self.async_connection(block), owned=False)
-        return Lease(self.alias, await self.async_pool.acquire(), owned=True)
-
-    def release(self, lease: Lease) -> None:
-        """Give a held connection back from blocking code."""
-        if lease.owned:
-            lease.owned = False
-            self.sync_pool.release(blocking(lease.connection))
-
-    async def arelease(self, lease: Lease) -> None:
-        """Give a held connection back from asyncio code."""
-        if lease.owned:
-            lease.owned = False
-            await self.async_pool.release(asynchronous(lease.connection))
-
-    def discard(self, lease: Lease) -> None:
-        """Give a held connection up without waiting: it is closed."""
-        if not lease.owned:
-            lease.connection.abort()
-            return
-        lease.owned = False
-        if isinstance(lease.connection, AsyncConnection):
-            self.async_pool.discard(lease.connection)
-        else:
-            lease.connection.abort()
-            self.sync_pool.release(lease.connection)
-
-    # -- ends ----------------------------------------------------------------------------------------------------
-    def close(self) -> None:
-        """Close the connections of blocking code; they are made again when they are needed."""
-        with self._lock:
-            pool, self._sync_pool = self._sync_pool, None
-        if pool is not None:
-            pool.close()
-
-    async def aclose(self) -> None:
-        """Close the connections of the running event loop."""
-        with self._lock:
-            pool = self._async_pools.pop(asyncio.get_running_loop(), None)
-            self._latest = None
-        if pool is not None:
-            await pool.close()
-
-    def suspect(self) -> None:
-        """A connection was found dead: have the idle ones checked before they are used."""
-        for pool in (self._sync_pool, *self._async_pools.values()):
-            if pool is not None:
-                pool.suspect()
-
-    def pool_stats(self) -> dict[str, Any]:
-        """Return the numbers of the pool of the running face."""
-        try:
-            pool: SyncPool | AsyncPool | None = self._async_pools.get(asyncio.get_running_loop()) or self._sync_pool
-        except RuntimeError:
-            pool = self._sync_pool
-        if pool is None:
-            return {"alias": self.alias, "status": "uninitialised"}
-        return {"alias": self.alias, "vendor": self.vendor, "has_pool": True, **pool.stats()}
-
-    def pools_stats(self) -> list[dict[str, Any]]:
-        """Return the numbers of every open pool, the one of blocking code and one for each event loop; opens none."""
-        return [pool.stats() for pool in (self._sync_pool, *list(self._async_pools.values())) if pool is not None]
-
-    def __repr__(self) -> str:
-        return f"<Database {self.alias!r} ({self.vendor})>"
-
-
-class Connections:
-    """The databases of this process by alias."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, Database] = {}
-        self._lock = threading.Lock()
-        settings.on_change(self._changed)
-
-    def __getitem__(self, alias: str) -> Database:
-        found = self._open.get(alias)
-        if found is not None:
-            return found
-        config = settings.database(alias)
-        with self._lock:
-            return self._open.setdefault(alias, Database(config))
-
-    def __iter__(self) -> Any:
-        return iter(settings.DATABASES)
-
-    def __contains__(self, alias: object) -> bool:
-        return alias in settings.DATABASES
-
-    def opened(self) -> list[Database]:
-        """Return the databases that were used."""
-        return list(self._open.values())
-
-    def _changed(self, names: frozenset[str]) -> None:
-        if "DATABASES" in names:
-            self.reset()
-
-    def reset(self) -> None:
-        """Close and forget every database; they are made anew from the settings."""
-        with self._lock:
-            former, self._open = self._open, {}
-        for database in former.values():
-            database.close()
-
-
-connections = Connections()
-
-
-def get_connection(alias: str = "default") -> Database:
-    """Return the database of an alias."""
-    return connections[alias]
-
-
-def connection_for(using: str = "default") -> Database:
-    """Return the database of an alias (the name under which transactions know it)."""
-    return connections[using]
-
-
-def pool_stats(alias: str = "default") -> dict[str, Any]:
-    """Return the numbers of the pool of an alias; ``status`` is "uninitialised" before its first use."""
-    return connections[alias].pool_stats()
-
-
-def close_all() -> None:
-    """Close every connection of blocking code."""
-    for database in connections.opened():
-        database.close()
-
-
-async def close_all_async() -> None:
-    """Close every connection of the running event loop."""
-    for database in connections.opened():
-        await database.aclose()
-
-
-def reset_connections() -> None:
-    """Close and forget everything; what is used next is made anew from the settings."""
-    connections.reset()
+__all__ = [
+    "AsyncConnectionHandle",
+    "ConnectionHandle",
+    "Connections",
+    "Database",
+    "aconnection_for",
+    "ahealth_check",
+    "close_all",
+    "close_all_async",
+    "connection_for",
+    "connections",
+    "get_async_connection",
+    "get_connection",
+    "health_check",
+    "pool_stats",
+    "reset_connections",
+]

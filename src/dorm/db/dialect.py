@@ -30,6 +30,9 @@ class Dialect(Fragments, ABC):
     vendor: ClassVar[str]
     """Public name of the engine's family (`connection.vendor`)."""
 
+    name: ClassVar[str] = ""
+    """Public name of the dialect where it is not the vendor's (a relative of another engine)."""
+
     # -- what it can do ------------------------------------------------------------------------------------------
     supports_returning: bool = False
     """INSERT, UPDATE and DELETE can give rows back."""
@@ -63,6 +66,12 @@ class Dialect(Fragments, ABC):
     """ON CONFLICT DO NOTHING or its like."""
     supports_unnest_insert: bool = False
     """Many rows of scalars are inserted from arrays (`insert_from_arrays`), one text for every size."""
+    has_transactions: bool = True
+    """Several statements can be one transaction."""
+    supports_copy: bool = False
+    """COPY, past INSERT and SELECT."""
+    has_sessions: bool = True
+    """A connection that is held goes on being the same one: locks, temporary tables, LISTEN."""
     streams_in_transactions: bool = False
     """A cursor that is read in chunks lives in a transaction only."""
     requires_limit_with_offset: str = ""
@@ -96,6 +105,14 @@ class Dialect(Fragments, ABC):
         Both only when *has_params*; text in quotes and comments is left alone.
         """
         raise NotSupportedError(f"{self.vendor} takes no raw SQL")
+
+    def raw_placeholder(self, number: int) -> str:
+        """Return the placeholder of parameter *number* of a user's SQL."""
+        return "?"
+
+    def raw_binder(self, cls: type) -> Converter | None:
+        """Return what turns a parameter of a user's SQL of class *cls* into the driver's; None when it passes."""
+        return None
 
     # -- types and values ----------------------------------------------------------------------------------------
     @abstractmethod
@@ -319,6 +336,14 @@ class Dialect(Fragments, ABC):
         if isinstance(value, (str, datetime.date, datetime.time, uuid.UUID)):
             return self.quote_literal(str(value))
         raise NotSupportedError(f"a {type(value).__name__} cannot be written as a literal of {self.vendor}")
+
+    def notify_sql(self) -> str:
+        """Return a query with two parameters, channel and payload, that notifies those who listen."""
+        raise NotSupportedError(f"{self.vendor} has no LISTEN and NOTIFY.")
+
+    def table_columns(self, name: str) -> tuple[str, tuple[Any, ...]]:
+        """Return a query (text, parameters) for the columns of a table: name, type, nullable, default, in the key."""
+        raise NotSupportedError(f"{self.vendor} cannot be introspected")
 
     def table_exists(self, name: str) -> tuple[str, tuple[Any, ...]]:
         """Return a query (text, parameters) that gives one row when a table of that name can be seen."""

@@ -17,11 +17,12 @@ Contract of every connection, in both faces:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
 from dorm.db.deferred import Deferred
 from dorm.db.statement import Row, Statement
+from dorm.exceptions import NotSupportedError
 
 if TYPE_CHECKING:
     from dorm.conf.databases import DatabaseConfig
@@ -100,6 +101,18 @@ class SyncConnection(_ConnectionState):
     def open(self, statement: Statement, chunk_size: int) -> SyncCursor:
         """Send a SELECT whose rows are fetched *chunk_size* at a time."""
 
+    def copy_in(self, statement: Statement, rows: Iterable[Sequence[Any]], types: tuple[str, ...]) -> int:
+        """Send *rows* with a COPY ... FROM STDIN, in binary form when *types* are given; return their number."""
+        raise NotSupportedError("this backend has no COPY.")
+
+    def open_copy(self, statement: Statement, sql: str, params: Any, binary: bool, chunk_size: int) -> SyncCursor:
+        """Send COPY ... TO STDOUT of a query, which is given as the user wrote it."""
+        raise NotSupportedError("this backend has no COPY.")
+
+    def listen(self, channel: str) -> Iterator[tuple[str, str, int]]:
+        """Listen on a quoted channel; give channel, payload and process of each notification, for ever."""
+        raise NotSupportedError("this backend has no LISTEN.")
+
     @abstractmethod
     def control(self, statement: Statement) -> None:
         """Send a statement of transaction control, after everything that waits."""
@@ -131,6 +144,8 @@ class SyncCursor(ABC):
     """Rows of one SELECT, read in chunks."""
 
     connection: SyncConnection
+    columns: tuple[str, ...]
+    """Names of the columns; empty where there are no rows."""
 
     @abstractmethod
     def fetch(self) -> Rows:
@@ -160,6 +175,19 @@ class AsyncConnection(_ConnectionState):
     def script(self, statement: Statement) -> Awaitable[int]: ...
     @abstractmethod
     def open(self, statement: Statement, chunk_size: int) -> Awaitable[AsyncCursor]: ...
+    async def copy_in(
+        self, statement: Statement, rows: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]], types: tuple[str, ...]
+    ) -> int:
+        raise NotSupportedError("this backend has no COPY.")
+
+    async def open_copy(
+        self, statement: Statement, sql: str, params: Any, binary: bool, chunk_size: int
+    ) -> AsyncCursor:
+        raise NotSupportedError("this backend has no COPY.")
+
+    def listen(self, channel: str) -> AsyncIterator[tuple[str, str, int]]:
+        raise NotSupportedError("this backend has no LISTEN.")
+
     @abstractmethod
     def control(self, statement: Statement) -> Awaitable[None]: ...
 
@@ -183,6 +211,7 @@ class AsyncCursor(ABC):
     """The same contract as `SyncCursor`."""
 
     connection: AsyncConnection
+    columns: tuple[str, ...]
 
     @abstractmethod
     def fetch(self) -> Awaitable[Rows]: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
-from dorm.db.connection import connections
+from dorm.db.database import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.perform import perform
 from dorm.db.request import Query

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 from dorm.conf.settings import settings
 from dorm.db.block import Block, Lease
-from dorm.db.connection import Database
+from dorm.db.database import Database
 from dorm.db.operation import Operation, ask, operation
 from dorm.db.perform import pause
 from dorm.db.request import Connection, Request, asynchronous, blocking

@@ -8,10 +8,10 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from dorm.conf.settings import settings
-from dorm.db.connection import Database
+from dorm.db.database import Database
 from dorm.db.hooks import chain
 from dorm.db.operation import Operation
-from dorm.db.request import CallUser, Sleep, StatementRequest
+from dorm.db.request import CallUser, Replace, Sleep, StatementRequest
 from dorm.db.template import shown_params
 from dorm.exceptions import ConnectionFailed, DatabaseError, OperationalError
 from dorm.signals import post_query, pre_query
@@ -78,21 +78,35 @@ def _record(request: StatementRequest[Any], database: Database, elapsed: float, 
 
 
 def _again(request: StatementRequest[T], database: Database, exc: OperationalError) -> Operation[T]:
-    """Repeat a read whose connection was lost, outside blocks; everything else is raised."""
+    """Repeat what may be repeated (`is_repeatable`, `is_first_of_block`); everything else is raised."""
     attempts = settings.knobs.retry_attempts
     lost = exc
     for attempt in range(1, attempts):
-        if not is_repeatable(request, database, lost):
+        first = is_first_of_block(request, database, lost)
+        if not first and not is_repeatable(request, database, lost):
             raise lost
         database.suspect()
         yield from pause(database, lost, attempt, attempts)
         try:
+            if first:
+                yield Replace(database, database.block_for_callbacks())
             reply: T = yield request
         except OperationalError as again:
             lost = again
         else:
             return reply
     raise lost
+
+
+def is_first_of_block(request: StatementRequest[Any], database: Database, exc: OperationalError) -> bool:
+    """True for the first statement of a block whose connection was found dead by BEGIN: a fresh one will do as well."""
+    if request.connection is not None or not exc.nothing_done or not exc.connection_lost:
+        return False
+    if isinstance(exc, ConnectionFailed) and not exc.passing:
+        return False
+    block = database.block_for_callbacks()
+    lease = None if block is None or block.pinned else block.lease or block.manual_lease
+    return lease is not None and lease.owned
 
 
 def pause(database: Database, exc: OperationalError, attempt: int, attempts: int) -> Operation[None]:

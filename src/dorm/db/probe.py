@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dorm.db.block import Block, Lease
-from dorm.db.connection import Database
+from dorm.db.database import Database
 from dorm.db.lease import Acquire, Begin, CurrentBlock, Release, Rollback
 from dorm.db.operation import Operation, operation
 from dorm.db.request import Execute, FetchTable

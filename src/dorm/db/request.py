@@ -255,6 +255,29 @@ class CurrentFace(Request[Face]):
         return "async"
 
 
+class Replaceable(Protocol):
+    """What has blocks whose connection can be replaced."""
+
+    def replace(self, block: Any, /) -> None: ...
+    def areplace(self, block: Any, /) -> Awaitable[None]: ...
+
+
+class Replace(Request[None]):
+    """Give a block another connection, for the dead one on which it did nothing yet."""
+
+    __slots__ = ("block", "database")
+
+    def __init__(self, database: Replaceable, block: Any) -> None:
+        self.database = database
+        self.block = block
+
+    def perform(self) -> None:
+        self.database.replace(self.block)
+
+    def aperform(self) -> Awaitable[None]:
+        return self.database.areplace(self.block)
+
+
 # -- time and user code ------------------------------------------------------------------------------------------
 
 

@@ -17,18 +17,27 @@ class Template:
         binary: every column of the result has a binary loader (read by drivers that know two formats).
         prepare: False for texts too long or too many-valued to be worth a prepared statement.
         model: label of the model it was compiled for, for messages; empty for raw SQL.
+        natural: the user wrote it: a parameter has the type that its value suggests, nobody knows its column.
     """
 
-    __slots__ = ("binary", "model", "prepare", "reads", "sql")
+    __slots__ = ("binary", "model", "natural", "prepare", "reads", "sql")
 
     def __init__(
-        self, sql: str, *, reads: bool = False, binary: bool = False, prepare: bool = True, model: str = ""
+        self,
+        sql: str,
+        *,
+        reads: bool = False,
+        binary: bool = False,
+        prepare: bool = True,
+        model: str = "",
+        natural: bool = False,
     ) -> None:
         self.sql = sql
         self.reads = reads
         self.binary = binary
         self.prepare = prepare
         self.model = model
+        self.natural = natural
 
     def __repr__(self) -> str:
         return f"Template({self.sql!r})"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dorm.db.connection import connection_for
 from dorm.exceptions import TransactionManagementError
 from dorm.transaction.atomic import Atomic, aatomic, atomic, mark_for_rollback_on_error
 from dorm.transaction.blocks import Handle, Options, enter, in_savepoint, in_transaction, leave, reading, spoil
 from dorm.transaction.callbacks import aon_commit, aon_rollback, on_commit, on_rollback
+from dorm.transaction.handle import aconnection_for, connection_for
 from dorm.transaction.manual import (
     acommit,
     aget_autocommit,
@@ -38,6 +38,7 @@ __all__ = [
     "TransactionManagementError",
     "aatomic",
     "acommit",
+    "aconnection_for",
     "aget_autocommit",
     "aget_rollback",
     "amark_for_rollback_on_error",

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast, overload
 
 from dorm.conf.settings import settings
 from dorm.db.block import Block, current_owner
-from dorm.db.connection import connections
+from dorm.db.database import connections
 from dorm.db.dialect import IsolationLevel
 from dorm.db.lease import CurrentBlock
 from dorm.db.operation import Operation, arun, operation, run

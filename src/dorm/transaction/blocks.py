@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any, ParamSpec, TypeVar
 
 from dorm.db.block import Block, Level, Mark, current_owner
-from dorm.db.connection import Database, connections
+from dorm.db.database import Database, connections
 from dorm.db.dialect import IsolationLevel
 from dorm.db.hooks import Observation, chain
 from dorm.db.lease import (

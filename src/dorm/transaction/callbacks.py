@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from dorm.db.block import Block, Callback
-from dorm.db.connection import connections
+from dorm.db.database import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser
 from dorm.exceptions import TransactionManagementError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dorm.db.block import Block, Mark, current_owner
-from dorm.db.connection import Database, connections
+from dorm.db.database import Database, connections
 from dorm.db.lease import Commit, CurrentBlock, Release, Rollback, begun
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.statement import Template

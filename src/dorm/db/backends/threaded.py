@@ -155,6 +155,7 @@ class ThreadedCursor(AsyncCursor):
         self.connection = connection
         self._call = connection.call
         self._inner = inner
+        self.columns = inner.columns
 
     async def fetch(self) -> Rows:
         return await self._call(self._inner.fetch)

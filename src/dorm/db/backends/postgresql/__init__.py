@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dorm.conf.databases import DatabaseConfig
+from dorm.db.backends.postgresql.connect import is_pooled_elsewhere
 from dorm.db.backends.postgresql.dialect import PostgresDialect
 from dorm.db.backends.postgresql.pool import PostgresAsyncPool, PostgresPool
 from dorm.db.backends.threaded import ThreadedConnection
@@ -15,7 +16,10 @@ class PostgresBackend:
     """Makes the parts of a PostgreSQL database; pools of both faces share one ceiling of connections in use."""
 
     def dialect(self, config: DatabaseConfig) -> PostgresDialect:
-        return PostgresDialect()
+        dialect = PostgresDialect()
+        dialect.has_sessions = not is_pooled_elsewhere(config)
+        dialect.has_transactions = config.pgbouncer_mode != "statement"
+        return dialect
 
     def shared(self, config: DatabaseConfig) -> FairSemaphore:
         return FairSemaphore(config.max_pool_size, f"a connection of {config.alias!r} ({config.max_pool_size} in all)")

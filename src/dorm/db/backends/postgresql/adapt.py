@@ -13,7 +13,7 @@ import psycopg
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 from psycopg.types.datetime import TimestamptzBinaryLoader
-from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.numeric import Int8BinaryDumper, IntDumper
 from psycopg.types.string import StrBinaryDumper, StrDumperUnknown
 
 from dorm.db.types import Range
@@ -136,3 +136,13 @@ def _made() -> tuple[AdaptersMap, dict[str, Null]]:
 
 
 ADAPTERS, NULLS = _made()
+
+
+def natural(cursor: Any) -> Any:
+    """Let *cursor* type parameters by their values, as psycopg does: nobody knows what a user's SQL wants.
+
+    An int is the smallest type that holds it, so that functions of integer arguments are found; text is untyped.
+    """
+    cursor.adapters.register_dumper(int, IntDumper)
+    cursor.adapters.register_dumper(str, StrDumperUnknown)
+    return cursor

@@ -27,7 +27,7 @@ from dorm.db.rawsql import placeholders
 from dorm.db.schema import Schema
 from dorm.db.statement import Template
 from dorm.db.types import BIGINT, DOUBLE, SqlType
-from dorm.exceptions import DataError, ImproperlyConfigured
+from dorm.exceptions import DataError, ImproperlyConfigured, NotSupportedError
 
 _TYPES: dict[str, str] = {
     "smallint": "smallint",
@@ -117,6 +117,7 @@ class PostgresDialect(PostgresFragments, Dialect):
     supports_default_keyword_in_insert = True
     supports_ignore_conflicts = True
     supports_unnest_insert = True
+    supports_copy = True
     streams_in_transactions = True
     max_parameters = 65_535
 
@@ -153,6 +154,9 @@ class PostgresDialect(PostgresFragments, Dialect):
 
     def raw_sql(self, sql: str, has_params: bool) -> str:
         return placeholders(sql, lambda number: f"${number}") if has_params else sql
+
+    def raw_placeholder(self, number: int) -> str:
+        return f"${number}"
 
     # -- plans ---------------------------------------------------------------------------------------------------
     def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
@@ -315,6 +319,10 @@ class PostgresDialect(PostgresFragments, Dialect):
 
     # -- transactions --------------------------------------------------------------------------------------------
     def begin(self, isolation: IsolationLevel | None = None, read_only: bool = False) -> Template:
+        if not self.has_transactions:
+            raise NotSupportedError(
+                'PGBOUNCER_MODE "statement" hands a connection out for one statement: there are no transactions.'
+            )
         if isolation is not None and isolation not in _ISOLATION:
             raise ImproperlyConfigured(
                 f"there is no isolation level {isolation!r}: take one of {', '.join(_ISOLATION)}."
@@ -347,11 +355,23 @@ class PostgresDialect(PostgresFragments, Dialect):
         text = sql.Literal(value).as_string(None).strip()
         return f"({text})" if text.startswith("-") else text
 
+    def notify_sql(self) -> str:
+        return "SELECT pg_notify($1, $2)"
+
+    def table_columns(self, name: str) -> tuple[str, tuple[Any, ...]]:
+        return _COLUMNS, (name,)
+
     def table_exists(self, name: str) -> tuple[str, tuple[Any, ...]]:
         return "SELECT 1 WHERE to_regclass(quote_ident($1)) IS NOT NULL", (name,)
 
 
 _FINGERPRINT = ("postgresql",)
+_COLUMNS = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
+       EXISTS (SELECT 1 FROM pg_constraint c
+               WHERE c.conrelid = a.attrelid AND c.contype = 'p' AND a.attnum = ANY (c.conkey))
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = to_regclass(quote_ident($1)) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 
 
 def _element(sql_type: SqlType) -> SqlType:

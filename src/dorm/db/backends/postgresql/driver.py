@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from dorm.db.backends.postgresql.adapt import natural
+from dorm.db.backends.postgresql.cursors import (
+    PostgresAsyncCopy,
+    PostgresAsyncCursor,
+    PostgresCopy,
+    PostgresCursor,
+)
 from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, translated
 from dorm.db.deferred import Deferred
 from dorm.db.driver import AsyncConnection, AsyncCursor, Rows, SyncConnection, SyncCursor
@@ -97,17 +105,29 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
 
     def __init__(self, raw: psycopg.Connection[Any], alias: str) -> None:
         super().__init__(raw, alias)
-        self._cursor = psycopg.RawCursor(raw)
+        self._typed: psycopg.RawCursor[Any] = psycopg.RawCursor(raw)
+        self._natural: psycopg.RawCursor[Any] | None = None
+        self._cursor = self._typed
         # psycopg types a query as LiteralString; dorm's texts are compiled, never spliced.
-        self._run: Any = self._cursor.execute
-        self._run_many: Any = self._cursor.executemany
+        self._run: Any = self._typed.execute
+        self._run_many: Any = self._typed.executemany
+
+    def _choose(self, template: Template) -> Any:
+        """Make the cursor that types parameters as *template* wants it the one in use; return its ``execute``."""
+        if template.natural:
+            chosen = self._natural = self._natural or natural(psycopg.RawCursor(self.raw))
+            self._cursor = chosen
+            return chosen.execute
+        self._cursor = self._typed
+        return self._run
 
     def _send(self, statement: Statement) -> None:
         if self.deferred:
             self._flush()
         template = statement.template
+        run = self._choose(template)
         try:
-            self._run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
+            run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
         except DRIVER_ERRORS as exc:
             if self.is_stale(exc):
                 self._send_unprepared(statement)
@@ -116,18 +136,23 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
 
     def _flush(self) -> None:
         """Send what waits; what fails goes on waiting, so that nothing after it happens outside the transaction."""
+        begins = self.raw.pgconn.transaction_status == _IDLE
         while self.deferred:
             statement = self.deferred.first()
             try:
                 self._run(statement.sql, (), prepare=False)
             except DRIVER_ERRORS as exc:
-                raise self.failed(exc, statement) from exc
+                made = self.failed(exc, statement)
+                made.nothing_done = begins
+                raise made from exc
             self.deferred.sent()
+            begins = False
 
     def _send_unprepared(self, statement: Statement) -> None:
         self._stale_plans = True
+        run: Any = self._cursor.execute
         try:
-            self._run(statement.sql, statement.params, prepare=False, binary=statement.template.binary)
+            run(statement.sql, statement.params, prepare=False, binary=statement.template.binary)
         except DRIVER_ERRORS as exc:
             raise self.failed(exc, statement) from exc
 
@@ -152,7 +177,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
             self._run_many(statement.sql, statement.params)
         except DRIVER_ERRORS as exc:
             raise self.failed(exc, statement) from exc
-        return self._cursor.rowcount
+        return self._typed.rowcount
 
     def query_many(self, statement: Statement) -> Rows:
         found: Rows = []
@@ -179,6 +204,44 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
             raise self.failed(exc, statement) from exc
         return PostgresCursor(self, cursor, statement, chunk_size)
 
+    def copy_in(self, statement: Statement, rows: Iterable[Sequence[Any]], types: tuple[str, ...]) -> int:
+        self._flush()
+        count = 0
+        try:
+            with psycopg.Cursor(self.raw).copy(statement.sql.encode()) as copy:
+                if types:
+                    copy.set_types(types)
+                for row in rows:
+                    copy.write_row(row)
+                    count += 1
+        except DRIVER_ERRORS as exc:
+            raise self.failed(exc, statement) from exc
+        return count
+
+    def open_copy(self, statement: Statement, sql: str, params: Any, binary: bool, chunk_size: int) -> SyncCursor:
+        self._flush()
+        cursor = psycopg.Cursor(self.raw)
+        run: Any = cursor.execute
+        try:
+            run(f"SELECT * FROM ({sql.rstrip().rstrip(';')}) q LIMIT 0", params)
+            described = cursor.description or []
+            text = f"COPY ({sql.rstrip().rstrip(';')}) TO STDOUT{' (FORMAT BINARY)' if binary else ''}"
+            copying: Any = cursor.copy
+            context = copying(text, params)
+            copy = context.__enter__()
+            copy.set_types([column.type_code for column in described])
+        except DRIVER_ERRORS as exc:
+            raise self.failed(exc, statement) from exc
+        return PostgresCopy(self, context, copy.rows(), statement, tuple(c.name for c in described), chunk_size)
+
+    def listen(self, channel: str) -> Iterator[tuple[str, str, int]]:
+        try:
+            self.raw.execute(f"LISTEN {channel}".encode())
+            for each in self.raw.notifies():
+                yield each.channel, each.payload, each.pid
+        except DRIVER_ERRORS as exc:
+            raise self.failed(exc, None) from exc
+
     def control(self, statement: Statement) -> None:
         self._send(statement)
 
@@ -203,45 +266,34 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         self.raw.close()
 
 
-class PostgresCursor(SyncCursor):
-    """A server-side cursor of the open transaction."""
-
-    def __init__(
-        self, connection: PostgresConnection, cursor: psycopg.RawServerCursor[Any], statement: Statement, size: int
-    ) -> None:
-        self.connection = connection
-        self._failed = connection.failed
-        self._cursor = cursor
-        self._statement = statement
-        self._size = size
-
-    def fetch(self) -> Rows:
-        try:
-            return self._cursor.fetchmany(self._size)
-        except DRIVER_ERRORS as exc:
-            raise self._failed(exc, self._statement) from exc
-
-    def close(self) -> None:
-        if self.connection.usable:
-            self._cursor.close()
-
-
 class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConnection):
     """An asyncio connection; psycopg cancels the statement on the server when the task is cancelled."""
 
     def __init__(self, raw: psycopg.AsyncConnection[Any], alias: str) -> None:
         super().__init__(raw, alias)
-        self._cursor = psycopg.AsyncRawCursor(raw)
+        self._typed: psycopg.AsyncRawCursor[Any] = psycopg.AsyncRawCursor(raw)
+        self._natural: psycopg.AsyncRawCursor[Any] | None = None
+        self._cursor = self._typed
         # psycopg types a query as LiteralString; dorm's texts are compiled, never spliced.
-        self._run: Any = self._cursor.execute
-        self._run_many: Any = self._cursor.executemany
+        self._run: Any = self._typed.execute
+        self._run_many: Any = self._typed.executemany
+
+    def _choose(self, template: Template) -> Any:
+        """Make the cursor that types parameters as *template* wants it the one in use; return its ``execute``."""
+        if template.natural:
+            chosen = self._natural = self._natural or natural(psycopg.AsyncRawCursor(self.raw))
+            self._cursor = chosen
+            return chosen.execute
+        self._cursor = self._typed
+        return self._run
 
     async def _send(self, statement: Statement) -> None:
         if self.deferred:
             await self._flush()
         template = statement.template
+        run = self._choose(template)
         try:
-            await self._run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
+            await run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
         except DRIVER_ERRORS as exc:
             if self.is_stale(exc):
                 await self._send_unprepared(statement)
@@ -250,18 +302,23 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
 
     async def _flush(self) -> None:
         """Send what waits; what fails goes on waiting, so that nothing after it happens outside the transaction."""
+        begins = self.raw.pgconn.transaction_status == _IDLE
         while self.deferred:
             statement = self.deferred.first()
             try:
                 await self._run(statement.sql, (), prepare=False)
             except DRIVER_ERRORS as exc:
-                raise self.failed(exc, statement) from exc
+                made = self.failed(exc, statement)
+                made.nothing_done = begins
+                raise made from exc
             self.deferred.sent()
+            begins = False
 
     async def _send_unprepared(self, statement: Statement) -> None:
         self._stale_plans = True
+        run: Any = self._cursor.execute
         try:
-            await self._run(statement.sql, statement.params, prepare=False, binary=statement.template.binary)
+            await run(statement.sql, statement.params, prepare=False, binary=statement.template.binary)
         except DRIVER_ERRORS as exc:
             raise self.failed(exc, statement) from exc
 
@@ -286,7 +343,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
             await self._run_many(statement.sql, statement.params)
         except DRIVER_ERRORS as exc:
             raise self.failed(exc, statement) from exc
-        return self._cursor.rowcount
+        return self._typed.rowcount
 
     async def query_many(self, statement: Statement) -> Rows:
         found: Rows = []
@@ -312,6 +369,53 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
         except DRIVER_ERRORS as exc:
             raise self.failed(exc, statement) from exc
         return PostgresAsyncCursor(self, cursor, statement, chunk_size)
+
+    async def copy_in(
+        self, statement: Statement, rows: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]], types: tuple[str, ...]
+    ) -> int:
+        await self._flush()
+        count = 0
+        try:
+            async with psycopg.AsyncCursor(self.raw).copy(statement.sql.encode()) as copy:
+                if types:
+                    copy.set_types(types)
+                if isinstance(rows, AsyncIterable):
+                    async for row in rows:
+                        await copy.write_row(row)
+                        count += 1
+                else:
+                    for row in rows:
+                        await copy.write_row(row)
+                        count += 1
+        except DRIVER_ERRORS as exc:
+            raise self.failed(exc, statement) from exc
+        return count
+
+    async def open_copy(
+        self, statement: Statement, sql: str, params: Any, binary: bool, chunk_size: int
+    ) -> AsyncCursor:
+        await self._flush()
+        cursor = psycopg.AsyncCursor(self.raw)
+        run: Any = cursor.execute
+        try:
+            await run(f"SELECT * FROM ({sql.rstrip().rstrip(';')}) q LIMIT 0", params)
+            described = cursor.description or []
+            text = f"COPY ({sql.rstrip().rstrip(';')}) TO STDOUT{' (FORMAT BINARY)' if binary else ''}"
+            copying: Any = cursor.copy
+            context = copying(text, params)
+            copy = await context.__aenter__()
+            copy.set_types([column.type_code for column in described])
+        except DRIVER_ERRORS as exc:
+            raise self.failed(exc, statement) from exc
+        return PostgresAsyncCopy(self, context, copy.rows(), statement, tuple(c.name for c in described), chunk_size)
+
+    async def listen(self, channel: str) -> AsyncIterator[tuple[str, str, int]]:
+        try:
+            await self.raw.execute(f"LISTEN {channel}".encode())
+            async for each in self.raw.notifies():
+                yield each.channel, each.payload, each.pid
+        except DRIVER_ERRORS as exc:
+            raise self.failed(exc, None) from exc
 
     async def control(self, statement: Statement) -> None:
         await self._send(statement)
@@ -346,30 +450,3 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
 
     async def close(self) -> None:
         await self.raw.close()
-
-
-class PostgresAsyncCursor(AsyncCursor):
-    """A server-side cursor of the open transaction."""
-
-    def __init__(
-        self,
-        connection: PostgresAsyncConnection,
-        cursor: psycopg.AsyncRawServerCursor[Any],
-        statement: Statement,
-        size: int,
-    ) -> None:
-        self.connection = connection
-        self._failed = connection.failed
-        self._cursor = cursor
-        self._statement = statement
-        self._size = size
-
-    async def fetch(self) -> Rows:
-        try:
-            return await self._cursor.fetchmany(self._size)
-        except DRIVER_ERRORS as exc:
-            raise self._failed(exc, self._statement) from exc
-
-    async def close(self) -> None:
-        if self.connection.usable:
-            await self._cursor.close()

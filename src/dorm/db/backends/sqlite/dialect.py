@@ -96,6 +96,9 @@ class SqliteDialect(SqliteFragments, Dialect):
     def raw_sql(self, sql: str, has_params: bool) -> str:
         return placeholders(sql, lambda number: "?") if has_params else sql
 
+    def raw_binder(self, cls: type) -> Converter | None:
+        return _NATURAL.get(cls)
+
     # -- plans ---------------------------------------------------------------------------------------------------
     def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
         return f"EXPLAIN QUERY PLAN {sql}"
@@ -219,6 +222,9 @@ class SqliteDialect(SqliteFragments, Dialect):
             return f"CAST(X'{value.encode().hex()}' AS TEXT)"
         return super().literal(value, sql_type)
 
+    def table_columns(self, name: str) -> tuple[str, tuple[Any, ...]]:
+        return 'SELECT name, type, "notnull" = 0 AND pk = 0, dflt_value, pk > 0 FROM pragma_table_xinfo(?)', (name,)
+
     def table_exists(self, name: str) -> tuple[str, tuple[Any, ...]]:
         return "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?", (name,)
 
@@ -273,6 +279,19 @@ def _bind_interval(value: datetime.timedelta) -> int:
 def _load_interval(value: int) -> datetime.timedelta:
     return datetime.timedelta(microseconds=value)
 
+
+_NATURAL: dict[type, Converter] = {
+    datetime.date: datetime.date.isoformat,
+    datetime.time: datetime.time.isoformat,
+    datetime.datetime: _bind_datetime,
+    datetime.timedelta: _bind_interval,
+    decimal.Decimal: str,
+    uuid.UUID: str,
+    bytearray: bytes,
+    memoryview: bytes,
+}
+"""What parameters of a user's SQL go through, by their class: their form in columns, but for decimals, whose scale only
+their column knows."""
 
 _BINDERS: dict[str, Converter] = {
     "boolean": int,

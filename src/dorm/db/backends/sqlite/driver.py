@@ -272,6 +272,10 @@ class SqliteCursor(SyncCursor):
         self._rows = rows
         self._statement = statement
         self._size = chunk_size
+        try:
+            self.columns = tuple(name for name, *_ in rows.get_description())
+        except apsw.ExecutionCompleteError:
+            self.columns = ()
 
     def fetch(self) -> Rows:
         found: Rows = []
