@@ -15,6 +15,11 @@ class Fragments:
 
     vendor: ClassVar[str]
 
+    display_name: ClassVar[str] = ""
+    """Name of the engine as its makers write it, for messages."""
+    supports_window_functions: bool = True
+    supports_range_distances: bool = True
+    """RANGE frames take distances, not only the current row and the ends of the partition."""
     scales_decimals: bool = False
     """Decimals are stored as whole numbers of their last digit, so that they must be converted to be computed with."""
     rounds_before_point: bool = True
@@ -43,6 +48,10 @@ class Fragments:
 
     def plain_number(self, sql: str, source: SqlType) -> str:
         """Return *sql* as a number to compute with."""
+        return sql
+
+    def window_offset(self, sql: str) -> str:
+        """Return a whole number as LAG, NTH_VALUE and NTILE take it."""
         return sql
 
     # -- JSON ----------------------------------------------------------------------------------------------------

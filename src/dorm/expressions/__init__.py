@@ -5,6 +5,7 @@ from dorm.expressions.core import CombinedExpression, Expression, ExpressionWrap
 from dorm.expressions.predicate import Q
 from dorm.expressions.raw import RawSQL
 from dorm.expressions.subquery import Exists, OuterRef, Subquery
+from dorm.expressions.window import RowRange, ValueRange, Window, WindowFrame, WindowFrameExclusion
 
 __all__ = [
     "Case",
@@ -18,7 +19,12 @@ __all__ = [
     "OuterRef",
     "Q",
     "RawSQL",
+    "RowRange",
     "Subquery",
     "Value",
+    "ValueRange",
     "When",
+    "Window",
+    "WindowFrame",
+    "WindowFrameExclusion",
 ]

@@ -25,7 +25,11 @@ def _path(keys: tuple[str | int, ...]) -> str:
 class PostgresFragments(Fragments):
     """https://www.postgresql.org/docs/current/functions.html"""
 
+    display_name = "PostgreSQL"
     supports_json_containment = True
+    # The server takes distances in RANGE since version 11; Django's documented refusal is kept, so that a queryset
+    # means the same on every backend that Django knows.
+    supports_range_distances = False
     functions: ClassVar[dict[str, str]] = {
         # Whole numbers are bound as int8; these functions take int4.
         "Substr": "SUBSTRING({0}, ({1})::int, ({2})::int)",
@@ -53,6 +57,9 @@ class PostgresFragments(Fragments):
 
     def cast_from(self, sql: str, source: SqlType | None, wanted: SqlType) -> str:
         return f"({sql})::{self.column_type(wanted)}"
+
+    def window_offset(self, sql: str) -> str:
+        return f"({sql})::int"
 
     # -- JSON ----------------------------------------------------------------------------------------------------
     has_json_type = True

@@ -49,6 +49,7 @@ def _whole(value: Any) -> Any:
 class SqliteFragments(Fragments):
     """https://www.sqlite.org/lang_corefunc.html, https://www.sqlite.org/lang_mathfunc.html"""
 
+    display_name = "SQLite"
     scales_decimals = True
     rounds_before_point = False
     functions: ClassVar[dict[str, str]] = {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import fractions
 import functools
 import hashlib
 import math
+import operator
 import re
 from collections.abc import Callable
 from typing import Any
@@ -181,20 +183,95 @@ def _json(*args: Any) -> str | None:
 
 
 class _AverageOfScaled:
-    """AVG over scaled whole numbers, exact: the mean goes back as text, still scaled."""
+    """AVG over scaled whole numbers, exact: the mean is still scaled."""
 
     def __init__(self) -> None:
         self.total = 0
         self.count = 0
 
-    def step(self, value: int | None) -> None:
+    def step(self, *values: Any) -> None:
+        (value,) = values
         if value is not None:
             self.total += value
             self.count += 1
 
-    def final(self) -> int | None:
+    def inverse(self, *values: Any) -> None:
+        (value,) = values
+        if value is not None:
+            self.total -= value
+            self.count -= 1
+
+    def value(self) -> int | None:
         # As PostgreSQL does with numeric, the mean keeps the digits of the column; ties go to even.
         return round(decimal.Decimal(self.total) / self.count) if self.count else None
+
+    final = value
+
+
+class _Spread:
+    """Variance or standard deviation of numbers, kept as exact fractions while rows come and go."""
+
+    def __init__(self, sample: bool, root: bool) -> None:
+        self.sample = sample
+        self.root = root
+        self.count = 0
+        self.total = fractions.Fraction(0)
+        self.squares = fractions.Fraction(0)
+
+    def _add(self, value: Any, sign: int) -> None:
+        if value is not None:
+            exact = fractions.Fraction(str(value) if isinstance(value, str) else value)
+            self.count += sign
+            self.total += sign * exact
+            self.squares += sign * exact * exact
+
+    def step(self, *values: Any) -> None:
+        self._add(values[0], 1)
+
+    def inverse(self, *values: Any) -> None:
+        self._add(values[0], -1)
+
+    def value(self) -> float | None:
+        rows = self.count - self.sample
+        if rows <= 0:
+            return None
+        variance = (self.squares - self.total * self.total / self.count) / rows
+        return math.sqrt(variance) if self.root else float(variance)
+
+    final = value
+
+
+class _Fold:
+    """A bitwise AND, OR or XOR of whole numbers; NULL over none."""
+
+    def __init__(self, fold: Callable[[int, int], int]) -> None:
+        self.fold = fold
+        self.values: list[int] = []
+
+    def step(self, *values: Any) -> None:
+        if values[0] is not None:
+            self.values.append(int(values[0]))
+
+    def inverse(self, *values: Any) -> None:
+        if values[0] is not None:
+            self.values.remove(int(values[0]))
+
+    def value(self) -> int | None:
+        return functools.reduce(self.fold, self.values) if self.values else None
+
+    final = value
+
+
+_AGGREGATES: dict[str, Callable[[], Any]] = {
+    "dorm_avg_scaled": _AverageOfScaled,
+    "dorm_var_pop": lambda: _Spread(False, False),
+    "dorm_var_samp": lambda: _Spread(True, False),
+    "dorm_stddev_pop": lambda: _Spread(False, True),
+    "dorm_stddev_samp": lambda: _Spread(True, True),
+    "dorm_bit_and": lambda: _Fold(operator.and_),
+    "dorm_bit_or": lambda: _Fold(operator.or_),
+    "dorm_bit_xor": lambda: _Fold(operator.xor),
+}
 
 
 def _moment(text: str) -> datetime.datetime:
@@ -227,10 +304,6 @@ def _bitxor(*args: Any) -> int | None:
     return None if one is None or other is None else one ^ other
 
 
-def _average() -> tuple[_AverageOfScaled, Any, Any]:
-    return _AverageOfScaled(), _AverageOfScaled.step, _AverageOfScaled.final
-
-
 _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "regexp": (_regexp, 2),
     # SQLite's own know the case of ASCII letters alone; its ICU extension replaces them by the same names.
@@ -260,4 +333,5 @@ def register(db: apsw.Connection) -> None:
     for name, (function, arguments) in _FUNCTIONS.items():
         db.create_scalar_function(name, function, arguments, deterministic=True)
     db.create_collation("dorm_decimal", _compare_decimals)
-    db.create_aggregate_function("dorm_avg_scaled", _average, 1)
+    for name, factory in _AGGREGATES.items():
+        db.create_window_function(name, factory, 1)
