@@ -50,6 +50,20 @@ class Fragments:
         """Return *sql* as a number to compute with."""
         return sql
 
+    # -- aggregates ----------------------------------------------------------------------------------------------
+    supports_aggregate_order: bool = True
+    """ORDER BY may stand within an aggregate."""
+    supports_server_aggregates: bool = False
+    """ARRAY_AGG, JSONB_AGG and the statistics of pairs."""
+
+    def string_agg(self, value: str, separator: str, distinct: bool, order: str) -> str:
+        """Return the texts of a group joined; *order* is empty or a clause with a space before it."""
+        return f"STRING_AGG({'DISTINCT ' if distinct else ''}{value}, {separator}{order})"
+
+    def ordered_set(self, name: str, value: str, fraction: str | None) -> str:
+        """Return ``mode``, ``percentile_cont`` or ``percentile_disc`` (*name*) of a group."""
+        return f"{name.upper()}({fraction or ''}) WITHIN GROUP (ORDER BY {value})"
+
     def window_offset(self, sql: str) -> str:
         """Return a whole number as LAG, NTH_VALUE and NTILE take it."""
         return sql

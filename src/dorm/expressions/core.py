@@ -372,7 +372,7 @@ class Func(Expression):
     return a text with ``%s`` and its parameters.
     """
 
-    function: ClassVar[Any] = ""
+    function: Any = ""
     template: ClassVar[str] = "%(function)s(%(expressions)s)"
     arg_joiner: ClassVar[str] = ", "
     arity: ClassVar[int | None] = None

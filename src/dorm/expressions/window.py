@@ -189,7 +189,8 @@ class Window(Expression):
             raise NotSupportedError(
                 f"{dialect.display_name} only supports UNBOUNDED together with PRECEDING and FOLLOWING."
             )
-        function = self.args[0].sql(compiler)
+        source: Any = self.args[0]
+        function = source.bare(compiler) if source.is_aggregate else source.sql(compiler)
         parts = []
         partition = self.args[1 : 1 + self.partitions]
         if partition:
@@ -199,7 +200,8 @@ class Window(Expression):
             parts.append(f"ORDER BY {', '.join(_order_sql(compiler, key) for key in order)}")
         if self.frame is not None:
             parts.append(str(self.frame))
-        return f"{function} OVER ({' '.join(parts)})"
+        text = f"{function} OVER ({' '.join(parts)})"
+        return str(source.with_default(compiler, text)) if source.is_aggregate else text
 
 
 def _order_sql(compiler: Compiler, key: Node) -> str:

@@ -54,6 +54,16 @@ class SqliteFragments(Fragments):
     rounds_before_point = False
     functions: ClassVar[dict[str, str]] = {
         "Avg:numeric": "dorm_avg_scaled",
+        "STDDEV_POP": "dorm_stddev_pop",
+        "STDDEV_SAMP": "dorm_stddev_samp",
+        "VAR_POP": "dorm_var_pop",
+        "VAR_SAMP": "dorm_var_samp",
+        # Booleans are 0 and 1.
+        "BoolAnd": "MIN",
+        "BoolOr": "MAX",
+        "BitAnd": "dorm_bit_and",
+        "BitOr": "dorm_bit_or",
+        "BitXor": "dorm_bit_xor",
         "Substr": "SUBSTR({0}, {1}, {2})",
         "Substr:2": "SUBSTR({0}, {1})",
         "Left": "SUBSTR({0}, 1, {1})",
@@ -114,6 +124,16 @@ class SqliteFragments(Fragments):
     def _cut(self, sql: str, wanted: SqlType) -> str:
         # A type's length means nothing to SQLite; a cast to it cuts elsewhere.
         return f"SUBSTR({sql}, 1, {wanted.length})" if wanted.length is not None else sql
+
+    # -- aggregates ----------------------------------------------------------------------------------------------
+    def string_agg(self, value: str, separator: str, distinct: bool, order: str) -> str:
+        if distinct:
+            # GROUP_CONCAT takes no separator with DISTINCT.
+            return f"dorm_join(JSON_GROUP_ARRAY(DISTINCT {value}{order}), {separator})"
+        return f"GROUP_CONCAT({value}, {separator}{order})"
+
+    def ordered_set(self, name: str, value: str, fraction: str | None) -> str:
+        return f"dorm_mode({value})" if fraction is None else f"{name.upper()}({value}, {fraction})"
 
     # -- JSON (https://www.sqlite.org/json1.html) -------------------------------------------------------------------
     def json_at(self, sql: str, keys: tuple[str | int, ...]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import decimal
 import fractions
 import functools
 import hashlib
+import json
 import math
 import operator
 import re
@@ -179,6 +181,13 @@ def _json(*args: Any) -> str | None:
     return None if text is None else canonical(str(text))
 
 
+def _join(*args: Any) -> str | None:
+    """Return the texts of a JSON list with a separator between them, NULLs left out; NULL when none is left."""
+    listed, separator = args
+    texts = [str(value) for value in json.loads(listed) if value is not None]
+    return str(separator).join(texts) if texts else None
+
+
 # -- aggregates --------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +250,27 @@ class _Spread:
     final = value
 
 
+class _Mode:
+    """The most frequent value, the smallest of several; NULLs do not count."""
+
+    def __init__(self) -> None:
+        self.counts: collections.Counter[Any] = collections.Counter()
+
+    def step(self, *values: Any) -> None:
+        if values[0] is not None:
+            self.counts[values[0]] += 1
+
+    def inverse(self, *values: Any) -> None:
+        if values[0] is not None:
+            self.counts[values[0]] -= 1
+
+    def value(self) -> Any:
+        most = max(self.counts.values(), default=0)
+        return min((value for value, count in self.counts.items() if count == most), default=None) if most else None
+
+    final = value
+
+
 class _Fold:
     """A bitwise AND, OR or XOR of whole numbers; NULL over none."""
 
@@ -263,6 +293,7 @@ class _Fold:
 
 
 _AGGREGATES: dict[str, Callable[[], Any]] = {
+    "dorm_mode": _Mode,
     "dorm_avg_scaled": _AverageOfScaled,
     "dorm_var_pop": lambda: _Spread(False, False),
     "dorm_var_samp": lambda: _Spread(True, False),
@@ -321,6 +352,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "dorm_at_zone": (_at_zone, 2),
     "dorm_trunc_zone": (_trunc_zone, 3),
     "dorm_json": (_json, 1),
+    "dorm_join": (_join, 2),
     "dorm_iso": (_iso, 2),
     "dorm_bitxor": (_bitxor, 2),
     "dorm_moment_add": (_moment_add, 3),

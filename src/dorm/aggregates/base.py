@@ -1,0 +1,215 @@
+"""What all aggregates share: DISTINCT, FILTER, an order of the values, a default for no rows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dorm.exceptions import FieldError, NotSupportedError
+from dorm.expressions.core import Func, OrderBy, as_reference
+from dorm.functions.base import in_type
+from dorm.sql.node import Node, Output, Text, typed
+
+if TYPE_CHECKING:
+    from dorm.sql.compiler import Compiler
+
+
+class Aggregate(Func):
+    """A function over the rows of a group.
+
+    Args:
+        expressions: field names, paths, or expressions.
+        distinct: each value once.
+        filter: a condition (``Q``) on the rows that take part.
+        default: what stands for NULL where no row took part.
+        order_by: the order in which values are taken: a name (``"-date"``), an expression, or several.
+        output_field: type of the result, where it does not follow from the argument.
+
+    Class attributes: *function*, *template* (with ``%(function)s``, ``%(distinct)s``, ``%(expressions)s`` and
+    ``%(order_by)s``), *allow_distinct*, *allow_order_by*, *empty_result_set_value* (None: default allowed).
+
+    Raises: TypeError: *distinct*, *order_by* or *default* where the aggregate has none.
+    """
+
+    template = "%(function)s(%(distinct)s%(expressions)s%(order_by)s)"
+    is_aggregate = True
+    allow_distinct: ClassVar[bool] = False
+    allow_order_by: ClassVar[bool] = False
+    empty_result_set_value: ClassVar[Any] = None
+    window_compatible: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *expressions: Any,
+        distinct: bool = False,
+        filter: Any = None,
+        default: Any = None,
+        order_by: Any = None,
+        **extra: Any,
+    ) -> None:
+        if distinct and not self.allow_distinct:
+            raise TypeError(f"{type(self).__name__} does not allow distinct.")
+        if order_by and not self.allow_order_by:
+            raise TypeError(f"{type(self).__name__} does not allow order_by.")
+        if default is not None and self.empty_result_set_value is not None:
+            raise TypeError(f"{type(self).__name__} does not allow default.")
+        for expression in expressions:
+            if isinstance(expression, Aggregate):
+                name = type(self).__name__
+                raise FieldError(f"Cannot compute {name}({expression!r}): its argument is an aggregate itself.")
+        super().__init__(*expressions, **extra)
+        self.distinct = distinct
+        keys = _ordering(order_by)
+        self._shape = (len(self.args), filter is not None, default is not None, len(keys))
+        others = [filter] if filter is not None else []
+        if default is not None:
+            others.append(as_reference(default))
+        self.args = (*self.args, *others, *keys)
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+    @property
+    def arguments(self) -> tuple[Node, ...]:
+        """What is aggregated."""
+        return self.args[: self._shape[0]]
+
+    @property
+    def condition(self) -> Node | None:
+        """The condition on rows; None when all take part."""
+        count, filtered, _, _ = self._shape
+        return self.args[count] if filtered else None
+
+    @property
+    def default(self) -> Node | None:
+        """What stands for NULL; None when NULL stays."""
+        count, filtered, defaulted, _ = self._shape
+        return self.args[count + filtered] if defaulted else None
+
+    @property
+    def order(self) -> tuple[Node, ...]:
+        """The order of the values."""
+        count = self._shape[3]
+        return self.args[-count:] if count else ()
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (*super().options(), self.distinct, self._shape)
+
+    def infer_output(self) -> Output | None:
+        if type(self).output_field is not Node.output_field:
+            return self.output_field
+        return typed(self.arguments[0]).output if self.arguments else None
+
+    @property
+    def default_alias(self) -> str:
+        """Name of the result where none is given: ``<path>__<function>``."""
+        name = getattr(self.args[0], "name", None) if self._shape[0] == 1 else None
+        if not isinstance(name, str):
+            raise TypeError("Complex expressions require an alias: give the aggregate as a keyword.")
+        return f"{name}__{type(self).__name__.lower()}"
+
+    @property
+    def nullable(self) -> bool:
+        default = self.default
+        return self.empty_result_set_value is None and (default is None or default.nullable)
+
+    # -- rendering -----------------------------------------------------------------------------------------------
+    def render(self, compiler: Compiler) -> str:
+        return self.with_default(compiler, self.bare(compiler))
+
+    def bare(self, compiler: Compiler) -> str:
+        """Return the text without the default, as it may stand before OVER."""
+        condition = self.condition
+        if condition is None:
+            return self.call(compiler, [self.argument(compiler, each) for each in self.arguments])
+        if compiler.dialect.supports_filter_clause:
+            text = self.call(compiler, [self.argument(compiler, each) for each in self.arguments])
+            return f"{text} FILTER (WHERE {condition.sql(compiler)})"
+        test = condition.sql(compiler)
+        first, *others = [self.argument(compiler, each) for each in self.arguments]
+        picked = f"CASE WHEN {test} THEN {'1' if first == '*' else first} END"
+        return self.call(compiler, [picked, *others])
+
+    def with_default(self, compiler: Compiler, text: str) -> str:
+        """Return *text* with the default in place of NULL."""
+        default = self.default
+        return text if default is None else f"COALESCE({text}, {in_type(compiler, default, self.output)})"
+
+    def argument(self, compiler: Compiler, node: Node) -> str:
+        """Return the text of one argument."""
+        return node.sql(compiler)
+
+    def call(self, compiler: Compiler, arguments: list[str]) -> str:
+        """Return the call itself."""
+        data: dict[str, Any] = {"function": self.named(compiler), **self.extra}
+        data["expressions"] = data["field"] = data.get("arg_joiner", self.arg_joiner).join(arguments)
+        data["distinct"] = "DISTINCT " if self.distinct else ""
+        data["order_by"] = self.ordered(compiler)
+        text: str = data.get("template", self.template) % data
+        return text
+
+    def named(self, compiler: Compiler) -> str:
+        """Return the function's name on this backend, which may depend on the type of its argument."""
+        names = compiler.dialect.functions
+        output = self.args[0].output if self.args else None
+        kind = output.sql_type.kind if output is not None else ""
+        for cls in type(self).__mro__:
+            if cls is Aggregate:
+                break
+            found = names.get(f"{cls.__name__}:{kind}") or names.get(cls.__name__)
+            if found is not None and cls.__module__.startswith("dorm."):
+                return found
+            if "function" in cls.__dict__:
+                break
+        return str(self.function)
+
+    def ordered(self, compiler: Compiler) -> str:
+        """Return the order of the values, with a space before it."""
+        if not self.order:
+            return ""
+        if not compiler.dialect.supports_aggregate_order:
+            raise NotSupportedError(f"{compiler.dialect.display_name} has no order within aggregates.")
+        return f" ORDER BY {', '.join(order_key_sql(compiler, key) for key in self.order)}"
+
+    def as_sql(
+        self,
+        compiler: Any,
+        connection: Any,
+        function: str | None = None,
+        template: str | None = None,
+        arg_joiner: str | None = None,
+        **extra_context: Any,
+    ) -> tuple[str, list[Any]]:
+        """Return the text with ``%s`` for parameters, and the parameters; keywords stand in for class attributes."""
+        given = {"function": function, "template": template, "arg_joiner": arg_joiner}
+        changed = {key: value for key, value in given.items() if value is not None}
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made.extra = {**self.extra, **extra_context, **changed}
+        rendered: tuple[str, list[Any]] = compiler.rendered(made)
+        return rendered
+
+
+def order_key_sql(compiler: Compiler, key: Node) -> str:
+    """Return one key of an order that stands inside an expression."""
+    if not isinstance(key, OrderBy):
+        return key.sql(compiler)
+    direction = " DESC" if key.descending else ""
+    nulls = f" NULLS {key.nulls.upper()}" if key.nulls is not None else ""
+    return f"{key.args[0].sql(compiler)}{direction}{nulls}"
+
+
+def _ordering(given: Any) -> tuple[Node, ...]:
+    if not given and not isinstance(given, Node):
+        return ()
+    several = given if isinstance(given, (list, tuple)) else (given,)
+    return tuple(_key(each) for each in several)
+
+
+def _key(given: Any) -> Node:
+    if isinstance(given, str) and given.startswith("-"):
+        return OrderBy(given[1:], descending=True)
+    if not isinstance(given, (str, Node)):
+        raise TypeError(f"order_by takes names of fields and expressions, not {type(given).__name__}.")
+    return as_reference(given)
+
+
+STAR = Text("*")
