@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.core import Func, OrderBy, as_reference
 from dorm.functions.base import in_type
-from dorm.sql.node import Node, Output, Text, typed
+from dorm.functions.conversion import Coalesce
+from dorm.sql.node import Node, Output, Param, Text, typed
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -210,6 +211,18 @@ def _key(given: Any) -> Node:
     if not isinstance(given, (str, Node)):
         raise TypeError(f"order_by takes names of fields and expressions, not {type(given).__name__}.")
     return as_reference(given)
+
+
+def over_nothing(node: Node, values: tuple[Any, ...]) -> Any:
+    """Return what a resolved expression of aggregates is where no row can match; *values* are those of the query."""
+    if isinstance(node, Param):
+        return values[node.slot]
+    if isinstance(node, Aggregate):
+        default = node.default
+        return node.empty_result_set_value if default is None else over_nothing(default, values)
+    if isinstance(node, Coalesce):
+        return next((value for value in (over_nothing(arg, values) for arg in node.args) if value is not None), None)
+    return None
 
 
 STAR = Text("*")

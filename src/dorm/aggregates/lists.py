@@ -8,7 +8,7 @@ from dorm.aggregates.base import Aggregate
 from dorm.db.types import BOOLEAN, JSON, SqlType
 from dorm.exceptions import NotSupportedError
 from dorm.expressions.core import Value
-from dorm.functions.base import FLOAT_RESULT, INTEGER_RESULT, kind_of, number
+from dorm.functions.base import FLOAT_RESULT, INTEGER_RESULT, NUMERIC_RESULT, kind_of, number
 from dorm.sql.node import TEXT_OUTPUT, Node, Output, TypedOutput, typed
 
 if TYPE_CHECKING:
@@ -210,10 +210,10 @@ class PercentileDisc(PercentileCont):
     name_in_dialect = "percentile_disc"
 
     def infer_output(self) -> Output | None:
-        return typed(self.args[0]).output
-
-    def argument(self, compiler: Compiler, node: Node) -> str:
-        return node.sql(compiler)
+        output, kind = typed(self.args[0]).output, kind_of(self.args[0])
+        if kind == "numeric":
+            return NUMERIC_RESULT
+        return INTEGER_RESULT if kind in ("smallint", "integer", "bigint") else output
 
 
 # -- two columns -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dorm.aggregates.base import over_nothing
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Query as Fetch
@@ -53,8 +54,7 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
     dialect = database.dialect
     compiled = plan.derive(("aggregate", dialect.fingerprint), lambda: selects.sized(_compiled(plan, dialect)))
     if compiled.empty:
-        nulls = {name: 0 if not node.nullable else None for name, node in plan.query.columns}
-        return nulls
+        return {name: over_nothing(node, values) for name, node in plan.query.columns}
     found = yield from perform(Fetch(database, compiled.statement(values)))
     result: dict[str, Any] = compiled.hydrate(found, origin_of(database.alias))[0]
     return result
