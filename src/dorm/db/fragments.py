@@ -84,6 +84,10 @@ class Fragments:
         """Return the number, text or boolean (*scalar*) at a path; NULL when another type is there."""
         raise NotSupportedError(f"{self.vendor} cannot look into JSON")
 
+    def json_scalar_equals(self, sql: str, keys: tuple[str | int, ...], scalar: str, rhs: str) -> str:
+        """Return the condition that a scalar equal to *rhs* is at a path; false when another type is there."""
+        return f"{self.json_scalar_at(sql, keys, scalar)} = {rhs}"
+
     def json_is_null(self, sql: str, keys: tuple[str | int, ...]) -> str:
         """Return the condition that JSON's null is at a path."""
         raise NotSupportedError(f"{self.vendor} cannot look into JSON")

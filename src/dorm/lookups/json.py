@@ -154,7 +154,7 @@ def order_key(node: Node) -> Node:
 # -- conditions --------------------------------------------------------------------------------------------------
 
 
-class _AtPath(Condition):
+class AtPath(Condition):
     """A condition on the value at a path of the document `args[0]`."""
 
     def __init__(self, lhs: Node) -> None:
@@ -172,14 +172,14 @@ class _AtPath(Condition):
         return self.args[0].sql(compiler)
 
 
-class JSONIsNull(_AtPath):
+class JSONIsNull(AtPath):
     """The value at the path is JSON's null."""
 
     def sql(self, compiler: Compiler) -> str:
         return compiler.dialect.json_is_null(self.document(compiler), self.keys)
 
 
-class JSONEquals(_AtPath):
+class JSONEquals(AtPath):
     """The value at the path is the document in a slot (or given by an expression)."""
 
     def __init__(self, lhs: Node, value: Node, scalar: Scalar | None) -> None:
@@ -197,12 +197,12 @@ class JSONEquals(_AtPath):
         if self.scalar is not None and not dialect.has_json_type:
             bind = _decoded if self.scalar != "boolean" else _decoded_boolean
             placeholder = compiler.param(value.slot, scalar_output(self.scalar), _through(value, bind))
-            return f"{dialect.json_scalar_at(document, self.keys, self.scalar)} = {placeholder}"
+            return dialect.json_scalar_equals(document, self.keys, self.scalar, placeholder)
         placeholder = compiler.param(value.slot, _JSON, _through(value, dialect.json_binder))
         return dialect.json_equals(document, self.keys, placeholder)
 
 
-class JSONComparison(_AtPath):
+class JSONComparison(AtPath):
     """The scalar at the path compared with a value of its type; values of other types compare to NULL."""
 
     def __init__(self, lookup: str, lhs: Node, values: tuple[Node, ...], scalar: Scalar) -> None:
@@ -257,7 +257,7 @@ class JSONContains(Condition):
         return _strict_aliases(*self.args)
 
 
-class HasKeys(_AtPath):
+class HasKeys(AtPath):
     """The object at the path has a key (``has_key``), all of several, or any of them."""
 
     def __init__(self, lookup: str, lhs: Node, slot: int) -> None:

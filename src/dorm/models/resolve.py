@@ -11,7 +11,7 @@ from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import OuterReference
 from dorm.fields.kinds import tell
 from dorm.lookups.core import Between, Comparison, InList, InSelect, IsNull, build_lookup
-from dorm.lookups.json import order_key
+from dorm.lookups.json import AtPath, order_key, source_and_keys
 from dorm.lookups.registry import looked_up, names as lookup_names, transformed
 from dorm.models.paths import NoSuchName, Route, relation_of, walk
 from dorm.sql.boolean import (
@@ -339,7 +339,10 @@ def certain(condition: Node) -> Node:
     """Return a condition that is false where *condition* is NULL, so that NOT of it keeps these rows."""
     if not condition.nullable:
         return condition
-    operands = condition.args
+    # A path into a document is judged by the document: rows without the path are not "different", as Django has it.
+    operands = tuple(source_and_keys(arg)[0] for arg in condition.args)
+    if isinstance(condition, AtPath):
+        return And((condition, IsNull(operands[0], False))) if operands[0].nullable else condition
     if isinstance(condition, (Comparison, InList, Between)) and not isinstance(condition, IsNull):
         nullable = [arg for arg in operands if arg.nullable]
         if all(isinstance(arg, Column) for arg in nullable):

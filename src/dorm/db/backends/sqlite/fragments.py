@@ -20,6 +20,7 @@ _POSITIONS = {"year": (1, 4), "month": (6, 2), "day": (9, 2), "hour": (12, 2), "
 _TIME_POSITIONS = {"hour": (1, 2), "minute": (4, 2), "second": (7, 2)}
 _FORMATS = {"week": "%V", "iso_year": "%G", "iso_week_day": "%u", "week_day": "%w"}
 _LENGTHS = {"hour": 13, "minute": 16, "second": 19}
+_JSON_TYPES = {"number": "'integer', 'real'", "text": "'text'", "boolean": "'true', 'false'"}
 _ENDINGS = {"hour": ":00:00", "minute": ":00", "second": ""}
 
 
@@ -147,9 +148,12 @@ class SqliteFragments(Fragments):
         )
 
     def json_scalar_at(self, sql: str, keys: tuple[str | int, ...], scalar: str) -> str:
-        types = {"number": "'integer', 'real'", "text": "'text'", "boolean": "'true', 'false'"}[scalar]
         path = _path(keys)
-        return f"(CASE WHEN JSON_TYPE({sql}, {path}) IN ({types}) THEN {sql} ->> {path} END)"
+        return f"(CASE WHEN JSON_TYPE({sql}, {path}) IN ({_JSON_TYPES[scalar]}) THEN {sql} ->> {path} END)"
+
+    def json_scalar_equals(self, sql: str, keys: tuple[str | int, ...], scalar: str, rhs: str) -> str:
+        path = _path(keys)
+        return f"(JSON_TYPE({sql}, {path}) IN ({_JSON_TYPES[scalar]}) AND {sql} ->> {path} = {rhs})"
 
     def json_is_null(self, sql: str, keys: tuple[str | int, ...]) -> str:
         return f"JSON_TYPE({sql}, {_path(keys)}) = 'null'"
