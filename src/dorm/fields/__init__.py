@@ -3,6 +3,7 @@
 from dorm.db.types import Range
 from dorm.fields.arrays import ArrayField, CITextField, HStoreField
 from dorm.fields.base import NOT_PROVIDED, Field
+from dorm.fields.composite import CompositePrimaryKey
 from dorm.fields.computed import GeneratedField
 from dorm.fields.enums import EnumField
 from dorm.fields.numbers import (
@@ -51,6 +52,7 @@ __all__ = [
     "BooleanField",
     "CITextField",
     "CharField",
+    "CompositePrimaryKey",
     "DateField",
     "DateRangeField",
     "DateTimeField",

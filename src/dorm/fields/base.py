@@ -54,6 +54,7 @@ class Field(RegisterLookupMixin, Generic[T]):
     """
 
     is_relation: ClassVar[bool] = False
+    is_composite: ClassVar[bool] = False
     many_to_one: ClassVar[bool] = False
     generated: ClassVar[bool] = False
     """True when the database computes every value of the column."""
@@ -155,6 +156,9 @@ class Field(RegisterLookupMixin, Generic[T]):
         return found
 
     # -- declaration ---------------------------------------------------------------------------------------------
+    def check_fields(self) -> None:
+        """Refuse what a field over other fields is made of, once the class is complete."""
+
     def set_attributes_from_name(self, name: str) -> None:
         """Take *name*, the attribute of the model, and what follows from it."""
         self.name = self._given_name or name

@@ -79,6 +79,8 @@ class ModelBase(type):
             key: BigAutoField[int] = BigAutoField(primary_key=True, auto_created=True, verbose_name="ID")
             key.creation_counter = -1
             key.contribute_to_class(cls, "id")
+        if meta.pk.is_composite and not meta.proxy:
+            meta.pk.check_fields()
         add_order(cls)
         _add_exceptions(cls, parents)
         if cls.__doc__ is None:
@@ -421,12 +423,17 @@ class Model(metaclass=ModelBase):
             return NotImplemented
         if other._meta.concrete_model is not self._meta.concrete_model:
             return False
-        return self is other if self.pk is None else bool(self.pk == other.pk)
+        return bool(self.pk == other.pk) if self._is_pk_set() else self is other
 
     def __hash__(self) -> int:
-        if self.pk is None:
+        if not self._is_pk_set():
             raise TypeError("Model instances without primary key value are unhashable")
         return hash(self.pk)
+
+    def _is_pk_set(self) -> bool:
+        """True when every column of the key has a value."""
+        pk = self.pk
+        return pk is not None and not (type(pk) is tuple and None in pk)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from dorm.exceptions import FieldError, choices_text, nearest
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import OuterReference
+from dorm.fields.composite import declared
 from dorm.fields.kinds import tell
 from dorm.lookups.core import Between, Comparison, InList, InSelect, IsNull, build_lookup
 from dorm.lookups.json import AtPath, order_key, source_and_keys
 from dorm.lookups.registry import looked_up, names as lookup_names, transformed
+from dorm.models.composite import names_of_key
 from dorm.models.paths import NoSuchName, Route, relation_of, walk
 from dorm.sql.boolean import (
     And,
@@ -28,6 +30,7 @@ from dorm.sql.boolean import (
 from dorm.sql.convert import aligned
 from dorm.sql.node import Column, Node, Param, QueryLike, Text
 from dorm.sql.plan import Prepares
+from dorm.sql.row import Row
 from dorm.sql.select import ExistsSelect, Join, Order, Select, SubSelect
 
 if TYPE_CHECKING:
@@ -77,6 +80,9 @@ class Resolver:
         return self._first_slot + len(self.prepares) - 1
 
     def reference(self, name: str, /) -> Node:
+        parts = names_of_key(name, self.query.model._meta) if declared and name not in self.query.annotations else None
+        if parts is not None:
+            return Row(map(self.reference, parts))
         reached, left = self._path(name.split("__"), name)
         node, rest = transformed(reached, left, self)
         if rest:
@@ -288,7 +294,9 @@ class Resolver:
                 for order in relation:
                     yield order.reversed() if descending else order
                 return
-            yield Order(order_key(self.reference(name)), descending)
+            node = self.reference(name)
+            for each in node.args if isinstance(node, Row) else (node,):
+                yield Order(order_key(each), descending)
             return
         inner = key.args[0] if hasattr(key, "descending") else key
         yield Order(order_key(inner.resolve(self)), getattr(key, "descending", False), getattr(key, "nulls", None))

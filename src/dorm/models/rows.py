@@ -73,6 +73,7 @@ class RowShape:
     kind: str
     names: tuple[str, ...]
     object: ObjectShape | None = None
+    widths: tuple[int, ...] = ()
 
 
 def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect) -> tuple[Hydrate | None, str]:
@@ -83,7 +84,7 @@ def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect
         assert shape.object is not None, "an object shape without its object"
         writer.names |= {"pre": pre_init, "post": post_init, "told": _Told(shape, loads)}
         writer.objects(shape.object, shape.names, direct=True)
-    elif shape.kind == "tuple" and not any(loads):
+    elif shape.kind == "tuple" and not any(loads) and not shape.widths:
         return None, ""
     else:
         writer.plain(shape)
@@ -142,6 +143,12 @@ class _Writer:
     # -- dicts and tuples ----------------------------------------------------------------------------------------
     def plain(self, shape: RowShape) -> None:
         values = [self.value(number) for number in range(len(self.loads))]
+        if shape.widths:
+            left = iter(values)
+            values = [
+                next(left) if width == 1 else f"({', '.join(next(left) for _ in range(width))})"
+                for width in shape.widths
+            ]
         if shape.kind == "dict":
             result = (
                 "{" + ", ".join(f"{name!r}: {value}" for name, value in zip(shape.names, values, strict=True)) + "}"

@@ -10,7 +10,9 @@ from dorm.conf.fetch_modes import FetchMode
 from dorm.exceptions import FieldDoesNotExist, FieldError, choices_text, nearest
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
+from dorm.fields.composite import declared
 from dorm.lookups.values import value_key
+from dorm.models.composite import expanded
 from dorm.models.resolve import Resolver
 from dorm.queryset.combine import TABLE, Combined, label, output_names, refuse
 from dorm.queryset.loading import Loading
@@ -72,7 +74,10 @@ def filtered(
         refuse(query, "exclude" if negated else "filter")
     if query.is_sliced:
         raise TypeError("Cannot filter a query once a slice has been taken.")
-    condition = Q(*args, **kwargs).normalised()
+    condition = Q(*args, **kwargs)
+    if declared:
+        condition = expanded(condition, query.model._meta)
+    condition = condition.normalised()
     if negated:
         condition = ~condition
     collected = Literals()

@@ -41,7 +41,7 @@ class Loading:
 
     def loads(self, field: Any) -> bool:
         """Return whether this field of the model itself is loaded."""
-        if field.primary_key:
+        if field.primary_key or field in field.model._meta.pk_fields:
             return True
         if self.only:
             return any(names[0] == field.name for names in self.names)

@@ -21,6 +21,7 @@ from dorm.sql.compiler import Bind, Compiler
 from dorm.sql.literal import InliningCompiler
 from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output, Param, Part, Text
 from dorm.sql.plan import Plan
+from dorm.sql.row import Row
 from dorm.sql.select import Compound, Join, Lock, Order, Select, SubSelect
 
 _COUNT = Text("COUNT(*)", INTEGER_OUTPUT)
@@ -164,8 +165,7 @@ def rows_select(query: Query) -> tuple[Select, RowShape]:
     if query.kind == "object":
         nodes, shape = _object_columns(query, resolver)
     else:
-        nodes = tuple(node for _, node in query.columns)
-        shape = RowShape(query.kind, tuple(name for name, _ in query.columns))
+        nodes, shape = _plain_columns(query)
     select = Select(
         query.model._meta.db_table,
         query.alias,
@@ -183,6 +183,14 @@ def rows_select(query: Query) -> tuple[Select, RowShape]:
         ctes=query.ctes,
     )
     return (_qualified(select, query) if query.qualify else select), shape
+
+
+def _plain_columns(query: Query) -> tuple[tuple[Node, ...], RowShape]:
+    """Return the columns of ``values`` and its like, composite keys laid flat, and what they become."""
+    widths = tuple(len(node.args) if isinstance(node, Row) else 1 for _, node in query.columns)
+    nodes = [each for _, node in query.columns for each in (node.args if isinstance(node, Row) else (node,))]
+    names = tuple(name for name, _ in query.columns)
+    return tuple(nodes), RowShape(query.kind, names, widths=widths if max(widths, default=1) > 1 else ())
 
 
 def _combined_select(query: Query, combined: Combined) -> tuple[Select, RowShape]:
@@ -292,8 +300,8 @@ def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> 
 
 def key_select(query: Query, column: str | None = None) -> Select:
     """Return the SELECT of one column (the primary key) of the rows of *query*, for ``IN (...)``."""
-    pk = query.model._meta.pk
-    node: Node = Column(query.alias, column or pk.column, pk, False)
+    nodes = [Column(query.alias, column or field.column, field, False) for field in query.model._meta.pk_fields]
+    node: Node = Row(nodes) if len(nodes) > 1 and column is None else nodes[0]
     if query.combined is not None:
         node = output_column(query, "pk")
     inner, _ = rows_select(
@@ -405,9 +413,8 @@ def _group(query: Query, nodes: tuple[Node, ...], order: tuple[Order, ...]) -> t
     """Return GROUP BY: the columns asked for, and what SELECT, HAVING and ORDER BY need beside them."""
     if query.group is None:
         return None
-    pk = query.model._meta.pk
-    own = Column(query.alias, pk.column, pk, False)
-    found: list[Node] = [own] if query.group == "key" else list(query.group)
+    own = [Column(query.alias, field.column, field, False) for field in query.model._meta.pk_fields]
+    found: list[Node] = list(own if query.group == "key" else query.group)
     seen = {_identity(node) for node in found}
     for whole in (*nodes, *[each.node for each in order], *query.having, *query.qualify):
         for node in _grouped_parts(whole):
@@ -486,7 +493,8 @@ def _object(
     attnames = tuple(field.attname for field in fields)
     if relation is None:
         return ObjectShape(model, start, attnames, None, "", tuple(joined))
-    key = next((start + number for number, field in enumerate(fields) if field.primary_key), None)
+    keys = model._meta.pk_fields
+    key = next((start + number for number, field in enumerate(fields) if field in keys), None)
     return ObjectShape(model, start, attnames, key, relation.accessor, tuple(joined), _way_back(relation))
 
 

@@ -215,6 +215,11 @@ class ForeignKey(Field[T]):
 
     def _bind(self, target: type[Model]) -> None:
         """Take *target* as the other end and tell it about the reverse."""
+        if self.to_field is None and target._meta.pk.is_composite:
+            raise ImproperlyConfigured(
+                f"{self} defines a relation involving {target.__name__}, which has a CompositePrimaryKey: such "
+                "relations are not supported. Refer to a unique field of it by to_field."
+            )
         self._target = target
         relation = self.remote_field
         target._meta.add_relation(relation)

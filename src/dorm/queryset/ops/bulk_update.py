@@ -39,7 +39,7 @@ def bulk_update(
     check_batch_size(batch_size)
     fields = _fields(meta, list(names))
     found = list(objs)
-    if any(obj.pk is None for obj in found):
+    if any(not obj._is_pk_set() for obj in found):
         raise ValueError("All bulk_update() objects must have a primary key set.")
     if not found:
         return 0
@@ -68,7 +68,7 @@ def _batches(
     qs: QuerySet[Any, Any], objs: list[Any], fields: list[Any], size: int | None, database: Database
 ) -> Operation[int]:
     rows = [[field.pre_save(obj, False) for field in fields] for obj in objs]
-    plain = qs._plan is qs.model._meta.plan and len(qs.model._meta.pk_fields) == 1
+    plain = qs._plan is qs.model._meta.plan
     plain = plain and not any(isinstance(value, Node) for row in rows for value in row)
     number, step = 0, size or (_ROWS_A_BATCH if plain else _CASES_A_BATCH)
     for start in range(0, len(objs), step):
@@ -95,7 +95,8 @@ def _update_values(
         steps = meta.link_to(owner)
         key = steps[-1].field if steps else meta.pk
         values = [
-            [*[row[place] for place in places], getattr(obj, key.attname)] for row, obj in zip(rows, objs, strict=True)
+            [*[row[place] for place in places], *rowwrite.key_values(owner._meta, getattr(obj, key.attname))]
+            for row, obj in zip(rows, objs, strict=True)
         ]
         number = yield from _update_table(owner._meta, own, values, database)
     return number
@@ -104,8 +105,9 @@ def _update_values(
 @operation
 def _update_table(meta: Any, fields: tuple[Any, ...], rows: list[list[Any]], database: Database) -> Operation[int]:
     dialect = database.dialect
-    every = (*fields, meta.pk)
-    if dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in every):
+    every = (*fields, *meta.pk_fields)
+    one = len(meta.pk_fields) == 1
+    if one and dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in every):
         template, binders = _from_arrays(meta, dialect, fields)
         statement = Statement(template, array_values(binders, dialect, every, rows))
         return (yield from perform(Execute(database, statement)))
@@ -139,9 +141,13 @@ def _update_cases(qs: QuerySet[Any, Any], objs: list[Any], fields: list[Any], ro
     """Update by one CASE a column: with expressions, and where the rows must be among those of *qs*."""
     new: dict[str, Any] = {}
     for place, field in enumerate(fields):
-        whens = [When(Q(("pk", obj.pk)), then=_value(field, row[place])) for obj, row in zip(objs, rows, strict=True)]
+        whens = [When(_is_row(obj), then=_value(field, row[place])) for obj, row in zip(objs, rows, strict=True)]
         new[field.name] = Case(*whens, output_field=field)
     return (yield from write.update(qs.filter(pk__in=[obj.pk for obj in objs]), new))
+
+
+def _is_row(obj: Any) -> Q:
+    return Q(*[(field.attname, getattr(obj, field.attname)) for field in obj._meta.pk_fields])
 
 
 def _value(field: Any, value: Any) -> Any:

@@ -39,7 +39,7 @@ def delete_instance(instance: Any, using: str | None, keep_parents: bool = False
     """Delete the row of one instance, and take the key off the instance."""
     meta = instance._meta
     announce.refuse_read_only(meta, "delete()")
-    if instance.pk is None or (isinstance(instance.pk, tuple) and None in instance.pk):
+    if not instance._is_pk_set():
         raise ValueError(
             f"{meta.object_name} object can't be deleted because its {meta.pk.attname} attribute is set to None."
         )
@@ -83,7 +83,7 @@ def _carry_out(deletion: Deletion) -> Operation[Deleted]:
     for model, rows in deletion.rows.items():
         keys = sorted(rows, reverse=True) if _sortable(rows) else list(rows)
         start = model._meta.base_manager.get_queryset().using(deletion.database.alias)
-        for part in write.parts(keys, deletion.database):
+        for part in write.parts(keys, deletion.database, len(model._meta.pk_fields)):
             counts[model._meta.label] += yield from write.delete_rows(start.filter(pk__in=part))
         yield from _tell(post_delete, deletion, model)
     for rows in deletion.rows.values():

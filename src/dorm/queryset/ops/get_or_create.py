@@ -159,13 +159,16 @@ def _inserts_quietly(qs: QuerySet[Any, Any], lookups: Values, values: Values) ->
     if any(isinstance(value, Node) for value in values.values()) or meta.order_with_respect_to:
         return False
     given = {meta.find(name).name for name in lookups if meta.find(name) is not None and lookups[name] is not None}
-    given |= {meta.pk.name} if lookups.get("pk") is not None else set()
+    if lookups.get("pk") is not None:
+        given.update(field.name for field in meta.pk_fields)
     return any(given.issuperset(names) for names in unique_sets(meta))
 
 
 def unique_sets(meta: Any) -> list[tuple[str, ...]]:
     """Return the sets of field names of which the database holds each combination once."""
     found: list[tuple[str, ...]] = [(field.name,) for field in meta.local_concrete_fields if field.unique]
+    if len(meta.pk_fields) > 1:
+        found.append(tuple(field.name for field in meta.pk_fields))
     found.extend(tuple(names) for names in meta.unique_together)
     found.extend(
         tuple(constraint.fields)
@@ -204,7 +207,9 @@ def _insert_unless_there(qs: QuerySet[Any, Any], values: Values) -> Operation[An
 def _insert(instance: Any, meta: Any, database: Database) -> Operation[bool]:
     fields = tables.insert_fields(meta, instance)
     data = tables.Write(instance, database).values(fields, True)
-    wanted = rowwrite.insert(meta, database.dialect, fields, rowwrite.Conflict())
+    # A row that comes back was inserted: something is asked for in any case.
+    back = rowwrite.left_to_database(meta, fields) or meta.pk_fields
+    wanted = rowwrite.insert(meta, database.dialect, fields, rowwrite.Conflict(), back)
     rows = yield from perform(Fetch(database, wanted.statement(data)))
     if rows:
         wanted.take_back(instance, rows[0])

@@ -50,7 +50,9 @@ def save(
     if chosen is None and not meta.attnames <= values.keys() and not force_insert:
         if not is_adding(values) and values[ORIGIN].alias == alias:
             # Columns that were not loaded are not written.
-            chosen = tuple(field for field in meta.fields if not field.primary_key and field.attname in values)
+            keys = meta.pk_fields
+            loaded = (field for field in meta.fields if field.attname in values)
+            chosen = tuple(field for field in loaded if not field.primary_key and field not in keys)
         elif not is_adding(values):
             yield from refresh.refresh(instance, fields=instance.get_deferred_fields())
     yield from save_base(instance, False, force_insert, force_update, alias, chosen)
@@ -108,9 +110,10 @@ def _chosen(meta: Any, update_fields: Iterable[str] | None) -> tuple[Any, ...] |
         return None
     names = [update_fields] if isinstance(update_fields, str) else list(update_fields)
     wanted = {meta.find(name) for name in names}
-    unknown = [name for name in names if meta.find(name) not in meta.fields or meta.find(name).primary_key]
+    keys = {field for field in meta.fields if field.primary_key}.union(meta.pk_fields)
+    unknown = [name for name in names if meta.find(name) not in meta.fields or meta.find(name) in keys]
     if unknown:
-        possible = [field.name for field in meta.fields if not field.primary_key]
+        possible = [field.name for field in meta.fields if field not in keys]
         raise ValueError(
             "The following fields do not exist in this model, are m2m fields, primary keys, or are non-concrete "
             f"fields: {', '.join(map(str, unknown))} (update_fields of {meta.object_name}.save())."

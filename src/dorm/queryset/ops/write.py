@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from dorm.sql.plan import Plan
 
 
+_MOST_ROW_VALUES = 512
+"""Composite keys in one statement: each stands in its text."""
+
+
 def alias_of(qs: QuerySet[Any, Any]) -> str:
     """Return the alias that *qs* writes to: its own, else the routers' answer."""
     alias = qs._alias
@@ -96,9 +100,11 @@ def _update_each(
     return number
 
 
-def parts(keys: list[Any], database: Database) -> list[list[Any]]:
-    """Return *keys* in lists that fit into one statement."""
-    size = max(1, database.dialect.max_parameters // 2)
+def parts(keys: list[Any], database: Database, width: int = 1) -> list[list[Any]]:
+    """Return *keys* in lists that fit into one statement; *width* is the number of columns of a key."""
+    size = max(1, database.dialect.max_parameters // (2 * width))
+    if width > 1:
+        size = min(size, _MOST_ROW_VALUES)
     return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
@@ -152,7 +158,8 @@ def _compiled(plan: Plan[Query], compiler: Compiler, sql: str) -> selects.Compil
 def _where(query: Query, compiler: Compiler) -> str:
     """Return WHERE; through a subquery on the key where the rows are not those of the table alone."""
     if query.joins or query.is_sliced or query.distinct or query.group is not None:
-        pk = compiler.column(query.alias, query.model._meta.pk.column)
+        columns = [compiler.column(query.alias, field.column) for field in query.model._meta.pk_fields]
+        pk = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
         return f" WHERE {pk} IN {SubSelect(selects.key_select(query)).sql(compiler)}"
     where = conjunction(query.where)
     return f" WHERE {where.sql(compiler)}" if where is not None else ""

@@ -1,0 +1,52 @@
+"""Several columns as one value: composite keys in select lists and in IN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dorm.sql.boolean import Condition
+from dorm.sql.node import Node, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from dorm.sql.compiler import Compiler
+
+
+class Row(Node):
+    """Columns that are taken together."""
+
+    def __init__(self, args: Iterable[Node]) -> None:
+        self.args = tuple(args)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"({', '.join(arg.sql(compiler) for arg in self.args)})"
+
+
+class RowIn(Condition):
+    """Whether a row of columns is among rows of values: ``args`` holds the columns, then the values row by row."""
+
+    def __init__(self, columns: Iterable[Node], values: Iterable[Node]) -> None:
+        left = tuple(columns)
+        self.width = len(left)
+        self.args = (*left, *values)
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.width,)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        texts = [arg.sql(compiler) for arg in self.args]
+        rows = [texts[start : start + self.width] for start in range(0, len(texts), self.width)]
+        left, *values = [f"({', '.join(row)})" for row in rows]
+        return f"{left} IN (VALUES {', '.join(values)})"
+
+    @property
+    def nullable(self) -> bool:
+        return False

@@ -1,0 +1,207 @@
+"""Composite primary keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm import Count, F
+from dorm.migrations.schema import create_tables
+from tests.support.faces import Face
+
+
+class Product(dorm.Model):
+    name = dorm.CharField(max_length=20)
+
+    class Meta:
+        app_label = "composite"
+
+
+class Order(dorm.Model):
+    reference = dorm.CharField(max_length=20, primary_key=True)
+
+    class Meta:
+        app_label = "composite"
+
+
+class LineItem(dorm.Model):
+    """The example of Django's documentation."""
+
+    pk = dorm.CompositePrimaryKey("product_id", "order_id")
+    product = dorm.ForeignKey(Product, dorm.CASCADE)
+    order = dorm.ForeignKey(Order, dorm.CASCADE)
+    quantity = dorm.IntegerField(default=1)
+
+    class Meta:
+        app_label = "composite"
+
+
+@pytest.fixture(autouse=True)
+def tables(empty_database: object) -> None:
+    create_tables([Product, Order, LineItem])
+
+
+async def filled(face: Face) -> list[Any]:
+    products = [await face(Product.objects.create)(pk=number, name=f"p{number}") for number in (1, 2)]
+    orders = [await face(Order.objects.create)(reference=name) for name in ("A", "B")]
+    return [
+        await face(LineItem.objects.create)(product=product, order=order, quantity=number)
+        for number, (product, order) in enumerate([(p, o) for p in products for o in orders], 1)
+    ]
+
+
+async def test_the_key_is_a_tuple(face: Face) -> None:
+    items = await filled(face)
+    assert [item.pk for item in items] == [(1, "A"), (1, "B"), (2, "A"), (2, "B")]
+    made = LineItem(pk=(7, "Z"))
+    assert (made.product_id, made.order_id, made.quantity) == (7, "Z", 1)
+    made.pk = None
+    assert made.pk == (None, None)
+    assert LineItem._meta.pk.name == "pk"
+    assert [field.name for field in LineItem._meta.pk_fields] == ["product", "order"]
+    assert [field.name for field in LineItem._meta.fields] == ["product", "order", "quantity"]
+    for wrong, message in ((3, "must be a list or a tuple"), ((1,), "must have 2 elements")):
+        with pytest.raises(ValueError, match=message):
+            made.pk = wrong
+    assert LineItem(pk=(1, "A")) == items[0]
+    assert hash(LineItem(pk=(1, "A"))) == hash(items[0])
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(LineItem(product_id=1))
+
+
+async def test_get_filter_and_order(face: Face) -> None:
+    items = await filled(face)
+    assert await face(LineItem.objects.get)(pk=(1, "B")) == items[1]
+    assert await face.rows(LineItem.objects.filter(pk=(2, "A"))) == [items[2]]
+    assert await face.rows(LineItem.objects.filter(pk=items[0])) == [items[0]]
+    assert await face.rows(LineItem.objects.filter(pk__in=[(1, "A"), (2, "B"), (9, "Z")]).order_by("pk")) == [
+        items[0],
+        items[3],
+    ]
+    assert await face.rows(LineItem.objects.filter(pk__in=[])) == []
+    assert await face.rows(LineItem.objects.exclude(pk=(1, "A")).order_by("-pk")) == items[:0:-1]
+    assert await face.rows(LineItem.objects.exclude(pk__in=[(1, "A"), (1, "B")]).order_by("pk")) == items[2:]
+    assert await face.rows(LineItem.objects.filter(pk__gt=(1, "A")).order_by("pk")) == items[1:]
+    assert await face.rows(LineItem.objects.filter(pk__gte=(1, "B")).order_by("pk")) == items[1:]
+    assert await face.rows(LineItem.objects.filter(pk__lt=(2, "A")).order_by("pk")) == items[:2]
+    assert await face.rows(LineItem.objects.filter(pk__lte=(2, "A")).order_by("pk")) == items[:3]
+    assert await face.rows(LineItem.objects.filter(pk__isnull=False).order_by("pk")) == items
+    assert await face(LineItem.objects.first)() == items[0]
+    assert await face(LineItem.objects.last)() == items[3]
+    assert await face.rows(Product.objects.filter(lineitem=items[0])) == [items[0].product]
+    assert await face.rows(Product.objects.filter(lineitem__pk=(2, "B")).values_list("pk", flat=True)) == [2]
+    with pytest.raises(LineItem.DoesNotExist):
+        await face(LineItem.objects.get)(pk=(1, "Z"))
+
+
+async def test_columns_counts_and_dicts(face: Face) -> None:
+    items = await filled(face)
+    rows = LineItem.objects.order_by("pk")
+    assert await face.rows(rows.values_list("pk", flat=True)) == [item.pk for item in items]
+    assert (await face.rows(rows.values_list("pk", "quantity")))[1] == ((1, "B"), 2)
+    assert (await face.rows(rows.values("quantity", "pk")))[0] == {"quantity": 1, "pk": (1, "A")}
+    assert await face(LineItem.objects.count)() == 4
+    assert await face(LineItem.objects.filter(pk=(1, "A")).exists)()
+    found = await face(LineItem.objects.in_bulk)([(1, "A"), (2, "B")])
+    assert found == {(1, "A"): items[0], (2, "B"): items[3]}
+    grouped = await face.rows(LineItem.objects.annotate(n=Count("product__name")).order_by("pk"))
+    assert [(item.pk, item.n) for item in grouped] == [(item.pk, 1) for item in items]
+    (part,) = await face.rows(LineItem.objects.only("quantity").filter(pk=(1, "A")))
+    assert (part.pk, part.quantity) == ((1, "A"), 1)
+
+
+async def test_saving(face: Face) -> None:
+    items = await filled(face)
+    items[0].quantity = 50
+    await face(items[0].save)()
+    await face(LineItem(pk=(1, "B"), quantity=60).save)()
+    assert await face(LineItem.objects.count)() == 4
+    await face(items[0].refresh_from_db)()
+    await face(items[1].refresh_from_db)()
+    assert (items[0].quantity, items[1].quantity) == (50, 60)
+    items[0].quantity = F("quantity") + 1
+    await face(items[0].save)(update_fields=["quantity"])
+    assert (await face(LineItem.objects.get)(pk=(1, "A"))).quantity == 51
+    with pytest.raises(ValueError, match="do not exist in this model"):
+        await face(items[0].save)(update_fields=["product"])
+    with pytest.raises(dorm.IntegrityError):
+        await face(LineItem.objects.create)(pk=(1, "A"))
+    assert await face(LineItem.objects.filter(pk=(2, "A")).update)(quantity=9) == 1
+    assert await face(LineItem.objects.filter(product__name="p2").update)(quantity=8) == 2
+
+
+async def test_bulk_and_get_or_create(face: Face) -> None:
+    items = await filled(face)
+    await face(LineItem.objects.all().delete)()
+    made = await face(LineItem.objects.bulk_create)([LineItem(pk=item.pk, quantity=3) for item in items])
+    assert [item.pk for item in made] == [item.pk for item in items]
+    for number, item in enumerate(made):
+        item.quantity = number
+    assert await face(LineItem.objects.bulk_update)(made, ["quantity"]) == 4
+    made[0].quantity = F("quantity") + 100
+    assert await face(LineItem.objects.bulk_update)(made[:1], ["quantity"]) == 1
+    assert await face.rows(LineItem.objects.order_by("pk").values_list("quantity", flat=True)) == [100, 1, 2, 3]
+    found, created = await face(LineItem.objects.get_or_create)(pk=(1, "A"), defaults={"quantity": 5})
+    assert (created, found.quantity) == (False, 100)
+    await face(found.delete)()
+    found, created = await face(LineItem.objects.update_or_create)(pk=(1, "A"), defaults={"quantity": 5})
+    assert (created, found.quantity) == (True, 5)
+    await face(LineItem.objects.bulk_create)(
+        [LineItem(pk=(1, "A"), quantity=6)],
+        update_conflicts=True,
+        update_fields=["quantity"],
+        unique_fields=["pk"],
+    )
+    assert (await face(LineItem.objects.get)(pk=(1, "A"))).quantity == 6
+
+
+async def test_deleting(face: Face) -> None:
+    items = await filled(face)
+    assert await face(items[0].delete)() == (1, {"composite.LineItem": 1})
+    assert items[0].pk == (None, None)
+    assert await face(LineItem.objects.filter(pk__in=[(1, "B"), (2, "A")]).delete)() == (
+        2,
+        {"composite.LineItem": 2},
+    )
+    product = await face(Product.objects.get)(pk=2)
+    assert await face(product.delete)() == (2, {"composite.LineItem": 1, "composite.Product": 1})
+    with pytest.raises(ValueError, match="can't be deleted because its pk attribute is set to None"):
+        await face(LineItem(product_id=1).delete)()
+
+
+async def test_wrong_lookups_are_refused(face: Face) -> None:
+    with pytest.raises(ValueError, match="'exact' lookup of 'pk' must be a tuple or a list"):
+        LineItem.objects.filter(pk=1)
+    with pytest.raises(ValueError, match="'exact' lookup of 'pk' must have 2 elements"):
+        LineItem.objects.filter(pk=(1, "A", 3))
+    with pytest.raises(ValueError, match="'in' lookup of 'pk' must be a collection of tuples or lists"):
+        LineItem.objects.filter(pk__in=[1])
+    with pytest.raises(dorm.FieldError, match="Unsupported lookup 'contains'"):
+        LineItem.objects.filter(pk__contains="x")
+
+
+def declared(**attributes: Any) -> Any:
+    meta = type("Meta", (), {"app_label": "composite", "apps": dorm.conf.registry.Registry()})
+    return type("Made", (dorm.Model,), {"__module__": __name__, "Meta": meta, **attributes})
+
+
+def test_wrong_keys_are_refused() -> None:
+    for names in ((), ("a", "a"), ("a", 1)):
+        with pytest.raises(ValueError, match="CompositePrimaryKey args must be unique strings"):
+            dorm.CompositePrimaryKey(*names)
+    with pytest.raises(ValueError, match="primary_key must be True"):
+        dorm.CompositePrimaryKey("a", "b", primary_key=False)
+    with pytest.raises(ValueError, match="cannot have default"):
+        dorm.CompositePrimaryKey("a", "b", default=1)
+    number = dorm.IntegerField
+    with pytest.raises(dorm.ImproperlyConfigured, match="must be named 'pk'"):
+        declared(key=dorm.CompositePrimaryKey("a", "b"), a=number(), b=number())
+    with pytest.raises(dorm.FieldDoesNotExist, match="no field named 'c'"):
+        declared(pk=dorm.CompositePrimaryKey("a", "c"), a=number(), b=number())
+    with pytest.raises(dorm.ImproperlyConfigured, match="'b' cannot be included in the composite primary key"):
+        declared(pk=dorm.CompositePrimaryKey("a", "b"), a=number(), b=number(null=True))
+    with pytest.raises(dorm.ImproperlyConfigured, match="which has a CompositePrimaryKey"):
+        declared(item=dorm.ForeignKey(LineItem, related_name="+"))
+    assert LineItem._meta.pk.deconstruct() == ("pk", "dorm.CompositePrimaryKey", ["product_id", "order_id"], {})
