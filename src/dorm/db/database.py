@@ -127,6 +127,12 @@ class Database:
         """True when a block is in force here, whoever owns it."""
         return self._pinned is not None or self._block.get() is not None
 
+    @property
+    def block_identity(self) -> int:
+        """A number that tells the block in force here from others; 0 outside blocks."""
+        block = self._pinned or self._block.get()
+        return id(block) if block is not None and not block.ended else 0
+
     def enter(self, block: Block) -> None:
         """Put *block* in force here."""
         if self._pinned is None:
@@ -206,6 +212,16 @@ class Database:
         """Async twin of `replace`."""
         await self.async_pool.release(asynchronous(block.connection))
         block.move(await self.async_pool.acquire())
+
+    # -- sessions of their own -----------------------------------------------------------------------------------
+    def session(self, seconds: float | None = None) -> SyncConnection:
+        """Return a session outside the pool, for locks and listening; whoever asked for it closes it."""
+        return self.backend.connect(self.config, self._shared, self.config.pool_timeout if seconds is None else seconds)
+
+    async def session_async(self, seconds: float | None = None) -> AsyncConnection:
+        """Asyncio form of `session`."""
+        wait = self.config.pool_timeout if seconds is None else seconds
+        return await self.backend.aconnect(self.config, self._shared, wait)
 
     # -- ends ----------------------------------------------------------------------------------------------------
     def close(self) -> None:

@@ -74,6 +74,10 @@ class Dialect(Fragments, ABC):
     """A connection that is held goes on being the same one: locks, temporary tables, LISTEN."""
     streams_in_transactions: bool = False
     """A cursor that is read in chunks lives in a transaction only."""
+    supports_advisory_locks: bool = False
+    """Sessions can hold locks on numbers (pg_advisory_lock)."""
+    supports_listen: bool = False
+    """Sessions can wait for notifications (LISTEN)."""
     requires_limit_with_offset: str = ""
     """What stands for "no limit" where OFFSET needs a LIMIT; empty where it does not."""
     max_parameters: int = 999
@@ -285,6 +289,19 @@ class Dialect(Fragments, ABC):
             structured: one JSON document instead of lines, where the backend can.
         """
         raise NotSupportedError(f"{self.vendor} shows no query plans")
+
+    def replication_sql(self) -> str:
+        """Return a query for the state of a replica: in recovery, lag in seconds, position; empty where there are none.
+
+        One row: is it a replica (bool); seconds it is behind (None when that can't be told); whether everything
+        received is replayed over a live stream (bool or None); position replayed so far (text); whether the role may
+        not see the stream's state (bool).
+        """
+        return ""
+
+    def position_sql(self) -> str:
+        """Return a query for the position in the log after what was committed so far; empty where there is none."""
+        return ""
 
     def server_version_sql(self) -> str:
         """Return a query for the server's version as text; empty for a library of the process."""

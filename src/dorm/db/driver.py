@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from dorm.db.deferred import Deferred
 from dorm.db.statement import Row, Statement
@@ -206,6 +206,18 @@ class AsyncConnection(_ConnectionState):
     @abstractmethod
     def close(self) -> Awaitable[None]: ...
 
+    def notified(self, seconds: float) -> AsyncIterator[Notified]:
+        """Yield the notifications that arrive within *seconds*, for sessions that LISTEN."""
+        raise NotSupportedError("this backend has no LISTEN")
+
+
+class Notified(NamedTuple):
+    """One notification of LISTEN."""
+
+    channel: str
+    payload: str
+    pid: int
+
 
 class AsyncCursor(ABC):
     """The same contract as `SyncCursor`."""
@@ -299,6 +311,14 @@ class Backend(Protocol):
     def shared(self, config: DatabaseConfig) -> Any: ...
     def sync_pool(self, config: DatabaseConfig, dialect: Dialect, shared: Any) -> SyncPool: ...
     def async_pool(self, config: DatabaseConfig, dialect: Dialect, shared: Any) -> AsyncPool: ...
+    def connect(self, config: DatabaseConfig, shared: Any, seconds: float) -> SyncConnection:
+        """Return a session of its own, outside every pool; give up after about *seconds*."""
+        ...
+
+    def aconnect(self, config: DatabaseConfig, shared: Any, seconds: float) -> Awaitable[AsyncConnection]:
+        """Async form of `connect`."""
+        ...
+
     def threaded(self, connection: SyncConnection) -> AsyncConnection:
         """Return the async face of a blocking connection, served by a thread (for `Database.pin`)."""
         ...

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from dorm.conf.settings import settings
 from dorm.db.block import Block, Lease
 from dorm.db.database import Database
+from dorm.db.driver import AsyncConnection, SyncConnection
 from dorm.db.operation import Operation, ask, operation
 from dorm.db.perform import pause
 from dorm.db.request import Connection, Request, asynchronous, blocking
@@ -67,6 +68,25 @@ class Release(Request[None]):
         self.database.discard(self.lease)
 
 
+class Connect(Request[Connection]):
+    """A session of its own, outside the pool, until `Disconnect`."""
+
+    __slots__ = ("database",)
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def perform(self) -> Connection:
+        return self.database.connect()
+
+    async def aperform(self) -> Connection:
+        return await self.database.aconnect()
+
+    def abandon(self, reply: object) -> None:
+        if isinstance(reply, (SyncConnection, AsyncConnection)):
+            reply.abort()
+
+
 class _OnConnection(Request[None]):
     __slots__ = ("connection",)
 
@@ -75,6 +95,18 @@ class _OnConnection(Request[None]):
 
     def abandon(self, reply: object) -> None:
         self.connection.abort()
+
+
+class Disconnect(_OnConnection):
+    """Close a session of its own."""
+
+    __slots__ = ()
+
+    def perform(self) -> None:
+        blocking(self.connection).close()
+
+    def aperform(self) -> Awaitable[None]:
+        return asynchronous(self.connection).close()
 
 
 class Begin(_OnConnection):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import psycopg
+
 from dorm.conf.databases import DatabaseConfig
-from dorm.db.backends.postgresql.connect import is_pooled_elsewhere
+from dorm.db.backends.postgresql.connect import failure, is_pooled_elsewhere, parameters
 from dorm.db.backends.postgresql.dialect import PostgresDialect
+from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
 from dorm.db.backends.postgresql.pool import PostgresAsyncPool, PostgresPool
 from dorm.db.backends.threaded import ThreadedConnection
 from dorm.db.dialect import Dialect
@@ -29,6 +34,20 @@ class PostgresBackend:
 
     def async_pool(self, config: DatabaseConfig, dialect: Dialect, shared: FairSemaphore) -> PostgresAsyncPool:
         return PostgresAsyncPool(config, shared)
+
+    def connect(self, config: DatabaseConfig, shared: FairSemaphore, seconds: float) -> SyncConnection:
+        try:
+            raw: psycopg.Connection[Any] = psycopg.Connection.connect(**parameters(config, seconds))
+        except psycopg.Error as exc:
+            raise failure(config, exc) from exc
+        return PostgresConnection(raw, config.alias)
+
+    async def aconnect(self, config: DatabaseConfig, shared: FairSemaphore, seconds: float) -> AsyncConnection:
+        try:
+            raw: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(**parameters(config, seconds))
+        except psycopg.Error as exc:
+            raise failure(config, exc) from exc
+        return PostgresAsyncConnection(raw, config.alias)
 
     def threaded(self, connection: SyncConnection) -> AsyncConnection:
         return ThreadedConnection(connection)

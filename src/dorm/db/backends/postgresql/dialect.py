@@ -99,6 +99,8 @@ class PostgresDialect(PostgresFragments, Dialect):
     """PostgreSQL 13 and later."""
 
     vendor = "postgresql"
+    supports_advisory_locks = True
+    supports_listen = True
     supports_returning = True
     numbers_placeholders = True
     supports_array_parameters = True
@@ -161,6 +163,24 @@ class PostgresDialect(PostgresFragments, Dialect):
     # -- plans ---------------------------------------------------------------------------------------------------
     def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
         return f"EXPLAIN ({'ANALYZE, BUFFERS, ' if execute else ''}FORMAT {'JSON' if structured else 'TEXT'}) {sql}"
+
+    def replication_sql(self) -> str:
+        # Both positions are equal on a standby that lost its primary, too: the stream must be live. A primary with
+        # nothing to say sends a sign of life every half wal_sender_timeout.
+        return """
+            SELECT pg_is_in_recovery(),
+                   EXTRACT(EPOCH FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8,
+                   pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND (
+                       SELECT w.status = 'streaming' AND (t.span = interval '0' OR
+                              w.last_msg_receipt_time > clock_timestamp() - 2 * t.span)
+                       FROM pg_stat_wal_receiver w,
+                            (SELECT current_setting('wal_sender_timeout')::interval AS span) t),
+                   CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END,
+                   (SELECT count(*) > 0 AND count(w.status) = 0 FROM pg_stat_wal_receiver w)
+        """
+
+    def position_sql(self) -> str:
+        return "SELECT pg_current_wal_insert_lsn()::text"
 
     def server_version_sql(self) -> str:
         return "SHOW server_version"

@@ -20,7 +20,7 @@ from dorm.db.backends.postgresql.cursors import (
 )
 from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, translated
 from dorm.db.deferred import Deferred
-from dorm.db.driver import AsyncConnection, AsyncCursor, Rows, SyncConnection, SyncCursor
+from dorm.db.driver import AsyncConnection, AsyncCursor, Notified, Rows, SyncConnection, SyncCursor
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import DatabaseError
 
@@ -450,3 +450,10 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
 
     async def close(self) -> None:
         await self.raw.close()
+
+    async def notified(self, seconds: float) -> AsyncIterator[Notified]:
+        try:
+            async for found in self.raw.notifies(timeout=seconds):
+                yield Notified(found.channel, found.payload, found.pid)
+        except DRIVER_ERRORS as exc:
+            raise self.failed(exc, None) from exc

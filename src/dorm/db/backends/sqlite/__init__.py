@@ -27,6 +27,12 @@ class SqliteBackend:
     def async_pool(self, config: DatabaseConfig, dialect: Dialect, shared: Store) -> SqliteAsyncPool:
         return SqliteAsyncPool(shared)
 
+    def connect(self, config: DatabaseConfig, shared: Store, seconds: float) -> SyncConnection:
+        return SqliteConnection(shared)
+
+    async def aconnect(self, config: DatabaseConfig, shared: Store, seconds: float) -> AsyncConnection:
+        return ThreadedConnection(SqliteConnection(shared))
+
     def threaded(self, connection: SyncConnection) -> AsyncConnection:
         return ThreadedConnection(connection)
 
