@@ -225,7 +225,7 @@ class Broadcaster:
         return self
 
     async def _connected(self, database: Database) -> AsyncConnection:
-        connection = await database.aconnect()
+        connection = await database.session_async()
         try:
             for channel in self.channels:
                 listen = Template(f"LISTEN {database.dialect.quote(channel)}", prepare=False)

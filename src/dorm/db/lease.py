@@ -77,10 +77,10 @@ class Connect(Request[Connection]):
         self.database = database
 
     def perform(self) -> Connection:
-        return self.database.connect()
+        return self.database.session()
 
     async def aperform(self) -> Connection:
-        return await self.database.aconnect()
+        return await self.database.session_async()
 
     def abandon(self, reply: object) -> None:
         if isinstance(reply, (SyncConnection, AsyncConnection)):
