@@ -101,6 +101,7 @@ if TYPE_CHECKING:
         Exists as Exists,
         ExpressionWrapper as ExpressionWrapper,
         F as F,
+        FilteredRelation as FilteredRelation,
         Func as Func,
         OrderBy as OrderBy,
         OuterRef as OuterRef,
@@ -260,12 +261,14 @@ if TYPE_CHECKING:
     )
     from dorm.manager import Manager as Manager
     from dorm.models.base import Model as Model
+    from dorm.queryset.ops.ask import CursorPage as CursorPage
     from dorm.queryset.prefetch import (
         Prefetch as Prefetch,
         aprefetch_related_objects as aprefetch_related_objects,
         prefetch_related_objects as prefetch_related_objects,
     )
-    from dorm.queryset.queryset import QuerySet as QuerySet
+    from dorm.queryset.queryset import CombinedQuerySet as CombinedQuerySet, QuerySet as QuerySet
+    from dorm.queryset.raw import RawQuerySet as RawQuerySet
     from dorm.relations import (
         CASCADE as CASCADE,
         DO_NOTHING as DO_NOTHING,
@@ -327,7 +330,9 @@ _MODULES = {
     "dorm.db.health": ("ahealth_check", "health_check"),
     "dorm.models.base": ("Model",),
     "dorm.manager": ("Manager",),
-    "dorm.queryset.queryset": ("QuerySet",),
+    "dorm.queryset.queryset": ("CombinedQuerySet", "QuerySet"),
+    "dorm.queryset.raw": ("RawQuerySet",),
+    "dorm.queryset.ops.ask": ("CursorPage",),
     "dorm.queryset.prefetch": ("Prefetch", "aprefetch_related_objects", "prefetch_related_objects"),
     "dorm.expressions": (
         "RowRange",
@@ -340,6 +345,7 @@ _MODULES = {
         "Exists",
         "ExpressionWrapper",
         "F",
+        "FilteredRelation",
         "Func",
         "OrderBy",
         "OuterRef",

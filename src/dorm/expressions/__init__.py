@@ -2,6 +2,7 @@
 
 from dorm.expressions.conditional import Case, When
 from dorm.expressions.core import CombinedExpression, Expression, ExpressionWrapper, F, Func, OrderBy, Value
+from dorm.expressions.filtered import FilteredRelation
 from dorm.expressions.predicate import Q
 from dorm.expressions.raw import RawSQL
 from dorm.expressions.subquery import Exists, OuterRef, Subquery
@@ -14,6 +15,7 @@ __all__ = [
     "Expression",
     "ExpressionWrapper",
     "F",
+    "FilteredRelation",
     "Func",
     "OrderBy",
     "OuterRef",

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import FieldError, choices_text, nearest
+from dorm.expressions.filtered import Filtered, FilteredStep
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import OuterReference
 from dorm.fields.composite import declared
 from dorm.fields.kinds import tell
-from dorm.lookups.core import Between, Comparison, InList, InSelect, IsNull, build_lookup
-from dorm.lookups.json import AtPath, order_key, source_and_keys
+from dorm.lookups.core import Comparison, InSelect, IsNull, build_lookup
+from dorm.lookups.json import order_key
 from dorm.lookups.registry import looked_up, names as lookup_names, transformed
 from dorm.models.composite import names_of_key
-from dorm.models.paths import NoSuchName, Route, relation_of, walk
+from dorm.models.paths import NoSuchName, Route, leading_up, relation_of, steps_of, walk
 from dorm.sql.boolean import (
     And,
     Certain,
@@ -141,7 +142,7 @@ class Resolver:
             if not getattr(condition, "is_condition", False):
                 raise TypeError("Cannot filter against a non-conditional expression.")
             resolved: Node = condition.resolve(self)
-            return certain(resolved) if self._negated else resolved
+            return resolved
         before = self._negated, self._below_not
         if condition.negated:
             self._negated, self._below_not = not self._negated, True
@@ -176,6 +177,7 @@ class Resolver:
 
     def _compared(self, node: Node, rest: list[str], path: str, value: Any) -> Node:
         """Return the condition that the lookup in *rest* states, safe against NULL where a NOT stands above it."""
+        column = node if isinstance(node, Column) else None
         found = looked_up(node, rest, self)
         if found is None:
             reached, left = transformed(node, rest, self)
@@ -183,15 +185,15 @@ class Resolver:
         node, lookup = found
         condition = build_lookup(lookup, node, related_value(node, value), self)
         if isinstance(condition, InSelect):
-            return self._within(condition)
+            return self._within(condition, column)
         if type(condition) is Comparison:
             condition.args = aligned(*condition.args)
-        return certain(condition) if self._negated else condition
+        return negatable(condition, column) if self._negated else condition
 
-    def _within(self, condition: InSelect) -> Node:
+    def _within(self, condition: InSelect, column: Column | None) -> Node:
         inner = condition.args[1]
         if not isinstance(inner, SubSelect):
-            return certain(condition) if self._negated else condition
+            return negatable(condition, column) if self._negated else condition
         if inner.empty:
             return Nothing()
         if not self._negated:
@@ -206,7 +208,7 @@ class Resolver:
         if names[0] in self.query.annotations:
             return None
         route = self._route(names, path)
-        first = next((number for number, step in enumerate(route.steps) if step.multi), None)
+        first = next((number for number, step in enumerate(route.steps) if step.multi and not _named(step)), None)
         if first is None:
             return None
         parent = self._joined(self.query.alias, route.steps[:first])
@@ -226,7 +228,11 @@ class Resolver:
         inner: list[Join] = []
         last = self._joined(alias, route.steps[first + 1 :], inner, f"{alias}_")
         node, rest = self._finished(Column(last, route.column, route.output, route.optional), list(route.rest), path)
-        condition = self._compared(node, rest, path, value)
+        before, self._negated = self._negated, False
+        try:
+            condition = self._compared(node, rest, path, value)
+        finally:
+            self._negated = before
         found = ExistsSelect(Select(step.table, alias, (_ONE,), joins=tuple(inner), where=And((*link, condition))))
         if is_missing and wanted:
             # No partner at all counts as a partner whose columns are NULL, as an outer join gives it.
@@ -238,7 +244,8 @@ class Resolver:
         """Return the node that *names* lead to, and the names left (a lookup)."""
         if self.query.combined is not None:
             self._last = None
-            return self._finished(self.query.output_column(names[0]), names[1:], path)
+            taken = self.query.output_width(names)
+            return self._finished(self.query.output_column("__".join(names[:taken])), names[taken:], path)
         annotation = self.query.annotations.get(names[0])
         if annotation is not None:
             self._last = None
@@ -248,11 +255,48 @@ class Resolver:
         return self._finished(Column(alias, route.column, route.output, route.optional), list(route.rest), path)
 
     def _route(self, names: list[str], path: str) -> Route:
+        filtered = self.query.filtered.get(names[0])
         try:
-            self._last = walk(self.query.model._meta, names)
+            self._last = walk(self.query.model._meta, names) if filtered is None else _through(filtered, names[1:])
         except NoSuchName as exc:
             raise self._no_field(exc.meta, exc.name, path) from None
         return self._last
+
+    def filtered(self, name: str, relation_name: str, condition: Q) -> Filtered:
+        """Return the relation *relation_name* joined as *name* where *condition*, in terms of *name*, holds."""
+        route = self._route(relation_name.split("__"), relation_name)
+        if route.relation is None or route.rest:
+            raise ValueError(f"FilteredRelation's relation_name cannot contain lookups (got {relation_name!r}).")
+        steps = self._all_steps(relation_name)
+        last = steps[-1]
+        step = FilteredStep(last.table, last.pairs, last.multi, (name,), tuple(getattr(last, "extra", ())), name, None)
+        plain = Filtered((*steps[:-1], step), route.relation.target._meta, route.relation)
+        inner = Resolver(
+            replace(self.query, filtered={**self.query.filtered, name: plain}), self._first_slot, self._where
+        )
+        node = inner._condition(condition)
+        self.prepares.extend(inner.prepares)
+        allowed = {self.query.alias, name}
+        for part in node.walk() if node is not None else ():
+            if isinstance(part, Column) and part.alias not in allowed:
+                raise ValueError(
+                    "FilteredRelation's condition doesn't support nested relations deeper than the relation_name "
+                    f"(got a condition on {part.column!r} of {part.alias!r} for {relation_name!r})."
+                )
+        return replace(plain, steps=(*steps[:-1], replace(step, condition=node)))
+
+    def _all_steps(self, relation_name: str) -> tuple[Any, ...]:
+        """Return the joins of a path of relations, none left out because a key says the same."""
+        names = relation_name.split("__")
+        known = self.query.filtered.get(names[0])
+        steps: list[Any] = list(known.steps) if known is not None else []
+        meta = known.meta if known is not None else self.query.model._meta
+        for name in names[1:] if known is not None else names:
+            relation = relation_of(meta, name)
+            assert relation is not None, "a path of relations"
+            steps.extend((*leading_up(meta, getattr(relation, "model", None)), *steps_of(relation)))
+            meta = relation.target._meta
+        return tuple(steps)
 
     def _finished(self, node: Node, rest: list[str], path: str) -> tuple[Node, list[str]]:
         """Apply the transforms in *rest* to *node*; return what is left, a lookup at most."""
@@ -268,20 +312,28 @@ class Resolver:
     def join(self, parent: str, step: Any, joins: list[Join] | None = None, prefix: str | None = None) -> str:
         """Return the alias of the table that *step* leads to, joining it unless a join can be shared."""
         known = self.joins if joins is None else joins
+        named = _named(step)
         for join in reversed(known):
             shared = not join.multi or self.call in (_ANY, join.scope)
-            if shared and join.parent == parent and join.relation is step.key:
+            if (shared and join.parent == parent and join.relation is step.key) or (named and join.alias == named):
                 return join.alias
-        alias = f"{prefix or 'T'}{len(known) + 1}"
+        alias = named or f"{prefix or 'T'}{len(known) + 1}"
         scope = 0 if self.call == _ANY else self.call
         extra = tuple(getattr(step, "extra", ()))
-        known.append(Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, scope, extra))
+        condition = getattr(step, "condition", None)
+        join = Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, scope, extra, condition)
+        known.append(join)
         return alias
 
     # -- order ---------------------------------------------------------------------------------------------------
     def order(self, keys: Iterable[Any]) -> tuple[Order, ...]:
         """Return the ORDER BY of names (``-name``, paths, ``?``) and expressions."""
         return tuple(order for key in keys for order in self._order(key))
+
+    def order_at(self, base: int, keys: Iterable[Any]) -> tuple[Order, ...]:
+        """Return the ORDER BY of keys whose values' slots were taken before, from *base* on."""
+        self._first_slot, self.prepares = base, []
+        return self.order(keys)
 
     def _order(self, key: Any) -> Iterable[Order]:
         if isinstance(key, str):
@@ -299,6 +351,11 @@ class Resolver:
                 yield Order(order_key(each), descending)
             return
         inner = key.args[0] if hasattr(key, "descending") else key
+        if any(part.is_aggregate for part in inner.walk()):
+            raise FieldError(
+                "Using an aggregate in order_by() without also including it in annotate() is not allowed: annotate it "
+                "and order by its name."
+            )
         yield Order(order_key(inner.resolve(self)), getattr(key, "descending", False), getattr(key, "nulls", None))
 
     def _ordering_of_relation(self, name: str) -> tuple[Order, ...] | None:
@@ -343,19 +400,41 @@ class Resolver:
         )
 
 
+def _named(step: Any) -> str | None:
+    """Return the name that a filtered relation gives to its join."""
+    name: str | None = getattr(step, "alias", None)
+    return name
+
+
+def _through(filtered: Filtered, rest: list[str]) -> Route:
+    """Return the route of a path that starts at a filtered relation."""
+    meta = filtered.meta
+    if rest:
+        try:
+            route = walk(meta, rest)
+        except NoSuchName:
+            pass
+        else:
+            return replace(route, steps=(*filtered.steps, *route.steps))
+    return Route(filtered.steps, meta.pk.column, meta.pk, False, tuple(rest), filtered.relation, meta)
+
+
 def certain(condition: Node) -> Node:
-    """Return a condition that is false where *condition* is NULL, so that NOT of it keeps these rows."""
-    if not condition.nullable:
+    """Return a condition that is false where *condition* is NULL."""
+    return Certain(condition) if condition.nullable else condition
+
+
+def negatable(condition: Node, column: Column | None) -> Node:
+    """Return *condition* so that NOT of it keeps the rows where its *column*, or one it is compared with, is NULL.
+
+    As Django does: NOT (x = 1) would lose the rows where x is NULL. Annotations and what is computed are left as they
+    are.
+    """
+    if isinstance(condition, IsNull) or column is None:
         return condition
-    # A path into a document is judged by the document: rows without the path are not "different", as Django has it.
-    operands = tuple(source_and_keys(arg)[0] for arg in condition.args)
-    if isinstance(condition, AtPath):
-        return And((condition, IsNull(operands[0], False))) if operands[0].nullable else condition
-    if isinstance(condition, (Comparison, InList, Between)) and not isinstance(condition, IsNull):
-        nullable = [arg for arg in operands if arg.nullable]
-        if all(isinstance(arg, Column) for arg in nullable):
-            return And((condition, *[IsNull(arg, False) for arg in nullable]))
-    return Certain(condition)
+    others = [arg for arg in condition.args[1:] if isinstance(arg, Column) and getattr(arg.output, "null", False)]
+    nullable = [each for each in (column, *others) if each.nullable]
+    return And((condition, *[IsNull(each, False) for each in nullable])) if nullable else condition
 
 
 def without_null(select: Select) -> Select:
@@ -386,9 +465,9 @@ def _constant(value: Any) -> Node:
 
 
 def odd(parts: list[Node]) -> Node:
-    """Return XOR: an odd number of *parts* hold."""
-    node = parts[0]
-    for part in parts[1:]:
+    """Return XOR: an odd number of *parts* hold; one that is NULL does not."""
+    node, *rest = map(certain, parts)
+    for part in rest:
         either = disjunction([conjunction([node, negation(part)]) or part, conjunction([negation(node), part]) or part])
         assert either is not None, "XOR of two conditions"
         node = either

@@ -68,23 +68,26 @@ class RowShape:
     Args:
         names: names of the columns in order (of the annotations behind the object, for ``object``).
         model: the shape of the object.
+        hidden: columns at the end of the row that are there for the database only.
     """
 
     kind: str
     names: tuple[str, ...]
     object: ObjectShape | None = None
     widths: tuple[int, ...] = ()
+    hidden: int = 0
 
 
 def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect) -> tuple[Hydrate | None, str]:
     """Return the function that turns rows into results, and its source; None where rows are the results."""
-    loads = [output.load(dialect) if output is not None else None for output in outputs]
-    writer = _Writer(loads)
+    shown = outputs[: len(outputs) - shape.hidden]
+    loads = [output.load(dialect) if output is not None else None for output in shown]
+    writer = _Writer(loads, shape.hidden)
     if shape.kind == "object":
         assert shape.object is not None, "an object shape without its object"
         writer.names |= {"pre": pre_init, "post": post_init, "told": _Told(shape, loads)}
         writer.objects(shape.object, shape.names, direct=True)
-    elif shape.kind == "tuple" and not any(loads) and not shape.widths:
+    elif shape.kind == "tuple" and not any(loads) and not shape.widths and not shape.hidden:
         return None, ""
     else:
         writer.plain(shape)
@@ -105,7 +108,7 @@ class _Told:
         made = self._made
         if made is None:
             assert self._shape.object is not None, "an object shape without its object"
-            writer = _Writer(self._loads)
+            writer = _Writer(self._loads, self._shape.hidden)
             writer.objects(self._shape.object, self._shape.names, direct=False)
             exec(compile(writer.source(), "<dorm row function>", "exec"), writer.names)
             made = self._made = writer.names["hydrate"]
@@ -116,7 +119,8 @@ class _Told:
 class _Writer:
     """Writes the source of one row function."""
 
-    def __init__(self, loads: Sequence[Converter | None]) -> None:
+    def __init__(self, loads: Sequence[Converter | None], hidden: int = 0) -> None:
+        self.hidden = hidden
         self.names: dict[str, Any] = {}
         self.loads = loads
         self.direct = True
@@ -138,7 +142,7 @@ class _Writer:
 
     def row(self) -> str:
         columns = ", ".join(f"c{number}" for number in range(len(self.loads)))
-        return f"({columns},)"
+        return f"({columns}, *_)" if self.hidden else f"({columns},)"
 
     # -- dicts and tuples ----------------------------------------------------------------------------------------
     def plain(self, shape: RowShape) -> None:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.conf.fetch_modes import FetchMode
 from dorm.exceptions import FieldDoesNotExist, FieldError, choices_text, nearest
+from dorm.expressions.filtered import FilteredRelation
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
 from dorm.fields.composite import declared
 from dorm.lookups.values import value_key
 from dorm.models.composite import expanded
 from dorm.models.resolve import Resolver
-from dorm.queryset.combine import TABLE, Combined, label, output_names, refuse
+from dorm.queryset.combine import TABLE, Combined, label, output_names, refuse, reordered
 from dorm.queryset.loading import Loading
-from dorm.queryset.query import Kind, Query, Tree
+from dorm.queryset.query import Asked, Kind, Query, Tree
 from dorm.sql.convert import as_type
 from dorm.sql.node import Column, Literals, Node, QueryLike, typed
 from dorm.sql.plan import Plan, Prepares
@@ -125,8 +126,11 @@ def ordered(plan: Plan[Query], values: Values, keys: Iterable[Any]) -> Built:
 
     def build() -> tuple[Query, Prepares]:
         resolver = Resolver(plan.query, plan.slots, "order_by")
-        order = resolver.order(names)
-        return resolver.applied(order=order, backwards=False), resolver.taken
+        order: tuple[Any, ...] = resolver.order(names)
+        if plan.query.combined is None and order:
+            order = (Asked(names, plan.slots),)
+        changed = resolver.applied(order=order, backwards=False)
+        return replace(changed, joins=plan.query.joins), resolver.taken
 
     return step(plan, values, key, collected, build)
 
@@ -227,9 +231,13 @@ def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any],
         changed, taken = query, list[Any]()
         for name, expression in expressions.items():
             resolver = Resolver(changed, plan.slots + len(taken), "annotate")
-            node = typed(expression.resolve(resolver))
+            if isinstance(expression, FilteredRelation):
+                found = resolver.filtered(name, expression.relation_name, expression.named(name))
+                changed = resolver.applied(filtered={**changed.filtered, name: found})
+            else:
+                node = typed(expression.resolve(resolver))
+                changed = _with_annotation(resolver.applied(), name, node, hidden)
             taken.extend(resolver.taken)
-            changed = _with_annotation(resolver.applied(), name, node, hidden)
         return changed, tuple(taken)
 
     return step(plan, values, key, collected, build)
@@ -253,7 +261,7 @@ def _with_annotation(query: Query, name: str, node: Node, hidden: bool) -> Query
 
 def _check_annotation(query: Query, name: str, expression: Any) -> None:
     meta = query.model._meta
-    if not isinstance(expression, Node):
+    if not isinstance(expression, (Node, FilteredRelation)):
         raise TypeError(
             f"QuerySet.annotate() received a non-expression for {name!r}: {type(expression).__name__}. "
             "Wrap literals in Value()."
@@ -316,7 +324,8 @@ def _combined_columns(query: Query, combined: Combined, kind: Kind, names: tuple
     columns = tuple(
         (name, Column(TABLE, label(number), node.output, True)) for number, (name, node) in enumerate(head.columns)
     )
-    return replace(changed, kind=kind, columns=columns)
+    changed = replace(changed, kind=kind, columns=columns)
+    return reordered(query, changed) if query.order else changed
 
 
 def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -422,6 +431,8 @@ def loading_too(plan: Plan[Query], name: str) -> Plan[Query]:
 
 def _column_path(query: Query, path: str) -> tuple[str, ...]:
     """Return the names of a path to a column, attribute names replaced by those of their fields."""
+    if not isinstance(path, str):
+        raise TypeError(f"Cannot pass {path!r} as an argument to only() or defer(): they take names of fields.")
     model = query.model
     found: list[str] = []
     *relations, last = path.split("__")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import DatabaseError, NotSupportedError, choices_text, nearest
 from dorm.sql.node import Column, Literals, Node
+from dorm.sql.select import Order
 
 if TYPE_CHECKING:
     from dorm.queryset.query import Query
@@ -93,6 +94,25 @@ def output_names(query: Query) -> list[str]:
     from dorm.queryset.selects import object_names
 
     return object_names(query)
+
+
+def output_width(query: Query, names: Sequence[str]) -> int:
+    """Return how many of *names* make up the name of a column: paths of ``values`` are one name."""
+    if "__".join(names) in output_names(query):
+        return len(names)
+    field = query.model._meta.find(names[0])
+    return len(names) if field is not None and field.is_relation else 1
+
+
+def reordered(before: Query, after: Query) -> Query:
+    """Return *after*, whose columns were chosen anew, in the order of *before*."""
+    names = output_names(before)
+    order = []
+    for key in before.order or ():
+        assert isinstance(key, Order), "a combined query is ordered by its columns"
+        name = names[int(getattr(key.node, "column", "c0")[1:])]
+        order.append(replace(key, node=output_column(after, name)))
+    return replace(after, order=tuple(order))
 
 
 def output_column(query: Query, name: str) -> Node:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dorm.expressions.predicate import Q
-from dorm.models.resolve import certain, odd
+from dorm.models.resolve import odd
 from dorm.queryset.combine import refuse
-from dorm.queryset.query import Query
+from dorm.queryset.query import Asked, Query
 from dorm.sql.boolean import Everything, conjunction, disjunction
 from dorm.sql.node import Literals, Node
 from dorm.sql.relabel import moved, moved_join
@@ -89,7 +89,7 @@ def _merged(mine: Query, theirs: Query, base: int, connector: str) -> Query:
         having=mine.having + tuple(moved(part, names, base) for part in theirs.having),
         qualify=mine.qualify + tuple(moved(part, names, base) for part in theirs.qualify),
         calls=max(mine.calls, theirs.calls) + 1,
-        order=mine.order if mine.order is not None else theirs.order,
+        order=mine.order if mine.order is not None else _order(theirs, names, base),
         related={**theirs.related, **mine.related},
         outers=tuple(dict.fromkeys((*mine.outers, *theirs.outers))),
         aliases=mine.aliases | theirs.aliases,
@@ -108,6 +108,17 @@ def _merged(mine: Query, theirs: Query, base: int, connector: str) -> Query:
     )
 
 
+def _order(theirs: Query, names: dict[str, str], base: int) -> tuple[Any, ...] | None:
+    if theirs.order is None:
+        return None
+    return tuple(
+        replace(key, base=key.base + base)
+        if isinstance(key, Asked)
+        else replace(key, node=moved(key.node, names, base))
+        for key in theirs.order
+    )
+
+
 def _same(joins: list[Join], join: Join, names: dict[str, str], reuse_multi: bool) -> Join | None:
     """Return the join among *joins* that may serve as *join*."""
     if join.multi and not reuse_multi:
@@ -123,5 +134,5 @@ def _combined(mine: list[Node], theirs: list[Node], connector: str) -> tuple[Nod
     if connector == "AND":
         return (*mine, *theirs)
     one, other = conjunction(mine) or Everything(), conjunction(theirs) or Everything()
-    found = odd([certain(one), certain(other)]) if connector == "XOR" else disjunction([one, other])
+    found = odd([one, other]) if connector == "XOR" else disjunction([one, other])
     return () if found is None or isinstance(found, Everything) else (found,)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from dorm.conf.fetch_modes import FetchMode
-from dorm.queryset.combine import Combined, output_column
+from dorm.queryset.combine import Combined, output_column, output_width
 from dorm.queryset.loading import Loading
 from dorm.sql.node import Node
 from dorm.sql.plan import Plan
@@ -21,6 +21,19 @@ Tree: TypeAlias = "Mapping[str, Tree]"
 
 _NOTHING: Mapping[str, Node] = MappingProxyType({})
 _NO_TREE: Tree = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An order as `order_by` was given it: its joins are made where rows are fetched, and only the last one's.
+
+    Args:
+        keys: names and expressions.
+        base: first slot of their values.
+    """
+
+    keys: tuple[Any, ...]
+    base: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ class Query:
     having: tuple[Node, ...] = ()
     annotations: Mapping[str, Node] = field(default_factory=lambda: _NOTHING)
     hidden: frozenset[str] = frozenset()
-    order: tuple[Order, ...] | None = None
+    order: tuple[Order | Asked, ...] | None = None
     backwards: bool = False
     group: tuple[Node, ...] | Literal["key"] | None = None
     kind: Kind = "object"
@@ -91,6 +104,10 @@ class Query:
     def output_column(self, name: str) -> Node:
         """Return a column of a combined query's rows by its name."""
         return output_column(self, name)
+
+    def output_width(self, names: Sequence[str]) -> int:
+        """Return how many of *names* make up the name of a column of a combined query's rows."""
+        return output_width(self, names)
 
     @property
     def is_derived(self) -> bool:

@@ -26,6 +26,7 @@ from dorm.queryset.ops import (
     stream,
     write,
 )
+from dorm.queryset.pickling import pickled, restored
 from dorm.queryset.prefetch import Prefetch, prefetch
 from dorm.sql.node import Literals, Node, Part, QueryLike
 
@@ -463,6 +464,10 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
             self._rows = rows
         return self
 
+    def __reduce__(self) -> Any:
+        """Pickle the rows; what is unpickled has them, and further conditions choose among them by their keys."""
+        return restored, (type(self), *pickled(self))
+
     @property
     def model(self) -> Any:
         """The model whose rows these are."""
@@ -589,6 +594,22 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         if not is_object:
             raise FieldError("prefetch_related() needs instances: it cannot be combined with values().")
         yield from prefetch(rows, self._prefetch, alias)
+
+
+class _Combined(type):
+    """Makes every queryset that was combined an instance, whatever class of querysets it is of."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, QuerySet) and instance._plan.query.combined is not None
+
+
+class CombinedQuerySet(QuerySet[M, R], metaclass=_Combined):
+    """What `union`, `intersection` and `difference` return: a queryset that can be ordered, sliced, counted and read.
+
+    For ``isinstance`` only: the object keeps the class of the queryset it was made from.
+    """
+
+    __slots__ = ()
 
 
 def _iterate(qs: QuerySet[Any, T], chunk_size: int) -> Iterator[T]:

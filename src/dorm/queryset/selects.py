@@ -15,7 +15,7 @@ from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
 from dorm.queryset.build import single_relation
 from dorm.queryset.combine import TABLE, Combined, label, output_column
 from dorm.queryset.loading import Loading
-from dorm.queryset.query import Query
+from dorm.queryset.query import Asked, Query
 from dorm.sql.boolean import And, Condition, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
 from dorm.sql.literal import InliningCompiler
@@ -156,8 +156,12 @@ def is_empty(query: Query) -> bool:
 # -- SELECTs -----------------------------------------------------------------------------------------------------
 
 
-def rows_select(query: Query) -> tuple[Select, RowShape]:
-    """Return the SELECT of the rows of *query*, and what each becomes."""
+def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, RowShape]:
+    """Return the SELECT of the rows of *query*, and what each becomes.
+
+    Args:
+        extra: further nodes that whoever changes the select list will put into it; groups are made by them too.
+    """
     if query.combined is not None:
         return _combined_select(query, query.combined)
     resolver = Resolver(query, 0, "order_by")
@@ -166,13 +170,18 @@ def rows_select(query: Query) -> tuple[Select, RowShape]:
         nodes, shape = _object_columns(query, resolver)
     else:
         nodes, shape = _plain_columns(query)
+    if query.distinct and not query.distinct_on:
+        # DISTINCT can be ordered by what it selects only.
+        seen = {_identity(node) for node in nodes}
+        hidden = tuple(each.node for each in order if _identity(each.node) not in seen and not each.node.is_constant)
+        nodes, shape = (*nodes, *hidden), replace(shape, hidden=len(hidden))
     select = Select(
         query.model._meta.db_table,
         query.alias,
         nodes,
         joins=tuple(resolver.joins),
         where=_where(query),
-        group_by=_group(query, nodes, order),
+        group_by=_group(query, (*nodes, *extra), order),
         having=conjunction(query.having),
         order_by=order,
         distinct=query.distinct,
@@ -284,9 +293,9 @@ def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> 
     nodes = tuple(node for _, node in aggregates)
     if not query.is_derived:
         return Select(query.model._meta.db_table, query.alias, nodes, joins=query.joins, where=_where(query))
-    inner, _ = rows_select(_unordered(query))
     wanted: dict[Any, tuple[str, Node]] = {}
-    lifted = tuple(node.rebuilt(tuple(_lifted(arg, wanted) for arg in node.args)) for node in nodes)
+    lifted = tuple(_over(node, wanted) for node in nodes)
+    inner, _ = rows_select(_unordered(query), tuple(node for _, node in wanted.values()))
     columns, labels = list(inner.columns), [f"c{number}" for number in range(len(inner.columns))]
     if not query.distinct:
         columns, labels = [], []
@@ -296,6 +305,13 @@ def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> 
     if not columns:
         columns, labels = [_ONE], ["one"]
     return Select(replace(inner, columns=tuple(columns), labels=tuple(labels)), SUB, lifted)
+
+
+def _over(node: Node, wanted: dict[Any, tuple[str, Node]]) -> Node:
+    """Return an aggregate, or an expression over aggregates, that reads the columns of a subquery."""
+    if node.is_aggregate:
+        return node.rebuilt(tuple(_lifted(arg, wanted) for arg in node.args))
+    return node.rebuilt(tuple(_over(arg, wanted) for arg in node.args)) if node.args else node
 
 
 def key_select(query: Query, column: str | None = None) -> Select:
@@ -321,6 +337,9 @@ def part(plan: Plan[Query], alias: str | None, any_columns: bool) -> Part:
         raise TypeError(f"The QuerySet value for a subquery must select one column, not {len(query.columns)}.")
     else:
         select, _ = rows_select(_unordered(query))
+    if not any_columns and len(select.columns) > 1:
+        first = Column(SUB, "c0", select.columns[0].output, select.columns[0].nullable)
+        select = Select(_labelled(select), SUB, (first,))
     aliases = query.aliases if alias is None else query.aliases | {alias}
     return Part(select, plan.slots, query.outers, aliases, is_empty(query))
 
@@ -369,8 +388,13 @@ def _limit(query: Query) -> Node | None:
 
 
 def _order(query: Query, resolver: Resolver) -> tuple[Order, ...]:
+    order: tuple[Order, ...]
     if query.order is not None:
-        order = query.order
+        order = tuple(
+            each
+            for key in query.order
+            for each in (resolver.order_at(key.base, key.keys) if isinstance(key, Asked) else (key,))
+        )
     elif query.group is not None:
         # As Django since 3.1: Meta.ordering would add columns to GROUP BY behind the user's back.
         order = ()
@@ -435,6 +459,8 @@ def _grouped_parts(node: Node) -> Iterator[Node]:
     """Yield the parts of *node* that must stand in GROUP BY: the largest that hold no aggregate, constants left out."""
     if node.is_aggregate:
         return
+    if isinstance(node, SubSelect):
+        yield from node.free()
     if node.contains_aggregate or node.contains_window or isinstance(node, (Condition, SubSelect)):
         for arg in node.args:
             yield from _grouped_parts(arg)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dorm.exceptions import FieldError
-
 if TYPE_CHECKING:
     from dorm.queryset.queryset import QuerySet
 
@@ -51,4 +49,4 @@ def _check_field(qs: QuerySet[Any, Any], name: str, kinds: tuple[str, ...]) -> N
 
     output = Resolver(qs._plan.query, 0, "dates").reference(name).output
     if output is None or output.sql_type.kind not in kinds:
-        raise FieldError(f"{name!r} isn't a {'DateField or ' if 'date' in kinds else ''}DateTimeField.")
+        raise TypeError(f"{name!r} isn't a {'DateField or ' if 'date' in kinds else ''}DateTimeField.")

@@ -281,6 +281,11 @@ class Node:
         return self.is_condition
 
     @property
+    def is_constant(self) -> bool:
+        """True when the same value stands in every row."""
+        return not any(isinstance(part, Column) or part.is_opaque or part.is_aggregate for part in self.walk())
+
+    @property
     def contains_aggregate(self) -> bool:
         """True when an aggregate of this query (not of a subquery in it) stands here or below."""
         return self.is_aggregate or (not self.is_window and any(arg.contains_aggregate for arg in self.args))

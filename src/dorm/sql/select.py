@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from dorm.sql.node import BOOLEAN_OUTPUT, Node, Output, Scope
+from dorm.sql.node import BOOLEAN_OUTPUT, Column, Node, Output, Scope
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -148,6 +148,19 @@ class SubSelect(Node):
         """Return the same place with another SELECT."""
         outer = dict(zip(self.references, self.args, strict=True))
         return type(self)(select, self.base, outer, self.aliases, self.empty)
+
+    def walk(self) -> Iterator[Node]:
+        yield from super().walk()
+        yield from self.free()
+
+    def free(self) -> Iterator[Column]:
+        """Yield the columns of the outer query that the SELECT names without a reference."""
+        own = {self.select.alias, *[join.alias for join in self.select.joins]}
+        conditions = [join.condition for join in self.select.joins]
+        for root in (self.select.where, self.select.having, *conditions, *self.select.columns):
+            for node in root.walk() if root is not None else ():
+                if isinstance(node, Column) and node.alias not in own:
+                    yield node
 
     def options(self) -> tuple[Hashable, ...]:
         return (id(self.select), self.base, self.references)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
 from dorm.models.deletion import Deletion, collect, is_plain
+from dorm.queryset.combine import refuse
 from dorm.queryset.ops import announce, fetch, write
 from dorm.queryset.ops.save import alias_for_write
 from dorm.signals import Signal, post_delete, pre_delete
@@ -25,6 +26,7 @@ def delete(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
     announce.refuse_read_only(qs.model._meta, "delete()")
     if qs._plan.query.kind != "object":
         raise TypeError("Cannot call delete() after .values() or .values_list()")
+    refuse(qs._plan.query, "delete")
     if qs._plan.query.distinct_on:
         raise TypeError("Cannot call delete() after .distinct(*fields).")
     database = write.writing(qs)
