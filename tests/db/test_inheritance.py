@@ -98,6 +98,9 @@ async def test_a_child_is_a_row_in_each_table(face: Face) -> None:
     assert (found.chef, found.name, found.pizza, found.address) == ("Ugo", "Da Ugo", True, "")
     assert names(await face.rows(Place.objects.filter(restaurant__trattoria__chef="Ugo"))) == ["Da Ugo"]
     assert await face(Trattoria.objects.filter(place_ptr=place).count)() == 1
+    await face(Place.objects.create)(name="Park")
+    assert names(await face.rows(Place.objects.filter(restaurant__isnull=True))) == ["Park"]
+    assert names(await face.rows(Place.objects.filter(restaurant__isnull=False))) == ["Da Ugo"]
 
 
 async def test_updates_reach_every_table(face: Face) -> None:

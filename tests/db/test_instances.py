@@ -75,7 +75,7 @@ async def test_positional_values_and_pk(face: Face) -> None:
     shirt = Shirt(7, "x", "L")
     assert (shirt.id, shirt.name, shirt.size, shirt.note) == (7, "x", "L", "")
     assert Shirt(pk=3).id == 3
-    with pytest.raises(TypeError, match="takes 5 values by position, 6 were given"):
+    with pytest.raises(IndexError, match="takes 5 values by position, 6 were given"):
         Shirt(1, 2, 3, 4, 5, 6)
     with pytest.raises(TypeError, match="both positional and keyword arguments for 'id'"):
         Shirt(1, id=2)

@@ -143,7 +143,7 @@ async def test_a_key_must_lead_to_a_row(face: Face) -> None:
     assert await errors(face, Post(title="t", editor=editor)) == {}
     found = await errors(face, Post(title="t", editor_id=editor.pk + 1))
     assert found == {
-        "editor": [(f"chief editor instance with id {editor.pk + 1} does not exist.", "invalid")],
+        "editor": [(f"chief editor instance with id {editor.pk + 1} is not a valid choice.", "invalid")],
     }
 
 

@@ -158,7 +158,10 @@ class Model(metaclass=ModelBase):
     def _set_positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         meta = self._meta
         if len(args) > len(meta.fields):
-            raise TypeError(f"{meta.object_name}() takes {len(meta.fields)} values by position, {len(args)} were given")
+            raise IndexError(
+                f"Number of args exceeds number of fields: {meta.object_name}() takes {len(meta.fields)} values by "
+                f"position, {len(args)} were given."
+            )
         values = vars(self)
         for field, value in zip(meta.fields, args, strict=False):
             if field.name in kwargs or field.attname in kwargs:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dorm.db.operation import Operation, arun, operation, run
+from dorm.expressions.subquery import Subquery
 from dorm.fields.numbers import IntegerField
 from dorm.models.perfield import add_method
 from dorm.queryset.ops import bulk_update, fetch
@@ -91,7 +92,9 @@ def neighbour(instance: Any, forwards: bool) -> Operation[Any]:
     field = meta.get_field(meta.order_with_respect_to)
     sign, order = ("gt", "_order") if forwards else ("lt", "-_order")
     start = type(instance)._default_manager.using(instance._state.db)
-    condition = {field.attname: getattr(instance, field.attname), f"_order__{sign}": instance._order}
+    # Its place now: what the instance holds may be older than the last reordering.
+    place = type(instance)._base_manager.using(instance._state.db).filter(pk=instance.pk).values("_order")
+    condition = {field.attname: getattr(instance, field.attname), f"_order__{sign}": Subquery(place)}
     found = yield from fetch.first(start.filter(**condition).order_by(order), "first")
     if found is None:
         raise type(instance).DoesNotExist(f"{meta.object_name} matching query does not exist.")

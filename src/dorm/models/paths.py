@@ -135,6 +135,9 @@ def _route(steps: list[Any], field: Field[Any], rest: list[str], relation: Any, 
     trimmed = list(steps)
     while trimmed and not trimmed[-1].multi and not getattr(trimmed[-1], "extra", ()):
         last = trimmed[-1]
+        if not getattr(last, "forward", True):
+            # There may be no row at the other side of a one-to-one field.
+            break
         ours = [mine for mine, theirs in last.pairs if theirs == column]
         if not ours:
             break

@@ -106,7 +106,7 @@ def _refers_to_a_row(field: Any, key: Any, instance: Any) -> Operation[None]:
         rows = rows.filter(limit) if hasattr(limit, "children") else rows.filter(**limit)
     if not (yield from fetch.exists(rows)):
         raise ValidationError(
-            field.error_messages.get("invalid", "%(model)s instance with %(field)s %(value)r does not exist."),
+            field.error_messages.get("invalid", "%(model)s instance with %(field)s %(value)r is not a valid choice."),
             code="invalid",
             params={
                 "model": target._meta.verbose_name,
