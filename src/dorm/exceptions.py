@@ -38,6 +38,14 @@ class FieldDoesNotExist(FieldError):
     """A model has no field of that name."""
 
 
+class SuspiciousOperation(DormError):
+    """Something from outside looks like an attack."""
+
+
+class SuspiciousFileOperation(SuspiciousOperation, ValueError):
+    """A file's name leads out of its folder, or is none."""
+
+
 class SynchronousOnlyOperation(DormError):
     """A statement would have been sent implicitly, by a blocking call, in a running event loop."""
 

@@ -1,11 +1,13 @@
 """Fields of models (public names; see the modules beside this one)."""
 
+import dorm.models  # noqa: F401  # the packages of this layer refer to one another, and are entered there
 from dorm.db.types import Range
 from dorm.fields.arrays import ArrayField, CITextField, HStoreField
 from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.fields.composite import CompositePrimaryKey
 from dorm.fields.computed import GeneratedField
 from dorm.fields.enums import EnumField
+from dorm.fields.files import FileField, FilePathField, ImageField
 from dorm.fields.numbers import (
     AutoField,
     BigAutoField,
@@ -63,11 +65,14 @@ __all__ = [
     "EmailField",
     "EnumField",
     "Field",
+    "FileField",
+    "FilePathField",
     "FloatField",
     "GeneratedField",
     "GenericIPAddressField",
     "HStoreField",
     "IPAddressField",
+    "ImageField",
     "IntegerField",
     "IntegerRangeField",
     "JSONField",

@@ -58,6 +58,8 @@ class Field(RegisterLookupMixin, Generic[T]):
     many_to_one: ClassVar[bool] = False
     generated: ClassVar[bool] = False
     """True when the database computes every value of the column."""
+    keeps_files: ClassVar[bool] = False
+    """True when values are files, which are kept in a storage before the row is written."""
     assigned_by_descriptor: bool = False
     """True when the attribute of the model has a ``__set__`` that assignment must go through."""
     one_to_one: ClassVar[bool] = False

@@ -402,6 +402,7 @@ class Options:
         for field in self.local_fields:
             # A relation's own column is plain: its descriptor stands under the relation's name.
             field.assigned_by_descriptor = hasattr(type(inspect.getattr_static(own, field.attname, None)), "__set__")
+        self.file_fields = tuple(field for field in self.fields if field.keeps_files)
         for group in self.unique_together:
             for name in group:
                 self._require(name, "unique_together")

@@ -13,7 +13,7 @@ from dorm.db.request import Execute, ExecuteMany, Query as Fetch, QueryMany
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import NotSupportedError
 from dorm.models.state import ORIGIN, origin_of
-from dorm.queryset.ops import announce, ordering, rowwrite, tables
+from dorm.queryset.ops import announce, files, ordering, rowwrite, tables
 from dorm.queryset.ops.write import writing
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
@@ -161,6 +161,9 @@ def _returning(meta: Any, options: Options, database: Database) -> tuple[Any, ..
 @operation
 def _batches(insertion: Insertion, meta: Any, objs: list[Any], size: int) -> Operation[None]:
     _prepare(meta, objs)
+    if meta.file_fields:
+        for obj in objs:
+            yield from files.keep(obj, insertion.database.alias)
     if meta.order_with_respect_to is not None:
         yield from ordering.place_all_last(objs, meta, insertion.database)
     for fields, same in _by_columns(meta, objs):

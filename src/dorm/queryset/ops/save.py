@@ -10,7 +10,7 @@ from dorm.db.operation import Operation, operation
 from dorm.db.router import router
 from dorm.exceptions import DatabaseError, choices_text, nearest
 from dorm.models.state import ORIGIN, is_adding, origin_of
-from dorm.queryset.ops import announce, refresh, tables, write
+from dorm.queryset.ops import announce, files, refresh, tables, write
 from dorm.signals import post_save, pre_save
 from dorm.transaction import in_transaction, spoil
 
@@ -90,6 +90,8 @@ def save_base(
         yield from announce.announce(pre_save, model, **told)
     meta = model._meta.concrete_model._meta
     write = tables.Write(instance, database, chosen, raw)
+    if model._meta.file_fields and not raw:
+        yield from files.keep(instance, alias, chosen)
     try:
         if meta.parents and not raw:
             created = yield from in_transaction(_with_parents(write, meta, forced, force_update), alias)
