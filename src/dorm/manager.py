@@ -105,6 +105,16 @@ class Manager(Queryable[M, M], Generic[M]):
         """Return a new queryset of every row."""
         return self.get_queryset()
 
+    def cached(self, *, timeout: int | None = None, using: str = "default") -> QuerySet[M]:
+        """Return ``get_queryset().cache(timeout, using=using)``: all rows, through the query cache.
+
+        Args:
+            timeout: seconds; None: the cache's ``TTL``, 0: no end. using: key of ``CACHES``.
+
+        Raises: TypeError, ValueError: a *timeout* that is no whole number of seconds.
+        """
+        return self.get_queryset().cache(timeout, using=using)
+
     def db_manager(self, using: str | None = None, hints: Mapping[str, Any] | None = None) -> Self:
         """Return a copy of this manager that works on the database *using*.
 

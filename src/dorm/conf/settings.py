@@ -33,6 +33,11 @@ _DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "RETRY_ATTEMPTS": (3, (int,)),
     "RETRY_BACKOFF": (0.1, _NUMBER),
     "DEFAULT_FETCH_MODE": (FETCH_PEERS, (str,)),
+    "CACHES": ({}, (dict,)),
+    "CACHE_SIGNING_KEY": ("", (str,)),
+    "CACHE_REQUIRE_SIGNING_KEY": (False, (bool,)),
+    "CACHE_INSECURE_PICKLE": (False, (bool,)),
+    "SECRET_KEY": ("", (str,)),
     "USE_TZ": (False, (bool,)),
     "TIME_ZONE": ("UTC", (str,)),
 }

@@ -73,6 +73,8 @@ class Block:
         cause: what failed.
         asked_to_roll_back: the user set `needs_rollback`.
         pinned: both faces use it (`Database.pin`).
+        sees_snapshot: its statements see the data of its beginning, or may do so.
+        touched: models written to, each with the savepoint in force; kept by the query cache.
         writes: statements sent in it that were no SELECTs of dorm's.
         manual: autocommit is off; *manual_lease* holds the connection.
         kept: the connection is held for its own sake, with or without a transaction; *kept_lease* holds it.
@@ -88,6 +90,8 @@ class Block:
     cause: BaseException | None = None
     asked_to_roll_back: bool = False
     pinned: bool = False
+    sees_snapshot: bool = False
+    touched: set[tuple[str, Mark | None]] = field(default_factory=set)
     writes: int = 0
     manual: bool = False
     manual_lease: Lease | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from dorm.cache.reading import CacheSettings, checked_timeout
 from dorm.expressions.predicate import Q
 from dorm.queryset import build, truncate
 from dorm.queryset.combine import combined, refuse
@@ -27,6 +28,19 @@ class Building(Generic[M, R]):
     def _queryset(self) -> QuerySet[M, R]:
         """Return the queryset the methods work on."""
         raise NotImplementedError
+
+    # -- the query cache -----------------------------------------------------------------------------------------
+    def cache(self, timeout: int | None = None, *, using: str = "default") -> QuerySet[M, R]:
+        """Return a queryset whose rows are kept in the cache *using* until a model it touches is written to.
+
+        Args:
+            timeout: seconds; None: the cache's ``TTL``, 0: no end. using: key of ``CACHES``.
+
+        Without ``CACHES`` it is a plain copy.
+        """
+        qs = self._queryset()._clone()
+        qs._cache = CacheSettings(checked_timeout(timeout), using)
+        return qs
 
     # -- several queries -----------------------------------------------------------------------------------------
     def union(self, *others: QuerySet[Any, Any], all: bool = False) -> QuerySet[M, R]:

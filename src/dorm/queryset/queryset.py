@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar as DefaultingTypeVar
 
+    from dorm.cache.reading import CacheSettings
     from dorm.queryset.query import Kind, Query
     from dorm.sql.plan import Plan
 
@@ -411,7 +412,7 @@ Queryable._base_create = (Queryable.create, Queryable.acreate)
 class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
     """Rows of a model: a plan and its values. Building one sends nothing; rows are fetched once, when asked for."""
 
-    __slots__ = ("_alias", "_hints", "_plan", "_prefetch", "_rows", "_values")
+    __slots__ = ("_alias", "_cache", "_hints", "_plan", "_prefetch", "_rows", "_values")
 
     _plan: Plan[Query]
     _values: tuple[Any, ...]
@@ -428,6 +429,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         self._alias = using
         self._hints = hints
         self._prefetch: tuple[str | Prefetch, ...] = ()
+        self._cache: CacheSettings | None = None
         self._rows: list[Any] | None = None
 
     @classmethod
@@ -451,6 +453,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         new._alias = self._alias
         new._hints = self._hints
         new._prefetch = self._prefetch
+        new._cache = self._cache
         new._rows = None
         return new
 

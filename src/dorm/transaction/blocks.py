@@ -114,6 +114,8 @@ def _begin(database: Database, options: Options, held: Block | None) -> Operatio
     lease = yield from begun(database, statement)
     block = held or Block(database.alias, lease.connection, current_owner(), lease.connection.face)
     block.lease = lease
+    block.touched.clear()
+    block.sees_snapshot = options.read_only or options.isolation in ("repeatable read", "serializable")
     if chain.active:
         chain.tell(Observation(statement, database.alias, database.vendor, 0.0, kind="control"))
     level = Level(None, outermost=True)

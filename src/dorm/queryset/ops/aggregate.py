@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dorm.aggregates.base import over_nothing
+from dorm.cache.reading import fetched
 from dorm.db.operation import Operation, operation
-from dorm.db.perform import perform
-from dorm.db.request import Query as Fetch
 from dorm.models.resolve import Resolver
 from dorm.models.rows import RowShape, hydrator
 from dorm.models.state import origin_of
@@ -55,7 +54,7 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
     compiled = plan.derive(("aggregate", dialect.fingerprint), lambda: selects.sized(_compiled(plan, dialect)))
     if compiled.empty:
         return {name: over_nothing(node, values) for name, node in plan.query.columns}
-    found = yield from perform(Fetch(database, compiled.statement(values)))
+    found = yield from fetched(database, compiled.statement(values), qs._plan, qs._cache)
     result: dict[str, Any] = compiled.hydrate(found, origin_of(database.alias))[0]
     return result
 

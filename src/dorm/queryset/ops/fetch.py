@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dorm.cache.reading import CacheSettings, fetched
 from dorm.db.connection import Database, connections
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
@@ -50,12 +51,18 @@ def check_aliases(wanted: frozenset[str], alias: str) -> None:
 
 
 @operation
-def rows(plan: Plan[Query], values: tuple[Any, ...], database: Database) -> Operation[list[Any]]:
-    """Fetch and hydrate all rows of a plan."""
+def rows(
+    plan: Plan[Query], values: tuple[Any, ...], database: Database, cache: CacheSettings | None = None
+) -> Operation[list[Any]]:
+    """Fetch and hydrate all rows of a plan, from the query cache where *cache* says so."""
     compiled = selects.rows(plan, database.dialect)
     if compiled.empty:
         return []
-    found = yield from perform(Fetch(database, compiled.statement(values)))
+    statement = compiled.statement(values)
+    if cache is None:
+        found = yield from perform(Fetch(database, statement))
+    else:
+        found = yield from fetched(database, statement, plan, cache)
     return hydrated(compiled, plan.query, found, database.alias)
 
 
@@ -66,7 +73,7 @@ def fetch(qs: QuerySet[Any, Any]) -> Operation[list[Any]]:
         qs._rows = yield from qs._of_peers()
     if qs._rows is None:
         database = reading(qs)
-        found = yield from rows(qs._plan, qs._values, database)
+        found = yield from rows(qs._plan, qs._values, database, qs._cache)
         if found and qs._follows:
             yield from qs._prefetching(found, database.alias)
         qs._rows = found
@@ -86,7 +93,7 @@ def get(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -
         plan, values = build.filtered(plan, values, args, kwargs)
     plan = build.at_most(plan, MOST_NAMED_ROWS + 1, "get")
     database = reading(qs)
-    found = yield from rows(plan, values, database)
+    found = yield from rows(plan, values, database, qs._cache)
     if len(found) == 1:
         if qs._follows:
             yield from qs._prefetching(found, database.alias)
@@ -114,7 +121,7 @@ def first(qs: QuerySet[Any, Any], how: str) -> Operation[Any]:
     else:
         plan = build.at_most(plan, 1, how)
     database = reading(qs)
-    found = yield from rows(plan, values, database)
+    found = yield from rows(plan, values, database, qs._cache)
     if found and qs._follows:
         yield from qs._prefetching(found, database.alias)
     return found[0] if found else None
@@ -125,7 +132,7 @@ def at(qs: QuerySet[Any, Any], index: int) -> Operation[Any]:
     """Return the row at *index*."""
     plan, values = build.sliced(qs._plan, qs._values, index, index + 1)
     database = reading(qs)
-    found = yield from rows(plan, values, database)
+    found = yield from rows(plan, values, database, qs._cache)
     if not found:
         raise IndexError(f"QuerySet index out of range: {index}")
     if qs._follows:
@@ -142,7 +149,7 @@ def count(qs: QuerySet[Any, Any]) -> Operation[int]:
     compiled = selects.counted(qs._plan, database.dialect)
     if compiled.empty:
         return 0
-    found = yield from perform(Fetch(database, compiled.statement(qs._values)))
+    found = yield from fetched(database, compiled.statement(qs._values), qs._plan, qs._cache)
     number: int = found[0][0]
     return number
 
@@ -156,7 +163,7 @@ def exists(qs: QuerySet[Any, Any]) -> Operation[bool]:
     compiled = selects.existing(qs._plan, database.dialect)
     if compiled.empty:
         return False
-    found = yield from perform(Fetch(database, compiled.statement(qs._values)))
+    found = yield from fetched(database, compiled.statement(qs._values), qs._plan, qs._cache)
     return bool(found)
 
 

@@ -1,0 +1,233 @@
+"""Reading through the cache: the rows of a statement, kept as the driver gave them.
+
+Rows are kept before they become objects: each evaluation makes objects of its own, and encrypted columns stay
+encrypted. The key holds the statement, its parameters, and the versions of all models whose tables it names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import pickle
+import threading
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dorm.cache.api import BaseCache, get_cache, is_configured, key_parts
+from dorm.cache.invalidation import ensure_signals_connected, has_written, warn
+from dorm.cache.signing import sign_payload, verify_payload
+from dorm.cache.versions import versions
+from dorm.conf.registry import registry
+from dorm.db.connection import Database
+from dorm.db.operation import Operation, operation
+from dorm.db.perform import perform
+from dorm.db.request import CallUser, Query
+from dorm.db.statement import Statement
+from dorm.sql.node import Node
+from dorm.sql.select import Join, Select
+
+if TYPE_CHECKING:
+    from dorm.sql.plan import Plan
+
+_WAIT = 10.0
+"""Longest that one reader waits for another that fetches the same rows."""
+
+
+class CacheSettings(NamedTuple):
+    """What `QuerySet.cache` was told."""
+
+    timeout: int | None
+    using: str
+
+
+def checked_timeout(timeout: Any) -> int | None:
+    """Return *timeout*; refuse what is no number of seconds."""
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int)):
+        raise TypeError(f"timeout takes whole seconds or None, not {type(timeout).__name__}.")
+    if timeout is not None and timeout < 0:
+        raise ValueError(f"timeout takes 0 (no end) or more seconds, got {timeout}.")
+    return timeout
+
+
+@operation
+def fetched(
+    database: Database, statement: Statement, plan: Plan[Any], wanted: CacheSettings | None
+) -> Operation[list[Any]]:
+    """Return the rows of a SELECT, from the cache where they are fresh there."""
+    if wanted is None or not is_configured():
+        return (yield from perform(Query(database, statement)))
+    ensure_signals_connected()
+    cache = get_cache(wanted.using)
+    labels = touched(plan)
+    if has_written(database.alias, labels):
+        return (yield from perform(Query(database, statement)))
+    try:
+        key = yield from _key(cache, database, statement, labels)
+    except Exception as exc:  # noqa: BLE001  # a stated boundary: a cache never fails a query
+        warn(exc, wanted.using)
+        return (yield from perform(Query(database, statement)))
+    found = yield from _stored(cache, key, wanted.using)
+    if found is not None:
+        return found
+    flight, leads = _board(key)
+    if not leads:
+        yield CallUser(flight.wait, flight.await_)
+        found = yield from _stored(cache, key, wanted.using)
+        if found is not None:
+            return found
+        return (yield from perform(Query(database, statement)))
+    try:
+        rows = yield from perform(Query(database, statement))
+        if _may_store(database):
+            yield from _store(cache, key, rows, wanted)
+        return rows
+    finally:
+        _land(key, flight)
+
+
+@operation
+def _key(cache: BaseCache, database: Database, statement: Statement, labels: frozenset[str]) -> Operation[str]:
+    ordered = sorted(labels)
+    current = yield from versions(cache, ordered)
+    parts = (
+        database.alias,
+        statement.sql,
+        [_plain(param) for param in statement.params],
+        tuple(zip(ordered, current, strict=True)),
+        key_parts(database.alias),
+    )
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()
+    model = statement.template.model or (ordered[0] if ordered else "")
+    return f"dormqc:{model}:{database.alias}:{digest}"
+
+
+def _plain(param: Any) -> Any:
+    """Return a parameter as something whose text says it all."""
+    if param is None or type(param).__module__ in ("builtins", "datetime", "decimal", "uuid"):
+        return [_plain(each) for each in param] if isinstance(param, (list, tuple)) else (type(param).__name__, param)
+    state = getattr(param, "__dict__", None)
+    return (type(param).__qualname__, state if state is not None else pickle.dumps(param))
+
+
+@operation
+def _stored(cache: BaseCache, key: str, using: str) -> Operation[list[Any] | None]:
+    try:
+        data = yield CallUser(cache.get, cache.aget, key)
+        payload = verify_payload(data) if data is not None else None
+        return None if payload is None else pickle.loads(payload)
+    except Exception as exc:  # noqa: BLE001  # a stated boundary: a cache never fails a query
+        warn(exc, using)
+        return None
+
+
+@operation
+def _store(cache: BaseCache, key: str, rows: list[Any], wanted: CacheSettings) -> Operation[None]:
+    try:
+        payload = sign_payload(pickle.dumps(rows, pickle.HIGHEST_PROTOCOL))
+        yield CallUser(cache.set, cache.aset, key, payload, wanted.timeout)
+    except Exception as exc:  # noqa: BLE001  # a stated boundary: a cache never fails a query
+        warn(exc, wanted.using)
+
+
+def _may_store(database: Database) -> bool:
+    """True unless the rows may come from a snapshot that is older than the versions in the key."""
+    block = database.block_for_callbacks()
+    return block is None or not block.in_transaction or not block.sees_snapshot
+
+
+# -- what a query touches ----------------------------------------------------------------------------------------
+
+
+def touched(plan: Plan[Any]) -> frozenset[str]:
+    """Return the labels of the models whose tables the rows of *plan* come from."""
+    found: frozenset[str] = plan.derive("cache: models", lambda: (_touched(plan), 200))
+    return found
+
+
+def _touched(plan: Plan[Any]) -> frozenset[str]:
+    from dorm.queryset.selects import rows_select
+
+    labels = {model._meta.db_table: model._meta.label for model in registry.all()}
+    select, _ = rows_select(plan.query)
+    return frozenset(labels.get(table, table) for table in tables(select)) | {plan.query.model._meta.label}
+
+
+def tables(part: Any, seen: set[int] | None = None) -> Iterator[str]:
+    """Yield the tables that a SELECT names, subqueries included."""
+    seen = set() if seen is None else seen
+    if isinstance(part, (str, int, float, bool, type(None), type)) or id(part) in seen:
+        return
+    seen.add(id(part))
+    if isinstance(part, Select) and isinstance(part.source, str):
+        yield part.source
+    if isinstance(part, Join):
+        yield part.table
+    if isinstance(part, Node):
+        # Outputs are fields, which lead to models and on to everything.
+        inner: Any = [value for name, value in vars(part).items() if name != "output"]
+    elif is_dataclass(part):
+        inner = [getattr(part, each.name) for each in fields(part) if each.name not in ("relation", "model")]
+    elif isinstance(part, dict):
+        inner = list(part.values())
+    elif isinstance(part, (list, tuple, set, frozenset)):
+        inner = part
+    else:
+        return
+    for each in inner:
+        yield from tables(each, seen)
+
+
+# -- one fetch at a time -----------------------------------------------------------------------------------------
+
+
+class _Flight:
+    """A fetch that others wait for, in whatever face."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def wait(self) -> None:
+        self._over.wait(_WAIT)
+
+    async def await_(self) -> None:
+        event = asyncio.Event()
+        with self._lock:
+            if self._over.is_set():
+                return
+            self._waiting.append((asyncio.get_running_loop(), event))
+        try:
+            async with asyncio.timeout(_WAIT):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    def end(self) -> None:
+        with self._lock:
+            self._over.set()
+            waiting, self._waiting = self._waiting, []
+        for loop, event in waiting:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)
+
+
+_flights: dict[str, _Flight] = {}
+_flights_lock = threading.Lock()
+
+
+def _board(key: str) -> tuple[_Flight, bool]:
+    """Return the flight for *key*, and whether the caller leads it."""
+    with _flights_lock:
+        found = _flights.get(key)
+        if found is not None:
+            return found, False
+        made = _flights[key] = _Flight()
+        return made, True
+
+
+def _land(key: str, flight: _Flight) -> None:
+    with _flights_lock:
+        _flights.pop(key, None)
+    flight.end()
