@@ -38,6 +38,7 @@ _DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "CACHE_REQUIRE_SIGNING_KEY": (False, (bool,)),
     "CACHE_INSECURE_PICKLE": (False, (bool,)),
     "SECRET_KEY": ("", (str,)),
+    "SEARCH_CONFIG": ("english", (str,)),
     "USE_TZ": (False, (bool,)),
     "TIME_ZONE": ("UTC", (str,)),
 }

@@ -17,6 +17,8 @@ class Fragments:
 
     display_name: ClassVar[str] = ""
     """Name of the engine as its makers write it, for messages."""
+    supports_server_types: bool = False
+    """Arrays, hstore, ranges, trigrams and full-text search, with PostgreSQL's operators."""
     supports_window_functions: bool = True
     supports_range_distances: bool = True
     """RANGE frames take distances, not only the current row and the ends of the partition."""

@@ -6,7 +6,7 @@ from dorm.fields.numbers import BooleanField, DecimalField, FloatField, IntegerF
 from dorm.fields.structured import BinaryField, JSONField, UUIDField
 from dorm.fields.temporal import DateField, DateTimeField, DurationField, TimeField
 from dorm.fields.text import CharField, TextField
-from dorm.lookups import dates, json
+from dorm.lookups import dates, json, server
 from dorm.lookups.registry import fields_for_kind
 
 
@@ -14,6 +14,7 @@ def tell() -> None:
     """Make the fields known to the lookups, and dorm's own lookups and transforms to the fields."""
     dates.register()
     json.register()
+    server.register()
     for kind in ("smallint", "integer", "bigint"):
         fields_for_kind(kind, IntegerField)
     for kind in ("varchar", "text"):

@@ -27,6 +27,7 @@ class PostgresFragments(Fragments):
 
     display_name = "PostgreSQL"
     supports_json_containment = True
+    supports_server_types = True
     supports_server_aggregates = True
     # The server takes distances in RANGE since version 11; Django's documented refusal is kept, so that a queryset
     # means the same on every backend that Django knows.
