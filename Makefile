@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 $(VENV)/.base: pyproject.toml
 	scripts/venv $(PYTHON) $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[sql]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.base

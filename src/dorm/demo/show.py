@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import dorm
 from dorm import Avg, Count, F, Max
+from dorm.demo import operations
 from dorm.demo.data import FLIGHTS, DataSet
 from dorm.demo.models import MODELS, Airline, Airport, Flight, Plane, Weather
 from dorm.demo.stage import Stage
@@ -211,16 +212,17 @@ def errors(stage: Stage) -> None:
             stage.error(exc)
 
 
-def operations(stage: Stage) -> None:
-    """What dorm tells about itself."""
-    stage.title("What runs")
-    stats = dorm.pool_stats()
-    health = dorm.health_check()
-    plans = Flight._meta.plan.root.statistics
-    stage.table(
-        ("database", "health", "connections", "plans of Flight", "plan hits"),
-        [(stats["vendor"], health["status"], stats["pool_size"], plans.plans, plans.hits)],
-    )
-
-
-ACTS = (filters, aggregates, prefetches, stream, in_async, transactions, errors, operations)
+ACTS = (
+    filters,
+    aggregates,
+    prefetches,
+    stream,
+    in_async,
+    transactions,
+    errors,
+    operations.n_plus_one,
+    operations.statistics,
+    operations.plans,
+    operations.allow_list,
+    operations.itself,
+)

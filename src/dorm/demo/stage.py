@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
 from dorm.signals import pre_query
 
@@ -70,7 +71,7 @@ class Stage:
 
     def error(self, exc: Exception) -> None:
         """Print an error as the user would read it."""
-        self.console.print(Panel(f"{type(exc).__name__}: {exc}", border_style="red", expand=False))
+        self.console.print(Panel(Text(f"{type(exc).__name__}: {exc}"), border_style="red", expand=False))
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
