@@ -9,6 +9,7 @@ from dorm.expressions.core import Expression, Func, as_expression
 from dorm.lookups.registry import RegisterLookupMixin, apply, bilateral_of
 from dorm.lookups.values import normal_value, value_key
 from dorm.sql.node import BOOLEAN_OUTPUT, Literals, Node, Output, QueryLike, Scope
+from dorm.sql.plan import as_given
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -101,7 +102,7 @@ class Lookup(Expression):
     def _take_slots(self, rhs: Any, scope: Scope) -> None:
         # The values stand in the text's own constants; the slots keep the positions of the others.
         for _ in range(2 if self._name == "range" else 1):
-            scope.slot(None)
+            scope.slot(as_given)
 
     # -- what a subclass uses ------------------------------------------------------------------------------------
     def get_prep_lookup(self) -> Any:

@@ -20,7 +20,7 @@ from dorm.queryset.loading import Loading
 from dorm.queryset.query import Asked, Kind, Query, Tree
 from dorm.sql.convert import as_type
 from dorm.sql.node import Column, Literals, Node, QueryLike, typed
-from dorm.sql.plan import Plan, Prepares
+from dorm.sql.plan import Plan, Prepares, as_given
 from dorm.sql.select import Lock
 
 if TYPE_CHECKING:
@@ -84,7 +84,12 @@ def filtered(
     collected = Literals()
     key = ("sticky" if sticky else "filter", condition.key(collected))
     built = step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
-    if quick is not None and _is_plain(kwargs, collected) and built[0].slots:
+    if (
+        quick is not None
+        and _is_plain(kwargs, collected)
+        and built[0].slots
+        and as_given not in (built[0].prepares or ())
+    ):
         plan.remember(quick, built[0])
     return built
 

@@ -16,6 +16,15 @@ Q = TypeVar("Q")
 Prepare: TypeAlias = Callable[[Any], Any]
 Prepares: TypeAlias = "tuple[Prepare | None, ...]"
 
+
+def as_given(value: Any) -> Any:
+    """Return *value*: the preparation of a value that stands in the compiled text as well (a Lookup's ``as_sql``).
+
+    A step that takes such a value is compiled each time: its plan fits this value alone.
+    """
+    return value
+
+
 MOST_PLANS = 2_000
 """Plans kept per model; the trie forgets what was not used lately when it grows past this."""
 
@@ -145,6 +154,8 @@ class Plan(Generic[Q]):
                 root.statistics.hits += 1
                 return child
         query, prepares = build()
+        if as_given in prepares:
+            key = None
         worth = prepares if any(prepare is not None for prepare in prepares) else None
         made = Plan(root, query, self.slots + len(prepares), worth)
         if key is None:
