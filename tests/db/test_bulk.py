@@ -288,3 +288,34 @@ async def test_many_rows(face: Face) -> None:
         item.stock = item.pk
     assert await face(Item.objects.bulk_update)(made, ["stock"]) == 6000
     assert await face(Item.objects.filter(stock=F("pk")).count)() == 6000
+
+
+async def test_rows_with_keys_go_by_copy_where_there_is_one(face: Face, sent: list[str], backend: str) -> None:
+    day = datetime.date(2020, 2, 29)
+    objs = [
+        Item(
+            pk=number,
+            code=f"c{number}",
+            name="t\\b\t\n" if number % 2 else "",
+            price="1.50",
+            data={"n": [number, None]},
+        )
+        for number in range(10_001, 10_701)
+    ]
+    for obj in objs:
+        obj.made, obj.day = 1, day if obj.pk % 3 else None
+    await face(Item.objects.bulk_create)(objs)
+    assert any(sql.startswith("COPY") for sql in sent) == (backend == "postgresql")
+    rows = await face.rows(Item.objects.order_by("pk"))
+    wanted = [(obj.pk, obj.code, obj.name, obj.data, obj.day, "1.50") for obj in objs]
+    assert [(row.pk, row.code, row.name, row.data, row.day, str(row.price)) for row in rows] == wanted
+    with pytest.raises(dorm.IntegrityError):
+        await face(Item.objects.bulk_create)(objs)
+    if backend == "postgresql":
+        late = [Item(pk=number, code=f"d{number}", made=1) for number in range(20_000, 20_600)]
+        late[-1].code = "x" * 50
+        with pytest.raises(dorm.DataError):
+            await face(Item.objects.bulk_create)(late)
+    blind = await face(Item.objects.bulk_create)(items(*[f"b{number}" for number in range(600)], made=1), returning=[])
+    assert blind[0].pk is None
+    assert await face(Item.objects.count)() == 1300

@@ -344,6 +344,7 @@ def counted(counts: dict[str, int]) -> tuple[int, dict[str, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # a failure is shrunk
 def test_rows_follow_the_model_of_them(empty_database: object) -> None:
     create_tables(MODELS)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]

@@ -176,6 +176,14 @@ class Dialect(Fragments, ABC):
         """
         raise NotSupportedError(f"{self.vendor} cannot insert from arrays")
 
+    def copies(self, sql_type: SqlType) -> bool:
+        """True when values of this type can be sent by COPY as they are bound (only with `supports_copy`)."""
+        return False
+
+    def row_security(self, table: str) -> tuple[str, tuple[Any, ...]] | None:
+        """Return a query whether row-level security is in force for a table, which COPY refuses; None: never."""
+        return None
+
     def update_from_arrays(self, table: str, columns: Sequence[str], types: Sequence[SqlType]) -> str:
         """Return UPDATE of many rows from one array parameter a column, the key's last; names are quoted."""
         raise NotSupportedError(f"{self.vendor} cannot update from arrays")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.connection import Database
+from dorm.db.copying import CopyIn
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Execute, ExecuteMany, Query as Fetch, QueryMany
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _ROWS_A_BATCH = 5_000
 """Rows bound and sent together where the caller names no number: bounds the memory of one statement."""
+
+
+_ROWS_WORTH_COPY = 500
+"""From so many rows on COPY is the faster road, where nothing is read back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +232,9 @@ def _insert_values(
     database = insertion.database
     dialect = database.dialect
     wanted = rowwrite.insert(meta, dialect, fields, insertion.conflict, insertion.brought_back(meta, fields))
+    if insertion.conflict is None and not wanted.back and (yield from _may_copy(database, meta, fields, len(objs))):
+        yield from perform(_copy(database, meta, wanted, fields, rows))
+        return
     if dialect.supports_unnest_insert and fields and all(dialect.unnests(field.sql_type) for field in fields):
         wanted = _from_arrays(meta, dialect, fields, insertion.conflict, wanted)
         statement = Statement(wanted.template, array_values(wanted.binders, dialect, fields, rows))
@@ -240,6 +248,32 @@ def _insert_values(
         _take_back(wanted, objs, (yield from perform(QueryMany(database, many))))
     else:
         yield from perform(ExecuteMany(database, many))
+
+
+@operation
+def _may_copy(database: Database, meta: Any, fields: tuple[Any, ...], number: int) -> Operation[bool]:
+    """Return whether COPY does the same as INSERT for these rows, and is worth its round trips."""
+    dialect = database.dialect
+    if number < _ROWS_WORTH_COPY or not dialect.supports_copy:
+        return False
+    if not all(dialect.copies(field.sql_type) for field in fields):
+        return False
+    asked = dialect.row_security(dialect.quote(meta.db_table))
+    if asked is None:
+        return True
+    sql, params = asked
+    rows = yield from perform(Fetch(database, Statement(Template(sql, reads=True), params, internal=True)))
+    return not rows[0][0]
+
+
+def _copy(
+    database: Database, meta: Any, wanted: rowwrite.RowWrite, fields: tuple[Any, ...], rows: list[list[Any]]
+) -> CopyIn:
+    quote = database.dialect.quote
+    columns = ", ".join(quote(field.column) for field in fields)
+    template = Template(f"COPY {quote(meta.db_table)} ({columns}) FROM STDIN", natural=True, model=meta.label)
+    bound = ([rowwrite.bound_value(*each, None) for each in zip(row, wanted.binders, strict=True)] for row in rows)
+    return CopyIn(database, Statement(template), bound, ())
 
 
 def _from_arrays(

@@ -57,6 +57,8 @@ _TYPES: dict[str, str] = {
 }
 _TEXT_FORMAT = frozenset({"citext", "hstore", "enum", "custom"})
 """Types whose values the driver reads in the text format only."""
+_COPIED = frozenset({"varchar", "numeric", *_TYPES} - _TEXT_FORMAT - {"inet"})
+"""Types whose bound values the driver's text form writes as COPY reads them; ranges are literals all the same."""
 _UNTYPED = frozenset(
     {
         "inet",
@@ -310,6 +312,12 @@ class PostgresDialect(PostgresFragments, Dialect):
             f"INSERT INTO {table} ({names}) SELECT {values} FROM unnest({arrays}) WITH ORDINALITY "
             f"AS rows ({aliases}, ordinality) ORDER BY ordinality{ending}{back}"
         )
+
+    def copies(self, sql_type: SqlType) -> bool:
+        return sql_type.kind in _COPIED
+
+    def row_security(self, table: str) -> tuple[str, tuple[Any, ...]] | None:
+        return "SELECT row_security_active($1)", (table,)
 
     def update_from_arrays(self, table: str, columns: Sequence[str], types: Sequence[SqlType]) -> str:
         arrays = ", ".join(f"${number}::{self._array_type(each)}" for number, each in enumerate(types, 1))
