@@ -216,3 +216,8 @@ async def test_use_after_the_end_of_a_block_is_refused(database: dict[str, Any])
     task = asyncio.get_running_loop().create_task(Author.objects.acount(), context=context)
     with pytest.raises(dorm.TransactionManagementError, match=r"has ended"):
         await task
+
+
+async def test_relations_without_a_column_cannot_be_updated(face: Face, database: dict[str, Any]) -> None:
+    with pytest.raises(dorm.FieldError, match=r"Cannot update model field .* \(only non-relations and foreign keys"):
+        await face(Author.objects.update)(books=1)

@@ -303,3 +303,25 @@ def test_a_reloaded_class_replaces_the_former_one() -> None:
     declare()
     second = declare()
     assert apps.get("declared", "Thing") is second
+
+
+def test_the_setting_chooses_the_implicit_key() -> None:
+    before = dict(dorm.settings._given)
+    try:
+        dorm.configure(DATABASES={}, DEFAULT_AUTO_FIELD="dorm.fields.SmallAutoField")
+
+        class Small(dorm.Model):
+            Meta = meta()
+
+        assert type(Small._meta.pk) is dorm.SmallAutoField
+        assert Small._meta.pk.auto_created
+        for path, message in (
+            ("dorm.fields.Nope", "could not be imported"),
+            ("dorm.fields.TextField", "must subclass AutoField"),
+        ):
+            dorm.configure(DEFAULT_AUTO_FIELD=path)
+            with pytest.raises(dorm.ImproperlyConfigured, match=message):
+                type("M", (dorm.Model,), {"__module__": __name__, "Meta": meta()})
+    finally:
+        dorm.settings._given.clear()
+        dorm.settings._given.update(before)

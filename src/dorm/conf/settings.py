@@ -18,6 +18,7 @@ _ANY = (object, bool)
 _DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "DATABASES": ({}, (Mapping,)),
     "INSTALLED_APPS": ([], (list, tuple)),
+    "DEFAULT_AUTO_FIELD": ("dorm.fields.BigAutoField", (str,)),
     "DATABASE_ROUTERS": ([], (list, tuple)),
     "DEBUG": (False, (bool,)),
     "SLOW_QUERY_MS": (500.0, (*_NUMBER, type(None))),
@@ -83,6 +84,7 @@ class Settings:
     DATABASES: Mapping[str, Any]
     INSTALLED_APPS: list[str]
     DATABASE_ROUTERS: list[Any]
+    DEFAULT_AUTO_FIELD: str
     DEBUG: bool
     SLOW_QUERY_MS: float | None
     READ_AFTER_WRITE_WINDOW: float | None

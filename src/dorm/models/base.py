@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from dorm.conf.settings import settings
 from dorm.db.operation import arun, run
 from dorm.exceptions import (
+    ImproperlyConfigured,
     MultipleObjectsReturned,
     ObjectDoesNotExist,
     ValidationError,
     choices_text,
     nearest,
 )
-from dorm.fields.numbers import BigAutoField
+from dorm.fields.numbers import AutoField, BigAutoField
 from dorm.manager import Manager
 from dorm.models import inheritance, validation
 from dorm.models.options import Options
@@ -76,7 +79,7 @@ class ModelBase(type):
         """Add what every concrete model has: key, exceptions, methods by field, plan; announce the class."""
         meta = cls._meta
         if not inheritance.take_key(cls):
-            key: BigAutoField[int] = BigAutoField(primary_key=True, auto_created=True, verbose_name="ID")
+            key = _key_class()(primary_key=True, auto_created=True, verbose_name="ID")
             key.creation_counter = -1
             key.contribute_to_class(cls, "id")
         if meta.pk.is_composite and not meta.proxy:
@@ -103,6 +106,23 @@ class ModelBase(type):
 
 def _contributes(value: Any) -> bool:
     return not isinstance(value, type) and hasattr(value, "contribute_to_class")
+
+
+def _key_class() -> Any:
+    """Return the field class of implicit keys: the setting's, BigAutoField while nothing is configured."""
+    path = settings.DEFAULT_AUTO_FIELD if settings.is_configured else ""
+    if path in ("", "dorm.fields.BigAutoField"):
+        return BigAutoField
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise ImproperlyConfigured(
+            f"DEFAULT_AUTO_FIELD refers to the module {path!r} that could not be imported."
+        ) from exc
+    if not (isinstance(found, type) and issubclass(found, AutoField)):
+        raise ImproperlyConfigured(f"Primary key {path!r} referred by DEFAULT_AUTO_FIELD must subclass AutoField.")
+    return found
 
 
 def _add_exceptions(cls: Any, parents: list[Any]) -> None:

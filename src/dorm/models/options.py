@@ -151,6 +151,11 @@ class Options:
         return found
 
     @cached_property
+    def counted_fields(self) -> tuple[Field[Any], ...]:
+        """Own columns that the database counts when an INSERT leaves them out."""
+        return tuple(field for field in self.inserted_fields if field.sql_type.auto)
+
+    @cached_property
     def written_fields(self) -> tuple[Field[Any], ...]:
         """The columns of the model's own table that an UPDATE of a row sets."""
         return tuple(field for field in self.inserted_fields if field not in self.pk_fields)
@@ -225,6 +230,7 @@ class Options:
         self._by_name = {field.attname: field for field in every if getattr(field, "attname", None)}
         self._by_name.update({field.name: field for field in every})
         self.__dict__.pop("written_fields", None)
+        self.__dict__.pop("counted_fields", None)
         for heir in self._heirs:
             heir.refresh()
 

@@ -515,6 +515,13 @@ def _assigned(plan: Plan[Query], new: Mapping[str, Any]) -> tuple[Query, Prepare
     pairs = []
     for name, value in new.items():
         field = meta.pk if name == "pk" else meta.get_field(name)
+        if getattr(field, "column", None) is None:
+            if getattr(field, "is_composite", False):
+                raise FieldError("Composite primary key fields must be updated individually.")
+            raise FieldError(
+                f"Cannot update model field {field!r} (only non-relations and foreign keys permitted): "
+                f"{meta.object_name}.{name}."
+            )
         node = value.resolve(resolver) if isinstance(value, Node) else resolver.literal(field, value)
         if node.contains_aggregate:
             raise FieldError(f"Aggregate functions are not allowed in update(): {meta.object_name}.{name}")

@@ -17,6 +17,8 @@ from dorm.queryset.ops import ordering, rowwrite, write as queryset_writes
 from dorm.sql.compiler import Compiler
 from dorm.sql.node import Column, Node
 
+_ABSENT = object()
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -107,12 +109,15 @@ def _base(write: Write, meta: Any) -> Any:
 def insert_fields(meta: Any, instance: Any) -> tuple[Any, ...]:
     """Return the fields whose columns an INSERT of *instance* names: all but those the database fills."""
     values = instance.__dict__
+    counted = meta.counted_fields
     return tuple(
-        field
-        for field in meta.inserted_fields
-        if field.attname in values
-        and not (field.sql_type.auto and values[field.attname] is None)
-        and not isinstance(values[field.attname], DatabaseDefault)
+        [
+            field
+            for field in meta.inserted_fields
+            if (value := values.get(field.attname, _ABSENT)) is not _ABSENT
+            and not (value is None and field in counted)
+            and value.__class__ is not DatabaseDefault
+        ]
     )
 
 
