@@ -224,7 +224,7 @@ class ForeignKey(Field[T]):
         relation = self.remote_field
         target._meta.add_relation(relation)
         if relation.accessor is not None:
-            setattr(target, relation.accessor, self._reverse_accessor())
+            setattr(target._meta.concrete_model, relation.accessor, self._reverse_accessor())
 
     def _reverse_accessor(self) -> Any:
         return ReverseAccessor(self.remote_field)

@@ -177,7 +177,7 @@ class ManyToManyField(Field[Any], Generic[R]):
         relation = self.remote_field
         target._meta.add_relation(relation)
         if relation.accessor is not None:
-            setattr(target, relation.accessor, ManyAccessor(relation))
+            setattr(target._meta.concrete_model, relation.accessor, ManyAccessor(relation))
         through = self._given_through
         if through is None:
             self._through = _through_model(self)
