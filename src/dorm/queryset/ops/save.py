@@ -12,7 +12,7 @@ from dorm.exceptions import DatabaseError, choices_text, nearest
 from dorm.models.state import ORIGIN, is_adding, origin_of
 from dorm.queryset.ops import announce, files, refresh, tables, write
 from dorm.signals import post_save, pre_save
-from dorm.transaction import in_transaction, spoil
+from dorm.transaction import in_transaction
 
 if TYPE_CHECKING:
     from dorm.queryset.queryset import QuerySet
@@ -92,15 +92,10 @@ def save_base(
     write = tables.Write(instance, database, chosen, raw)
     if model._meta.file_fields and not raw:
         yield from files.keep(instance, alias, chosen)
-    try:
-        if meta.parents and not raw:
-            created = yield from in_transaction(_with_parents(write, meta, forced, force_update), alias)
-        else:
-            created = yield from _table(write, meta, meta.model in forced, force_update)
-    except DatabaseError as exc:
-        if exc.statement is not None:
-            yield from spoil(database)
-        raise
+    if meta.parents and not raw:
+        created = yield from in_transaction(_with_parents(write, meta, forced, force_update), alias)
+    else:
+        created = yield from _table(write, meta, meta.model in forced, force_update)
     instance.__dict__[ORIGIN] = origin_of(alias)
     if listened:
         yield from announce.announce(post_save, model, created=created, **told)

@@ -10,13 +10,12 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute
 from dorm.db.router import router
 from dorm.db.statement import Template
-from dorm.exceptions import DatabaseError
 from dorm.queryset import build, selects
 from dorm.queryset.ops import announce, fetch
 from dorm.sql.boolean import conjunction
 from dorm.sql.compiler import Compiler
 from dorm.sql.select import SubSelect
-from dorm.transaction import in_transaction, spoil
+from dorm.transaction import in_transaction
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Dialect
@@ -50,14 +49,9 @@ def update(qs: QuerySet[Any, Any], new: dict[str, Any]) -> Operation[int]:
     if not new:
         return 0
     database = writing(qs)
-    try:
-        if qs.model._meta.parents:
-            return (yield from _update_tables(qs, new, database))
-        return (yield from update_table(qs, new, database))
-    except DatabaseError as exc:
-        if exc.statement is not None:
-            yield from spoil(database)
-        raise
+    if qs.model._meta.parents:
+        return (yield from _update_tables(qs, new, database))
+    return (yield from update_table(qs, new, database))
 
 
 @operation
