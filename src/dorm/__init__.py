@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dorm import (
         aggregates as aggregates,
+        budget as budget,
         exceptions as exceptions,
         expressions as expressions,
         fields as fields,
@@ -70,9 +71,13 @@ if TYPE_CHECKING:
         pool_stats as pool_stats,
     )
     from dorm.db.health import ahealth_check as ahealth_check, health_check as health_check
+    from dorm.db.limits import deadline as deadline
     from dorm.exceptions import (
+        BudgetExceeded as BudgetExceeded,
+        ConnectionFailed as ConnectionFailed,
         DatabaseError as DatabaseError,
         DataError as DataError,
+        DeadlineExceeded as DeadlineExceeded,
         DoesNotExist as DoesNotExist,
         FieldDoesNotExist as FieldDoesNotExist,
         FieldError as FieldError,
@@ -89,6 +94,7 @@ if TYPE_CHECKING:
         PoolTimeout as PoolTimeout,
         ProgrammingError as ProgrammingError,
         ProtectedError as ProtectedError,
+        QueryCanceled as QueryCanceled,
         ReadOnlyModelError as ReadOnlyModelError,
         RestrictedError as RestrictedError,
         SuspiciousFileOperation as SuspiciousFileOperation,
@@ -343,6 +349,7 @@ _MODULES = {
     "dorm.conf.url": ("parse_database_url",),
     "dorm.db.connection": ("aconnection_for", "connection_for", "connections", "get_connection", "pool_stats"),
     "dorm.db.health": ("ahealth_check", "health_check"),
+    "dorm.db.limits": ("deadline",),
     "dorm.models.base": ("Model",),
     "dorm.manager": ("Manager",),
     "dorm.queryset.queryset": ("CombinedQuerySet", "QuerySet"),
@@ -579,8 +586,11 @@ _MODULES = {
     ),
     "dorm.transaction": ("aatomic", "atomic"),
     "dorm.exceptions": (
-        "DataError",
+        "BudgetExceeded",
+        "ConnectionFailed",
         "DatabaseError",
+        "DataError",
+        "DeadlineExceeded",
         "DoesNotExist",
         "FieldDoesNotExist",
         "FieldError",
@@ -597,6 +607,7 @@ _MODULES = {
         "PoolTimeout",
         "ProgrammingError",
         "ProtectedError",
+        "QueryCanceled",
         "ReadOnlyModelError",
         "RestrictedError",
         "SuspiciousFileOperation",
@@ -628,6 +639,7 @@ _MODULES = {
     ),
 }
 _SUBMODULES = (
+    "budget",
     "migrations",
     "signals",
     "timezone",

@@ -115,6 +115,10 @@ class QueryCanceled(OperationalError):
     """A statement was cancelled on the server, by a time limit or by somebody."""
 
 
+class DeadlineExceeded(QueryCanceled, TimeoutError):
+    """The time that ``dorm.deadline`` gave was over; what was under way has been cancelled."""
+
+
 class IntegrityError(DatabaseError):
     """A constraint of the database refused the rows."""
 

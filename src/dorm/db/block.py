@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dorm.db.dialect import Dialect
 from dorm.db.driver import Face
 from dorm.db.request import Connection
 from dorm.db.statement import Statement
@@ -76,6 +78,7 @@ class Block:
         sees_snapshot: its statements see the data of its beginning, or may do so.
         touched: models written to, each with the savepoint in force; kept by the query cache.
         writes: statements sent in it that were no SELECTs of dorm's.
+        timeout_ms: the time limit that the server keeps in this transaction, -1 for one that is not known.
         manual: autocommit is off; *manual_lease* holds the connection.
         kept: the connection is held for its own sake, with or without a transaction; *kept_lease* holds it.
     """
@@ -93,6 +96,7 @@ class Block:
     sees_snapshot: bool = False
     touched: set[tuple[str, Mark | None]] = field(default_factory=set)
     writes: int = 0
+    timeout_ms: int | None = None
     manual: bool = False
     manual_lease: Lease | None = None
     kept: bool = False
@@ -148,6 +152,24 @@ class Block:
         """Note that a statement failed: a write of dorm's own dooms the block, as the server's answer often does."""
         if self.levels and statement.template.model and not statement.template.reads and not error.nothing_done:
             self.spoil(error)
+
+    def keep_time(self, dialect: Dialect, seconds: float | None) -> bool:
+        """Have the server limit the statements of this transaction; False where it cannot.
+
+        A limit that is a little longer than asked for is left as it is: setting it is a statement.
+        """
+        if not self.in_transaction:
+            return False
+        wanted = None if seconds is None else max(1, math.ceil(seconds * 1000))
+        now = self.timeout_ms
+        if wanted == now or (wanted is not None and now is not None and wanted <= now <= wanted * 1.1 + 20):
+            return True
+        template = dialect.statement_timeout(wanted)
+        if template is None:
+            return False
+        self.connection.deferred.add(Statement(template, (), internal=True))
+        self.timeout_ms = wanted
+        return True
 
     def owned_lease(self) -> Lease:
         """Return the hold on the connection that the transaction has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextvars import ContextVar
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -13,6 +14,7 @@ from dorm.conf.settings import settings
 from dorm.db.backends import load_backend
 from dorm.db.block import Block, Lease
 from dorm.db.driver import AsyncConnection, AsyncPool, Face, SyncConnection, SyncPool
+from dorm.db.limits import SERVER_GRACE, Limit, Watch, in_use, limit_of, told
 from dorm.db.request import StatementRequest, asynchronous, blocking
 from dorm.exceptions import DatabaseError, TransactionManagementError
 
@@ -81,10 +83,14 @@ class Database:
     # -- statements ----------------------------------------------------------------------------------------------
     def perform(self, request: StatementRequest[T], /) -> T:
         """Send a statement from blocking code."""
+        if in_use.ever and (limit := limit_of(self.alias)) is not None:
+            return self._limited(request, limit)
         if self._block.get() is not None or self._pinned is not None:
             block = self.current_block("sync")
             if block is not None:
                 block.admit(request.statement)
+                if block.timeout_ms is not None:
+                    block.keep_time(self.dialect, None)
                 try:
                     return request.on(blocking(block.connection))
                 except DatabaseError as exc:
@@ -92,18 +98,78 @@ class Database:
                     raise
         return (self._sync_pool or self.sync_pool).perform(request)
 
+    def _limited(self, request: StatementRequest[T], limit: Limit) -> T:
+        """Send a statement from blocking code that may take so long only."""
+        since = time.monotonic()
+        block = self.current_block("sync")
+        try:
+            if block is None:
+                return self._limited_outside(request, since + limit.seconds)
+            block.admit(request.statement)
+            connection = blocking(block.connection)
+            if block.keep_time(self.dialect, limit.seconds):
+                return request.on(connection)
+            with Watch(connection, limit.seconds):
+                return request.on(connection)
+        except DatabaseError as exc:
+            if block is not None:
+                block.failed(request.statement, exc)
+            made = told(exc, limit, self.alias, since)
+            if made is exc:
+                raise
+            raise made from exc
+
+    def _limited_outside(self, request: StatementRequest[T], end: float) -> T:
+        pool = self.sync_pool
+        connection = pool.acquire()
+        try:
+            with Watch(connection, max(0.001, end - time.monotonic())):
+                return request.on(connection)
+        finally:
+            pool.release(connection)
+
     async def aperform(self, request: StatementRequest[T], /) -> T:
         """Send a statement from asyncio code."""
+        if in_use.ever and (limit := limit_of(self.alias)) is not None:
+            return await self._alimited(request, limit)
         if self._block.get() is not None or self._pinned is not None:
             block = self.current_block("async")
             if block is not None:
                 block.admit(request.statement)
+                if block.timeout_ms is not None:
+                    block.keep_time(self.dialect, None)
                 try:
                     return await request.aon(self.async_connection(block))
                 except DatabaseError as exc:
                     block.failed(request.statement, exc)
                     raise
         return await self.async_pool.perform(request)
+
+    async def _alimited(self, request: StatementRequest[T], limit: Limit) -> T:
+        """Send a statement from asyncio code that may take so long only."""
+        since = time.monotonic()
+        block = self.current_block("async")
+        try:
+            if block is None:
+                async with asyncio.timeout(limit.seconds):
+                    return await self.async_pool.perform(request)
+            block.admit(request.statement)
+            kept = block.keep_time(self.dialect, limit.seconds)
+            async with asyncio.timeout(limit.seconds + (SERVER_GRACE if kept else 0)):
+                return await request.aon(self.async_connection(block))
+        except DatabaseError as exc:
+            if block is not None:
+                block.failed(request.statement, exc)
+            made = told(exc, limit, self.alias, since)
+            if made is exc:
+                raise
+            raise made from exc
+        except TimeoutError as exc:
+            made = limit.exceeded(self.alias)
+            made.statement = request.statement.sql
+            if block is not None:
+                block.failed(request.statement, made)
+            raise made from exc
 
     # -- blocks --------------------------------------------------------------------------------------------------
     def current_block(self, face: Face) -> Block | None:
@@ -167,6 +233,8 @@ class Database:
     # -- held connections ----------------------------------------------------------------------------------------
     def acquire(self) -> Lease:
         """Hold a connection from blocking code."""
+        if in_use.ever:
+            limit_of(self.alias)
         block = self.current_block("sync")
         if block is not None:
             return Lease(self.alias, block.connection, owned=False)
@@ -174,6 +242,8 @@ class Database:
 
     async def aacquire(self) -> Lease:
         """Hold a connection from asyncio code."""
+        if in_use.ever:
+            limit_of(self.alias)
         block = self.current_block("async")
         if block is not None:
             return Lease(self.alias, self.async_connection(block), owned=False)

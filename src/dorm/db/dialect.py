@@ -279,6 +279,13 @@ class Dialect(Fragments, ABC):
         """Return BEGIN with its options; raise NotSupportedError for those the backend has not."""
         return Template("BEGIN")
 
+    def statement_timeout(self, milliseconds: int | None) -> Template | None:
+        """Return what limits the statements of the open transaction, None as *milliseconds* undoes it.
+
+        None where the server keeps no time: the client cancels then.
+        """
+        return None
+
     def savepoint(self, name: str) -> Template:
         return Template(f"SAVEPOINT {self.quote(name)}")
 

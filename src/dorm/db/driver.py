@@ -136,6 +136,10 @@ class SyncConnection(_ConnectionState):
         """Roll the transaction back; do nothing when there is none."""
 
     @abstractmethod
+    def cancel(self) -> None:
+        """Cancel the statement under way, from any thread; return when it is cancelled or has ended."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close in good order."""
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from dorm.conf.settings import settings
 from dorm.db.database import Database
 from dorm.db.hooks import chain
+from dorm.db.limits import is_over, within
 from dorm.db.operation import Operation
 from dorm.db.request import CallUser, Replace, Sleep, StatementRequest
 from dorm.db.template import shown_params
@@ -82,6 +83,8 @@ def _again(request: StatementRequest[T], database: Database, exc: OperationalErr
     attempts = settings.knobs.retry_attempts
     lost = exc
     for attempt in range(1, attempts):
+        if is_over():
+            raise lost
         first = is_first_of_block(request, database, lost)
         if not first and not is_repeatable(request, database, lost):
             raise lost
@@ -116,7 +119,8 @@ def pause(database: Database, exc: OperationalError, attempt: int, attempts: int
     """
     _log.warning("%s: %s; trying again (%d of %d)", database.alias, _reason(exc), attempt + 1, attempts)
     wait = not exc.connection_lost or isinstance(exc, ConnectionFailed) or attempt > 1
-    yield Sleep(settings.knobs.retry_backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0) if wait else 0)
+    seconds = settings.knobs.retry_backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0) if wait else 0
+    yield Sleep(within(seconds))
 
 
 def _reason(exc: OperationalError) -> str:

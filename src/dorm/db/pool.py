@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from dorm.exceptions import PoolTimeout
+from dorm.db.limits import is_over
+from dorm.exceptions import DeadlineExceeded, PoolTimeout
 
 
 class ForkAware:
@@ -96,7 +97,7 @@ class FairSemaphore(ForkAware):
             self._leave(waiter)
             raise
         if not waiter.granted and self._forget(waiter):
-            raise PoolTimeout(f"{self.what} was not free within {timeout:g} s{self.holders()}.")
+            raise self._timed_out(timeout)
 
     async def aacquire(self, timeout: float) -> None:
         """Take a permit from a task."""
@@ -113,10 +114,14 @@ class FairSemaphore(ForkAware):
                 await future
         except TimeoutError:
             if self._forget(waiter):
-                raise PoolTimeout(f"{self.what} was not free within {timeout:g} s{self.holders()}.") from None
+                raise self._timed_out(timeout) from None
         except BaseException:
             self._leave(waiter)
             raise
+
+    def _timed_out(self, timeout: float) -> PoolTimeout | DeadlineExceeded:
+        text = f"{self.what} was not free within {timeout:.3g} s{self.holders()}."
+        return DeadlineExceeded(f"the deadline passed: {text}") if is_over() else PoolTimeout(text)
 
     def release(self) -> None:
         """Give a permit back: to the first in the queue, if there is one."""

@@ -153,6 +153,8 @@ def rollback_to_savepoint(database: Database, block: Block, mark: Mark) -> Opera
     yield from controlled(database, RollbackToSavepoint(database, block, mark.name, statement), statement)
     block.forget(mark)
     block.savepoints.append(mark)
+    if block.timeout_ms is not None:
+        block.timeout_ms = -1
     yield from call(undone, "on_rollback")
 
 
@@ -216,6 +218,7 @@ def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
         block.levels.clear()
         block.savepoints.clear()
         block.lease = None
+        block.timeout_ms = None
         if not block.holds:
             database.leave(block)
         yield Release(database, lease)

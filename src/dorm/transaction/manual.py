@@ -184,6 +184,7 @@ def _finish(using: str | None, commits: bool) -> Operation[None]:
     else:
         yield from controlled(database, Rollback(connection), _ROLLBACK)
     block.savepoints.clear()
+    block.timeout_ms = None
     connection.begin(internal(database.dialect.begin()))
 
 

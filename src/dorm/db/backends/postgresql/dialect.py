@@ -346,6 +346,9 @@ class PostgresDialect(PostgresFragments, Dialect):
         return sql_type.kind if sql_type.kind in ("numeric", "varchar") else self.column_type(sql_type)
 
     # -- transactions --------------------------------------------------------------------------------------------
+    def statement_timeout(self, milliseconds: int | None) -> Template | None:
+        return Template(f"SET LOCAL statement_timeout TO {'DEFAULT' if milliseconds is None else milliseconds}")
+
     def begin(self, isolation: IsolationLevel | None = None, read_only: bool = False) -> Template:
         if not self.has_transactions:
             raise NotSupportedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
@@ -30,6 +31,9 @@ _cursor_names = itertools.count(1)
 
 _IDLE = TransactionStatus.IDLE
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
+_CANCELLING = 5.0
+"""Seconds that a request to cancel may take."""
+
 _NO_NAMES: tuple[str, ...] = ()
 _COMMIT = Statement(Template("COMMIT", prepare=False), (), internal=True)
 _ROLLBACK = Statement(Template("ROLLBACK", prepare=False), (), internal=True)
@@ -261,6 +265,10 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         except psycopg.Error:
             self._broken = True
         return self.usable
+
+    def cancel(self) -> None:
+        with contextlib.suppress(*DRIVER_ERRORS):
+            self.raw.cancel_safe(timeout=_CANCELLING)
 
     def close(self) -> None:
         self.raw.close()

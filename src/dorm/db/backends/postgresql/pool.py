@@ -20,6 +20,7 @@ from dorm.conf.databases import DatabaseConfig
 from dorm.db.backends.postgresql.connect import MOST_PREPARED, failure, parameters
 from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
 from dorm.db.driver import AsyncConnection, AsyncPool, SyncConnection, SyncPool
+from dorm.db.limits import within
 from dorm.db.pool import FairSemaphore, ForkAware
 from dorm.exceptions import OperationalError
 
@@ -115,12 +116,12 @@ class _Common:
             "name": f"dorm-{config.alias}",
         }
 
-    def not_yet(self, failures: int, since: float) -> None:
+    def not_yet(self, failures: int, until: float) -> None:
         """Raise when connecting has failed since there were *failures*, or the time for a checkout is over."""
         reason = self.made.reason
         if self.made.failures != failures and reason is not None:
             raise failure(self.config, reason) from reason
-        if time.monotonic() - since > self.config.pool_timeout:
+        if time.monotonic() > until:
             raise failure(self.config, None)
 
     def must_ping(self, returned_at: float) -> bool:
@@ -184,7 +185,7 @@ class PostgresPool(_Common, ForkAware, SyncPool):
         self._pool = self._opened()
 
     def acquire(self) -> PostgresConnection:
-        self.permits.acquire(self.config.pool_timeout)
+        self.permits.acquire(within(self.config.pool_timeout))
         try:
             connection = self._checked_out()
         except BaseException:
@@ -194,12 +195,12 @@ class PostgresPool(_Common, ForkAware, SyncPool):
         return connection
 
     def _checked_out(self) -> PostgresConnection:
-        failures, since = self.made.failures, time.monotonic()
+        failures, until = self.made.failures, time.monotonic() + within(self.config.pool_timeout)
         while True:
             try:
                 raw = self._pool.getconn(_LOOK)
             except psycopg_pool.PoolTimeout:
-                self.not_yet(failures, since)
+                self.not_yet(failures, until)
                 continue
             except psycopg_pool.PoolClosed as exc:
                 raise OperationalError(f"the pool of {self.config.alias!r} was closed.") from exc
@@ -254,7 +255,7 @@ class PostgresAsyncPool(_Common, AsyncPool):
     async def acquire(self) -> PostgresAsyncConnection:
         if self._pool.closed:
             await self._open()
-        await self.permits.aacquire(self.config.pool_timeout)
+        await self.permits.aacquire(within(self.config.pool_timeout))
         try:
             connection = await self._checked_out()
         except BaseException:
@@ -264,12 +265,12 @@ class PostgresAsyncPool(_Common, AsyncPool):
         return connection
 
     async def _checked_out(self) -> PostgresAsyncConnection:
-        failures, since = self.made.failures, time.monotonic()
+        failures, until = self.made.failures, time.monotonic() + within(self.config.pool_timeout)
         while True:
             try:
                 raw = await self._pool.getconn(_LOOK)
             except psycopg_pool.PoolTimeout:
-                self.not_yet(failures, since)
+                self.not_yet(failures, until)
                 continue
             except psycopg_pool.PoolClosed as exc:
                 raise OperationalError(f"the pool of {self.config.alias!r} was closed.") from exc

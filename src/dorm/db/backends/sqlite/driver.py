@@ -12,6 +12,7 @@ from dorm.db.backends.sqlite.errors import translated
 from dorm.db.backends.sqlite.store import Store
 from dorm.db.deferred import Deferred
 from dorm.db.driver import Rows, SyncConnection, SyncCursor
+from dorm.db.limits import within
 from dorm.db.pool import Waiter
 from dorm.db.statement import Statement
 from dorm.exceptions import TransactionManagementError
@@ -158,7 +159,7 @@ class SqliteConnection(SyncConnection):
             )
 
     def _take_writer(self, statement: Statement | None) -> None:
-        self._store.writer.acquire(self._store.timeout, self._waits)
+        self._store.writer.acquire(within(self._store.timeout), self._waits)
         self._waiter = None
 
     def _waits(self, waiter: Waiter) -> None:
@@ -251,6 +252,9 @@ class SqliteConnection(SyncConnection):
         if self._open:
             with contextlib.suppress(apsw.ConnectionClosedError):
                 self._db.interrupt()
+
+    def cancel(self) -> None:
+        self.interrupt()
 
     def close(self) -> None:
         self.abort()

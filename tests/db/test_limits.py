@@ -1,0 +1,315 @@
+"""Deadlines and budgets: what is cut short, what is told, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+import dorm
+from dorm import transaction
+from dorm.budget import abudget, budget, check_rowcount, current
+from dorm.db.connection import get_async_connection, get_connection
+from dorm.exceptions import BudgetExceeded, DeadlineExceeded, OperationalError, TransactionManagementError
+from tests.support.faces import Face
+from tests.support.models import Author
+
+pytestmark = pytest.mark.usefixtures("database")
+
+_SLOW = {
+    "sqlite": "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1e9) SELECT count(*) FROM c",
+    "postgresql": "SELECT pg_sleep(30)",
+}
+
+
+@pytest.fixture
+def slow(backend: str) -> str:
+    """A statement that takes half a minute."""
+    return _SLOW[backend]
+
+
+async def sql(face: Face, text: str) -> Any:
+    return await get_async_connection().execute(text) if face.is_async else get_connection().execute(text)
+
+
+class took:
+    """Check how long a block takes."""
+
+    def __init__(self, most: float) -> None:
+        self.most = most
+
+    def __enter__(self) -> None:
+        self.start = time.monotonic()
+
+    def __exit__(self, *exc: object) -> None:
+        assert time.monotonic() - self.start < self.most
+
+
+def nothing_runs(database: dict[str, Any]) -> None:
+    """Check that the server has nothing to do, and that no connection is in use."""
+    assert dorm.pool_stats()["in_use"] == 0
+    if "URL" in database:
+        with psycopg.connect(database["URL"], autocommit=True) as connection:
+            for _ in range(100):
+                busy = connection.execute(
+                    "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                    "AND state <> 'idle'"
+                ).fetchall()
+                if not busy:
+                    return
+                time.sleep(0.02)
+            raise AssertionError(f"still running: {busy}")
+
+
+async def test_a_statement_is_cancelled_at_the_deadline(face: Face, slow: str, database: dict[str, Any]) -> None:
+    with took(3), pytest.raises(DeadlineExceeded) as caught:
+        with dorm.deadline(0.2):
+            await sql(face, slow)
+    assert isinstance(caught.value, TimeoutError)
+    assert isinstance(caught.value, OperationalError)
+    assert caught.value.alias == "default"
+    nothing_runs(database)
+    assert (await sql(face, "SELECT 1 AS a"))[0]["a"] == 1
+
+
+async def test_a_deadline_that_passed_sends_nothing(face: Face) -> None:
+    with dorm.deadline(0):
+        assert dorm.deadline.remaining() == 0
+        with pytest.raises(DeadlineExceeded):
+            await face(Author.objects.count)()
+        with pytest.raises(DeadlineExceeded):
+            async with face.atomic():
+                raise AssertionError("entered")
+    assert dorm.deadline.remaining() is None
+    assert await face(Author.objects.count)() == 0
+
+
+async def test_the_inner_deadline_can_only_be_earlier(face: Face, slow: str) -> None:
+    async with dorm.deadline(0.2):
+        with dorm.deadline(50):
+            left = dorm.deadline.remaining()
+            assert left is not None
+            assert left < 0.3
+            with took(3), pytest.raises(DeadlineExceeded):
+                await sql(face, slow)
+    with dorm.deadline(50):
+        assert await face(Author.objects.count)() == 0
+    with pytest.raises(ValueError, match="negative"):
+        dorm.deadline(-1)
+
+
+async def test_a_deadline_inside_a_block(face: Face, slow: str, database: dict[str, Any]) -> None:
+    with took(5), pytest.raises(DeadlineExceeded):
+        async with face.atomic():
+            await face(Author.objects.create)(name="a")
+            with dorm.deadline(0.3):
+                assert await face(Author.objects.count)() == 1
+                await sql(face, slow)
+    nothing_runs(database)
+    assert await face(Author.objects.count)() == 0
+
+
+async def test_a_deadline_around_a_block(face: Face, slow: str, database: dict[str, Any]) -> None:
+    with took(5), pytest.raises(DeadlineExceeded):
+        with dorm.deadline(0.3):
+            async with face.atomic():
+                await face(Author.objects.create)(name="a")
+                await sql(face, slow)
+    nothing_runs(database)
+    assert await face(Author.objects.count)() == 0
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_the_servers_limit_ends_with_the_deadline(face: Face) -> None:
+    async def limit() -> str:
+        return str((await sql(face, "SHOW statement_timeout"))[0][0])
+
+    async with face.atomic():
+        assert await limit() == "0"
+        with dorm.deadline(5):
+            assert await limit() == "5s"
+            async with face.atomic():
+                with dorm.deadline(2):
+                    assert await limit() == "2s"
+        assert await limit() == "0"
+        with pytest.raises(ZeroDivisionError):
+            async with face.atomic():
+                with dorm.deadline(5):
+                    assert await limit() == "5s"
+                raise ZeroDivisionError
+        assert await limit() == "0"
+    assert await limit() == "0"
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_an_interrupted_write_on_sqlite_rolls_the_block_back(face: Face, slow: str) -> None:
+    async with face.atomic():
+        await face(Author.objects.create)(name="a")
+        write = f"INSERT INTO library_author (name, email) {slow.replace('count(*)', 'x, x')}"
+        with pytest.raises(DeadlineExceeded):
+            with dorm.deadline(0.2):
+                await sql(face, write)
+        with pytest.raises(TransactionManagementError, match="rolled"):
+            await face(Author.objects.create)(name="b")
+    assert await face(Author.objects.count)() == 0
+
+
+async def test_the_wait_for_a_connection_obeys(face: Face, database: dict[str, Any], backend: str) -> None:
+    if backend == "sqlite":
+        options = {**database, "OPTIONS": {**database["OPTIONS"], "timeout": 30}}
+    else:
+        options = {**database, "MAX_POOL_SIZE": 1}
+    dorm.configure(DATABASES={"default": options})
+    held = asyncio.Event() if face.is_async else None
+    if held is None:
+        import threading
+
+        entered, leave = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with transaction.atomic():
+                Author.objects.create(name="held")
+                entered.set()
+                leave.wait(10)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        entered.wait(10)
+        try:
+            with took(3), pytest.raises(DeadlineExceeded):
+                with dorm.deadline(0.2):
+                    Author.objects.create(name="waits")
+        finally:
+            leave.set()
+            thread.join()
+        return
+
+    async def ahold() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="held")
+            held.set()
+            await asyncio.sleep(10)
+
+    task = asyncio.create_task(ahold())
+    await held.wait()
+    with took(3), pytest.raises(DeadlineExceeded):
+        with dorm.deadline(0.2):
+            await Author.objects.acreate(name="waits")
+    task.cancel()
+    await asyncio.wait({task})
+    assert await Author.objects.acount() == 0
+
+
+async def test_a_task_that_is_cancelled_stops_the_statement(slow: str, database: dict[str, Any]) -> None:
+    task = asyncio.create_task(get_async_connection().execute(slow))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with took(3), pytest.raises(asyncio.CancelledError):
+        await task
+    nothing_runs(database)
+
+
+async def test_asyncio_timeout_stops_the_statement(slow: str, database: dict[str, Any]) -> None:
+    with took(3), pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await get_async_connection().execute(slow)
+    nothing_runs(database)
+    with took(3), pytest.raises(TimeoutError):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="a")
+            async with asyncio.timeout(0.2):
+                await get_async_connection().execute(slow)
+    nothing_runs(database)
+    assert await Author.objects.acount() == 0
+
+
+async def test_health_check_has_a_time_limit(face: Face) -> None:
+    answer = await face(dorm.health_check)(timeout=0)
+    assert answer["status"] == "error"
+    assert "deadline" in answer["error"]
+    answer = await face(dorm.health_check)("default", 5.0, True)
+    assert answer["status"] == "ok"
+    assert answer["pool"]["alias"] == "default"
+    assert (await face(dorm.health_check)("nothing"))["status"] == "error"
+
+
+# -- budgets -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_statement_over_its_time(face: Face, slow: str, database: dict[str, Any]) -> None:
+    with took(4), pytest.raises(BudgetExceeded, match="budget of 200 ms") as caught:
+        if face.is_async:
+            async with abudget(timeout_ms=200):
+                await sql(face, slow)
+        else:
+            with budget(timeout_ms=200):
+                await sql(face, slow)
+    assert isinstance(caught.value, dorm.DatabaseError)
+    nothing_runs(database)
+
+
+async def test_a_statement_with_too_many_rows(face: Face) -> None:
+    await face(Author.objects.bulk_create)([Author(name=f"{number}") for number in range(5)])
+    with dorm.budget.budget(max_rows=3) as found:
+        assert found.max_rows == 3
+        assert len(await face.rows(Author.objects.all()[:3])) == 3
+        with pytest.raises(BudgetExceeded, match="5 rows, more than its budget of 3"):
+            await face.rows(Author.objects.all())
+        with pytest.raises(BudgetExceeded):
+            await sql(face, "SELECT * FROM library_author")
+        with pytest.raises(BudgetExceeded):
+            await face.rows(Author.objects.values_list("name"))
+        check_rowcount(3)
+        with pytest.raises(BudgetExceeded):
+            check_rowcount(4)
+    assert len(await face.rows(Author.objects.all())) == 5
+    check_rowcount(100)
+
+
+async def test_nested_budgets_take_the_strictest(face: Face, backend: str) -> None:
+    assert current() is None
+    async with (
+        budget(timeout_ms=5000, max_rows=10) if face.is_async else _entered(budget(timeout_ms=5000, max_rows=10))
+    ):
+        outer = current()
+        assert outer is not None
+        assert (outer.timeout_ms, outer.max_rows) == (5000, 10)
+        async with (
+            budget(timeout_ms=9000, max_rows=2) if face.is_async else _entered(budget(timeout_ms=9000, max_rows=2))
+        ):
+            inner = current()
+            assert inner is not None
+            assert (inner.timeout_ms, inner.max_rows) == (5000, 2)
+            if backend == "postgresql":
+                assert (await sql(face, "SHOW statement_timeout"))[0][0] == "5s"
+        assert current() == outer
+        assert current("other") is None
+    assert current() is None
+    for options in ({"timeout_ms": 0}, {"max_rows": -1}):
+        with pytest.raises(ValueError, match="takes a"):
+            budget(**options)  # type: ignore[arg-type]
+
+
+class _entered:
+    """A blocking context manager for ``async with`` in the blocking face."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    async def __aenter__(self) -> Any:
+        return self._inner.__enter__()
+
+    async def __aexit__(self, *exc: Any) -> Any:
+        return self._inner.__exit__(*exc)
+
+
+async def test_without_limits_nothing_is_paid(face: Face) -> None:
+    from dorm.db.hooks import chain
+
+    with budget(max_rows=1):
+        assert chain.active
+    assert not chain.active
+    assert await face(Author.objects.count)() == 0
