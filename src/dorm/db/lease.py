@@ -53,6 +53,7 @@ class Release(Request[None]):
     """Give a held connection back."""
 
     __slots__ = ("database", "lease")
+    ends_hold = True
 
     def __init__(self, database: Database, lease: Lease) -> None:
         self.database = database
@@ -65,7 +66,8 @@ class Release(Request[None]):
         return self.database.arelease(self.lease)
 
     def abandon(self, reply: object) -> None:
-        self.database.discard(self.lease)
+        if self.lease.owned:
+            self.database.discard(self.lease)
 
 
 class Connect(Request[Connection]):
@@ -218,6 +220,10 @@ def acquired(database: Database) -> Operation[Lease]:
 def begun(database: Database, statement: Statement) -> Operation[Lease]:
     """Hold a connection with a transaction on it, which the first statement begins."""
     lease = yield from acquired(database)
-    yield Begin(lease.connection, statement)
+    try:
+        yield Begin(lease.connection, statement)
+    except BaseException:
+        yield Release(database, lease)
+        raise
     lease.in_transaction = True
     return lease

@@ -101,6 +101,8 @@ def drive(op: Operation[T], io: SyncIO) -> T:
             except Exception as exc:
                 request = op.throw(_throwable(exc))
             except BaseException as exc:
+                if request.ends_hold:
+                    request.abandon(None)
                 _wind_up(op, exc, io)
             else:
                 request = op.send(reply)
@@ -129,6 +131,8 @@ async def adrive(op: Operation[T], io: AsyncIO) -> T:
                 reply = None
                 raise
             except BaseException as exc:
+                if request.ends_hold:
+                    request.abandon(None)
                 await _awind_up(op, exc, io)
             else:
                 request = op.send(reply)
@@ -285,6 +289,7 @@ class _Checked(Generator[Request[Any], Any, T]):
         return self._inner.throw(*exc)
 
     def close(self) -> None:
+        self._driven = True
         self._inner.close()
 
     @property

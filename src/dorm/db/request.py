@@ -28,6 +28,9 @@ class Request(Generic[T_co]):
 
     __slots__ = ()
 
+    ends_hold: ClassVar[bool] = False
+    """It gives something back: an interrupt that falls into it must not leave that held (`abandon` is called then)."""
+
     def perform(self) -> T_co:
         """Do it, blocking."""
         raise NotImplementedError
@@ -222,6 +225,7 @@ class CloseCursor(Request[None]):
     """Close a cursor; its connection may be used for something else afterwards."""
 
     __slots__ = ("cursor",)
+    ends_hold = True
 
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
@@ -238,6 +242,9 @@ class CloseCursor(Request[None]):
 
     def abandon(self, reply: object) -> None:
         self.cursor.connection.abort()
+        if isinstance(self.cursor, SyncCursor):
+            # Nothing is sent on a connection that is gone; the driver only wants to be told.
+            self.cursor.close()
 
 
 # -- faces of operations -----------------------------------------------------------------------------------------

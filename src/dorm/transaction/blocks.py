@@ -179,7 +179,12 @@ def leave(handle: Handle, error: BaseException | None) -> Operation[None]:
         block.spoil(error)
         return
     block.heal()
-    yield from _undone(handle.database, block, mark)
+    try:
+        yield from _undone(handle.database, block, mark)
+    except DatabaseError:
+        # What was raised in the block says more; the outer levels find that only a rollback is possible.
+        if error is None:
+            raise
 
 
 def _kept(database: Database, block: Block, mark: Mark) -> Operation[None]:
@@ -214,6 +219,10 @@ def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
             committed = True
         else:
             yield from controlled(database, Rollback(block.connection), internal(_ROLLBACK))
+    except DatabaseError:
+        if error is None:
+            raise
+        block.connection.abort()
     finally:
         block.levels.clear()
         block.savepoints.clear()
@@ -250,7 +259,7 @@ def in_transaction(op: Operation[T], using: str) -> Operation[T]:
 
     What it raises after it has written something dooms the open block: half of its work is done.
     """
-    block: Block | None = yield CurrentBlock(connections[using])
+    block: Block | None = yield from _block_for(op, using)
     if block is None or not block.in_transaction:
         return (yield from _inside(op, Options(using)))
     before = block.writes
@@ -271,7 +280,7 @@ def in_savepoint(op: Operation[T], using: str) -> Operation[T]:
 @operation
 def reading(op: Operation[T], using: str) -> Operation[T]:
     """Drive *op* in a transaction that refuses writes; inside an open block in that one, as it is."""
-    block: Block | None = yield CurrentBlock(connections[using])
+    block = yield from _block_for(op, using)
     within = block is not None and block.in_transaction
     return (yield from (op if within else _inside(op, Options(using, read_only=True))))
 
@@ -284,8 +293,22 @@ def spoil(database: Database) -> Operation[None]:
         block.spoil(None)
 
 
+def _block_for(op: Operation[Any], using: str) -> Operation[Block | None]:
+    """Return the block in force; *op*, which will not be driven when that fails, is closed then."""
+    try:
+        block: Block | None = yield CurrentBlock(connections[using])
+    except BaseException:
+        op.close()
+        raise
+    return block
+
+
 def _inside(op: Operation[T], options: Options) -> Operation[T]:
-    handle = yield from enter(options)
+    try:
+        handle = yield from enter(options)
+    except BaseException:
+        op.close()
+        raise
     try:
         result = yield from op
     except BaseException as exc:

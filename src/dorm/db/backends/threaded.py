@@ -127,7 +127,15 @@ class ThreadedConnection(AsyncConnection):
         return await self.call(lambda: self.inner.script(statement))
 
     async def open(self, statement: Statement, chunk_size: int) -> AsyncCursor:
-        return ThreadedCursor(self, await self.call(lambda: self.inner.open(statement, chunk_size)))
+        made: list[SyncCursor] = []
+        try:
+            await self.call(lambda: made.append(self.inner.open(statement, chunk_size)))
+        except BaseException:
+            # Cancelled just then: a SELECT that is never ended would hand its interrupt on to the next statement.
+            for cursor in made:
+                await self.call(cursor.close, interruptible=False)
+            raise
+        return ThreadedCursor(self, made[0])
 
     def begin(self, statement: Statement) -> None:
         self.inner.begin(statement)

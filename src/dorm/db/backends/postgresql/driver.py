@@ -204,7 +204,11 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         try:
             run: Any = cursor.execute
             run(statement.sql, statement.params, binary=statement.template.binary)
-        except DRIVER_ERRORS as exc:
+        except BaseException as exc:
+            with contextlib.suppress(*DRIVER_ERRORS):
+                cursor.close()
+            if not isinstance(exc, DRIVER_ERRORS):
+                raise
             raise self.failed(exc, statement) from exc
         return PostgresCursor(self, cursor, statement, chunk_size)
 
@@ -374,7 +378,11 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
         try:
             run: Any = cursor.execute
             await run(statement.sql, statement.params, binary=statement.template.binary)
-        except DRIVER_ERRORS as exc:
+        except BaseException as exc:
+            with contextlib.suppress(*DRIVER_ERRORS):
+                await cursor.close()
+            if not isinstance(exc, DRIVER_ERRORS):
+                raise
             raise self.failed(exc, statement) from exc
         return PostgresAsyncCursor(self, cursor, statement, chunk_size)
 

@@ -8,8 +8,10 @@ event loops and forked processes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -296,18 +298,31 @@ class PostgresAsyncPool(_Common, AsyncPool):
             await self._put(connection)
 
     async def _put(self, connection: AsyncConnection) -> None:
-        # putconn never waits for the server here: the connection is idle, or closed already.
+        # putconn never waits for the server here: the connection is idle, or closed already. It waits for a lock of
+        # the library's, though: a cancellation there must not lose the connection's place in the pool.
+        raw = connection.raw  # type: ignore[attr-defined]  # the pool's own connections
         try:
-            await self._pool.putconn(connection.raw)  # type: ignore[attr-defined]  # the pool's own connections
+            await self._pool.putconn(raw)
+        except asyncio.CancelledError:
+            self._later(self._put_again(raw))
+            raise
         finally:
             self.permits.release()
+
+    async def _put_again(self, raw: _AsyncRaw) -> None:
+        with contextlib.suppress(ValueError):
+            # ValueError: it came back all the same.
+            await self._pool.putconn(raw)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
 
     def discard(self, connection: AsyncConnection) -> None:
         connection.abort()
         if self.returned(connection):
-            task = asyncio.ensure_future(self._put(connection))
-            self._returning.add(task)
-            task.add_done_callback(self._returning.discard)
+            self._later(self._put(connection))
 
     async def close(self) -> None:
         self._end.cancel()
