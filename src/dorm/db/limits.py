@@ -172,7 +172,7 @@ class Watch:
 
 def told(exc: DatabaseError, limit: Limit, alias: str, since: float) -> DatabaseError:
     """Return the error for a statement under *limit* that failed: *exc*, unless the limit is what made it fail."""
-    if not isinstance(exc, (QueryCanceled, PoolTimeout)) or isinstance(exc, DeadlineExceeded):
+    if isinstance(exc, DeadlineExceeded) or not (isinstance(exc, (QueryCanceled, PoolTimeout)) or exc.connection_lost):
         return exc
     if time.monotonic() - since < limit.seconds * 0.9 and not is_over():
         return exc

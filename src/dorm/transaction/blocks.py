@@ -243,6 +243,11 @@ def _commit(database: Database, block: Block) -> Operation[None]:
     try:
         yield from controlled(database, Commit(block.connection), internal(_COMMIT))
     except BaseException as exc:
+        connection = block.connection
+        if not isinstance(exc, Exception) and connection.usable and not connection.in_transaction:
+            # Interrupted while COMMIT was on its way, and it took place: the driver of the operation raises the
+            # interrupt once the callbacks have run.
+            return
         if isinstance(exc, DatabaseError) and exc.connection_lost:
             exc.add_note("The connection was lost during COMMIT: whether the transaction took place is not known.")
         yield Rollback(block.connection)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import socket
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
@@ -31,7 +33,10 @@ _cursor_names = itertools.count(1)
 
 _IDLE = TransactionStatus.IDLE
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
-_CANCELLING = 5.0
+FAR = 0.0004
+"""Seconds of a trip from which on several statements go out together; a pipeline costs the client some 0.1 ms."""
+
+_CANCELLING = 2.0
 """Seconds that a request to cancel may take."""
 
 _NO_NAMES: tuple[str, ...] = ()
@@ -46,6 +51,8 @@ class _State(Generic[C]):
         self.raw = raw
         self.alias = alias
         self.deferred = Deferred()
+        self.rides = True
+        self.is_far = False
         self.returned_at = time.monotonic()
         self._broken = False
         self._stale_plans = False
@@ -77,6 +84,19 @@ class _State(Generic[C]):
         unbegun = bool(self.deferred) and self.raw.pgconn.transaction_status == _IDLE
         self.deferred.clear()
         return unbegun
+
+    def took(self, seconds: float) -> None:
+        """Learn from the time of a trip to the server whether saving trips is worth the work of a pipeline."""
+        self.is_far = self.rides and seconds > FAR and psycopg.Pipeline.is_supported()
+
+    def release_deferred(self, name: str, statement: Statement) -> bool:
+        """Let RELEASE wait as well: it cannot fail, unless the transaction has failed already."""
+        if self.deferred.released(name):
+            return True
+        if self.is_far and self.raw.pgconn.transaction_status == TransactionStatus.INTRANS:
+            self.deferred.add(statement)
+            return True
+        return False
 
     def abort(self) -> None:
         self._broken = True
@@ -110,6 +130,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
     def __init__(self, raw: psycopg.Connection[Any], alias: str) -> None:
         super().__init__(raw, alias)
         self._typed: psycopg.RawCursor[Any] = psycopg.RawCursor(raw)
+        self._control = psycopg.RawCursor(raw)
         self._natural: psycopg.RawCursor[Any] | None = None
         self._cursor = self._typed
         # psycopg types a query as LiteralString; dorm's texts are compiled, never spliced.
@@ -127,6 +148,9 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
 
     def _send(self, statement: Statement) -> None:
         if self.deferred:
+            if self.is_far:
+                self._ride(statement)
+                return
             self._flush()
         template = statement.template
         run = self._choose(template)
@@ -143,6 +167,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         begins = self.raw.pgconn.transaction_status == _IDLE
         while self.deferred:
             statement = self.deferred.first()
+            start = time.perf_counter()
             try:
                 self._run(statement.sql, (), prepare=False)
             except DRIVER_ERRORS as exc:
@@ -151,6 +176,32 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
                 raise made from exc
             self.deferred.sent()
             begins = False
+            self.took(time.perf_counter() - start)
+            self.took(time.perf_counter() - start)
+
+    def _ride(self, statement: Statement) -> None:
+        """Send what waits and *statement* in one trip; results are read after the pipeline is left.
+
+        Of several errors psycopg raises the first, the others being consequences. While BEGIN has not succeeded it goes
+        on waiting, so that nothing after it happens outside the transaction.
+        """
+        waiting = self.deferred.all()
+        begins = self.raw.pgconn.transaction_status == _IDLE
+        template = statement.template
+        run = self._choose(template)
+        control: Any = self._control.execute
+        try:
+            with self.raw.pipeline():
+                for each in waiting:
+                    control(each.sql, prepare=False)
+                run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
+        except DRIVER_ERRORS as exc:
+            made = self.failed(exc, statement)
+            made.nothing_done = begins and made.connection_lost
+            raise made from exc
+        finally:
+            if self.raw.pgconn.transaction_status in _IN_TRANSACTION:
+                self.deferred.sent(len(waiting))
 
     def _send_unprepared(self, statement: Statement) -> None:
         self._stale_plans = True
@@ -250,6 +301,10 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         except DRIVER_ERRORS as exc:
             raise self.failed(exc, None) from exc
 
+    def release(self, name: str, statement: Statement) -> None:
+        if not self.release_deferred(name, statement):
+            self.control(statement)
+
     def control(self, statement: Statement) -> None:
         self._send(statement)
 
@@ -271,8 +326,13 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         return self.usable
 
     def cancel(self) -> None:
-        with contextlib.suppress(*DRIVER_ERRORS):
+        try:
             self.raw.cancel_safe(timeout=_CANCELLING)
+        except DRIVER_ERRORS:
+            # The server does not answer. Ending the socket wakes the thread that waits for it; closing it here would
+            # be a use of the connection by two threads.
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.raw.pgconn.socket)) as end:
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.raw.close()
@@ -284,6 +344,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
     def __init__(self, raw: psycopg.AsyncConnection[Any], alias: str) -> None:
         super().__init__(raw, alias)
         self._typed: psycopg.AsyncRawCursor[Any] = psycopg.AsyncRawCursor(raw)
+        self._control = psycopg.AsyncRawCursor(raw)
         self._natural: psycopg.AsyncRawCursor[Any] | None = None
         self._cursor = self._typed
         # psycopg types a query as LiteralString; dorm's texts are compiled, never spliced.
@@ -301,6 +362,9 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
 
     async def _send(self, statement: Statement) -> None:
         if self.deferred:
+            if self.is_far:
+                await self._ride(statement)
+                return
             await self._flush()
         template = statement.template
         run = self._choose(template)
@@ -317,6 +381,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
         begins = self.raw.pgconn.transaction_status == _IDLE
         while self.deferred:
             statement = self.deferred.first()
+            start = time.perf_counter()
             try:
                 await self._run(statement.sql, (), prepare=False)
             except DRIVER_ERRORS as exc:
@@ -325,6 +390,32 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
                 raise made from exc
             self.deferred.sent()
             begins = False
+            self.took(time.perf_counter() - start)
+            self.took(time.perf_counter() - start)
+
+    async def _ride(self, statement: Statement) -> None:
+        """Send what waits and *statement* in one trip; results are read after the pipeline is left.
+
+        Of several errors psycopg raises the first, the others being consequences. While BEGIN has not succeeded it goes
+        on waiting, so that nothing after it happens outside the transaction.
+        """
+        waiting = self.deferred.all()
+        begins = self.raw.pgconn.transaction_status == _IDLE
+        template = statement.template
+        run = self._choose(template)
+        control: Any = self._control.execute
+        try:
+            async with self.raw.pipeline():
+                for each in waiting:
+                    await control(each.sql, prepare=False)
+                await run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
+        except DRIVER_ERRORS as exc:
+            made = self.failed(exc, statement)
+            made.nothing_done = begins and made.connection_lost
+            raise made from exc
+        finally:
+            if self.raw.pgconn.transaction_status in _IN_TRANSACTION:
+                self.deferred.sent(len(waiting))
 
     async def _send_unprepared(self, statement: Statement) -> None:
         self._stale_plans = True
@@ -432,6 +523,10 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
                 yield each.channel, each.payload, each.pid
         except DRIVER_ERRORS as exc:
             raise self.failed(exc, None) from exc
+
+    async def release(self, name: str, statement: Statement) -> None:
+        if not self.release_deferred(name, statement):
+            await self.control(statement)
 
     async def control(self, statement: Statement) -> None:
         await self._send(statement)

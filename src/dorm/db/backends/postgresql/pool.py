@@ -19,7 +19,7 @@ import psycopg
 import psycopg_pool
 
 from dorm.conf.databases import DatabaseConfig
-from dorm.db.backends.postgresql.connect import MOST_PREPARED, failure, parameters
+from dorm.db.backends.postgresql.connect import MOST_PREPARED, failure, is_pooled_elsewhere, parameters
 from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
 from dorm.db.driver import AsyncConnection, AsyncPool, SyncConnection, SyncPool
 from dorm.db.limits import within
@@ -209,6 +209,7 @@ class PostgresPool(_Common, ForkAware, SyncPool):
             connection = raw.dorm
             if connection is None:
                 connection = raw.dorm = PostgresConnection(raw, self.config.alias)
+                connection.rides = not is_pooled_elsewhere(self.config)
             elif self.must_ping(connection.returned_at) and not connection.ping():
                 self._pool.putconn(raw)
                 continue
@@ -279,6 +280,7 @@ class PostgresAsyncPool(_Common, AsyncPool):
             connection = raw.dorm
             if connection is None:
                 connection = raw.dorm = PostgresAsyncConnection(raw, self.config.alias)
+                connection.rides = not is_pooled_elsewhere(self.config)
             elif self.must_ping(connection.returned_at) and not await self._pinged(raw, connection):
                 continue
             return connection
