@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,9 @@ from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
 
 _PORTS = {"postgresql": 5432, "cockroachdb": 26257, "mysql": 3306, "mariadb": 3306}
 _FILE_ENGINES = ("sqlite", "libsql", "duckdb")
+
+
+_log = logging.getLogger("dorm.conf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,12 @@ def database_config(alias: str, entry: Any) -> DatabaseConfig:
         values["port"] = values.get("port") or _PORTS[values["engine"]]
     config = DatabaseConfig(alias, **values)
     _check(where, config)
+    if values.get("prepare_threshold") is not None and config.pgbouncer_mode in (True, "transaction", "statement"):
+        _log.warning(
+            "%s: PGBOUNCER_MODE turns prepared statements off, PREPARE_THRESHOLD is ignored. With PgBouncer 1.21 and "
+            'max_prepared_statements, PGBOUNCER_MODE "session" keeps them.',
+            where,
+        )
     return config
 
 

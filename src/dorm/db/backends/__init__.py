@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import cast
 
 from dorm.db.driver import Backend
@@ -34,6 +33,9 @@ def load_backend(engine: str) -> Backend:
 
 
 def _foreign(engine: str) -> Backend:
+    # Loaded here, since it takes longer to load than the whole of this layer.
+    from importlib.metadata import entry_points
+
     found = entry_points(group="dorm.backends", name=engine)
     for entry in found:
         return cast("Backend", entry.load())
