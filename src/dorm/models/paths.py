@@ -21,6 +21,7 @@ class Step:
         multi: a row of ours may have several partners.
         key: identity of the join, for reuse.
         extra: further equalities on the joined table, (column, constant).
+        given: equalities on our table, (column, constant), without which there is no partner.
     """
 
     table: str
@@ -29,6 +30,7 @@ class Step:
     multi: bool
     key: object
     extra: tuple[tuple[str, Any], ...] = ()
+    given: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +131,15 @@ def walk(meta: Any, names: Iterable[str]) -> Route:
     return _route(steps, meta.pk, left, relation, meta)
 
 
+def _conditional(step: Any) -> bool:
+    return bool(getattr(step, "extra", ()) or getattr(step, "given", ()))
+
+
 def _route(steps: list[Any], field: Field[Any], rest: list[str], relation: Any, meta: Any) -> Route:
     """Return the route to *field*, without the last joins where the column before them holds the same."""
     column, null = field.column, field.null
     trimmed = list(steps)
-    while trimmed and not trimmed[-1].multi and not getattr(trimmed[-1], "extra", ()):
+    while trimmed and not trimmed[-1].multi and not _conditional(trimmed[-1]):
         last = trimmed[-1]
         if not getattr(last, "forward", True):
             # There may be no row at the other side of a one-to-one field.

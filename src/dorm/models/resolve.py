@@ -322,7 +322,8 @@ class Resolver:
         extra = tuple(getattr(step, "extra", ()))
         condition = getattr(step, "condition", None)
         join = Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, scope, extra, condition)
-        known.append(join)
+        given = getattr(step, "given", ())
+        known.append(replace(join, given=given) if given else join)
         return alias
 
     # -- order ---------------------------------------------------------------------------------------------------

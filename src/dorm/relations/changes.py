@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dorm.relations.managers import ManyRelatedManager, RelatedManager
 
 
-def _writing_alias(manager: Any, model: Any) -> str:
+def writing_alias(manager: Any, model: Any) -> str:
     """Return the alias that *manager* writes *model* to: its own, the instance's, or the routers' answer."""
     alias = manager._alias()
     return alias if alias is not None else router.db_for_write(model, {"instance": manager.instance})
@@ -68,7 +68,7 @@ def add_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) 
     _require_key(manager)
     _checked(manager, objs)
     manager._forget()
-    alias = _writing_alias(manager, manager.model)
+    alias = writing_alias(manager, manager.model)
     if not objs:
         return
     if not bulk:
@@ -121,7 +121,7 @@ def clear_pointing(manager: RelatedManager[Any], bulk: bool) -> Operation[None]:
 def _unpoint(manager: RelatedManager[Any], rows: QuerySet[Any], bulk: bool) -> Operation[None]:
     manager._forget()
     field = manager.relation.field
-    alias = _writing_alias(manager, manager.model)
+    alias = writing_alias(manager, manager.model)
     rows = rows.using(alias)
     if bulk:
         yield from write.update(rows, {field.name: None})
@@ -141,7 +141,7 @@ def set_pointing(manager: RelatedManager[Any], objs: list[Any], bulk: bool, clea
     """Let exactly *objs* point at the instance, as far as others may be taken away."""
     _require_key(manager)
     _checked(manager, objs)
-    alias = _writing_alias(manager, manager.model)
+    alias = writing_alias(manager, manager.model)
     if not manager.relation.field.null:
         yield from add_pointing(manager, objs, bulk)
     else:
@@ -173,7 +173,7 @@ def create_pointing(manager: RelatedManager[Any], values: dict[str, Any]) -> Ope
     """Save a new row that points at the instance."""
     _require_key(manager)
     manager._forget()
-    rows = manager._rows().using(_writing_alias(manager, manager.model))
+    rows = manager._rows().using(writing_alias(manager, manager.model))
     return (yield from save.create(rows, manager._initial(values)))
 
 
@@ -231,7 +231,7 @@ def add_related(
 ) -> Operation[None]:
     """Relate *objs* to the instance."""
     manager._forget()
-    alias = _writing_alias(manager, manager.through)
+    alias = writing_alias(manager, manager.through)
     keys = _keys(manager, objs, alias)
     if not keys:
         return
@@ -310,7 +310,7 @@ def remove_related(manager: ManyRelatedManager[Any], objs: Sequence[Any]) -> Ope
     manager._forget()
     keys = [key for key in _keys(manager, objs, None) if key is not None]
     if keys:
-        alias = _writing_alias(manager, manager.through)
+        alias = writing_alias(manager, manager.through)
         yield from in_transaction(_delete(manager, alias, keys, "remove"), alias)
 
 
@@ -318,7 +318,7 @@ def remove_related(manager: ManyRelatedManager[Any], objs: Sequence[Any]) -> Ope
 def clear_related(manager: ManyRelatedManager[Any]) -> Operation[None]:
     """Undo the relation to all objects."""
     manager._forget()
-    alias = _writing_alias(manager, manager.through)
+    alias = writing_alias(manager, manager.through)
     yield from in_transaction(_delete(manager, alias, None, "clear"), alias)
 
 
@@ -335,7 +335,7 @@ def set_related(
     manager: ManyRelatedManager[Any], objs: list[Any], clear: bool, through_defaults: dict[str, Any] | None
 ) -> Operation[None]:
     """Relate exactly *objs* to the instance."""
-    alias = _writing_alias(manager, manager.through)
+    alias = writing_alias(manager, manager.through)
     _keys(manager, objs, alias)
     yield from in_transaction(_set_related(manager, objs, clear, through_defaults, alias), alias)
 
@@ -366,7 +366,7 @@ def create_related(
     manager: ManyRelatedManager[Any], values: dict[str, Any], through_defaults: dict[str, Any] | None
 ) -> Operation[Any]:
     """Save a new row and relate it to the instance."""
-    alias = _writing_alias(manager, manager.model)
+    alias = writing_alias(manager, manager.model)
     return (yield from in_transaction(_create_related(manager, values, through_defaults, alias), alias))
 
 

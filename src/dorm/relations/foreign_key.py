@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, overload
 
 from dorm.db.operation import run
-from dorm.exceptions import FieldError, ImproperlyConfigured, ObjectDoesNotExist
+from dorm.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.fields.options import FieldOptions
 from dorm.models.base import Model
@@ -14,7 +14,7 @@ from dorm.models.state import ORIGIN
 from dorm.queryset import late
 from dorm.queryset.loaders import Missing
 from dorm.relations.managers import ReverseAccessor
-from dorm.relations.naming import check_reference, named_for, reference_text, related_does_not_exist
+from dorm.relations.naming import check_accessor, check_reference, named_for, reference_text, related_does_not_exist
 from dorm.relations.reverse import ForwardRelation, ManyToOneRel
 
 if TYPE_CHECKING:
@@ -186,9 +186,10 @@ class ForeignKey(Field[T]):
         if cls._meta.abstract:
             return
         self._relate(*named_for(cls, self._given))
-        if isinstance(self.to, str):
-            reference = cls.__name__ if self.to == "self" else self.to
-            cls._meta.apps.when_ready(cls._meta.app_label, reference, self._bind)
+        if self.to == "self":
+            self._bind(cls)
+        elif isinstance(self.to, str):
+            cls._meta.apps.when_ready(cls._meta.app_label, self.to, self._bind)
         else:
             self._bind(self.to)
 
@@ -222,6 +223,7 @@ class ForeignKey(Field[T]):
             )
         self._target = target
         relation = self.remote_field
+        check_accessor(target, relation)
         target._meta.add_relation(relation)
         if relation.accessor is not None:
             setattr(target._meta.concrete_model, relation.accessor, self._reverse_accessor())
@@ -296,12 +298,19 @@ class ForeignKey(Field[T]):
 
     def key_of(self, instance: Model) -> Any:
         """Return the key of an instance of the target; refuse other models and instances without a key."""
-        if not isinstance(instance, self.target):
-            raise FieldError(f"{self} refers to {self.target.__name__}: got an instance of {type(instance).__name__}.")
+        if not self.takes(instance):
+            raise ValueError(
+                f'Cannot query "{type(instance).__name__} object": Must be "{self.target.__name__}" instance ({self}).'
+            )
         key = getattr(instance, self.target_field.attname)
         if key is None:
             raise ValueError(f"{self} needs a saved {self.target.__name__}: this instance has no key. Save it first.")
         return key
+
+    def takes(self, instance: Any) -> bool:
+        """Return whether *instance* is one of the target's table, of a table it extends, or of one that extends it."""
+        own = self.target._meta.concrete_model
+        return isinstance(instance, own) or (isinstance(instance, Model) and issubclass(own, type(instance)))
 
     def bind(self, dialect: Dialect) -> Converter | None:
         found: Converter | None = self.target_field.bind(dialect)
@@ -348,7 +357,7 @@ class ForeignKey(Field[T]):
                 values[self.attname] = None
                 values.pop(self.name, None)
                 return
-            if not isinstance(value, self.target):
+            if not isinstance(value, self.target._meta.concrete_model):
                 raise ValueError(
                     f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{self.name}" must be a '
                     f'"{self.target.__name__}" instance. For a raw key assign to {self.attname}.'
@@ -357,6 +366,8 @@ class ForeignKey(Field[T]):
                 relate(instance, value)
             values[self.attname] = getattr(value, self.target_field.attname)
             values[self.name] = value
+            if self.one_to_one and self.remote_field.accessor is not None:
+                value.__dict__[self.remote_field.accessor] = instance
 
     @property
     def RelatedObjectDoesNotExist(self) -> type[ObjectDoesNotExist]:  # noqa: N802  # Django's name
@@ -386,8 +397,3 @@ class ForeignKey(Field[T]):
                     f"save {self.target.__name__} first."
                 )
             instance.__dict__[self.attname] = key
-
-    def alias_of(self, instance: Any) -> str | None:
-        """Return the alias an instance came from."""
-        origin = instance.__dict__.get(ORIGIN)
-        return origin.alias if origin is not None else None

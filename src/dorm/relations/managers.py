@@ -64,7 +64,7 @@ class ManyAccessor(RelatedAccessor):
 def reverse_manager(relation: ManyToOneRel, instance: Any, name: str | None = None) -> RelatedManager[Any]:
     """Return the manager of the rows that point at *instance*; *name*: the model's manager it is built on."""
     base = NullableRelatedManager if relation.field.null else RelatedManager
-    made: RelatedManager[Any] = _made(base, relation, instance, name)
+    made: RelatedManager[Any] = manager_of(base, relation, instance, name)
     return made
 
 
@@ -77,10 +77,11 @@ def many_manager(relation: ForwardMany | ManyToManyRel, instance: Any, name: str
                 f'"{type(instance).__name__}" needs to have a value for field "{attname}" before this many-to-many '
                 "relationship can be used: save the instance first."
             )
-    return _made(ManyRelatedManager, relation, instance, name)
+    return manager_of(ManyRelatedManager, relation, instance, name)
 
 
-def _made(base: type[Any], relation: Any, instance: Any, name: str | None) -> Any:
+def manager_of(base: type[Any], relation: Any, instance: Any, name: str | None) -> Any:
+    """Return a manager of the class *base* with the methods of the related model's default manager, or of *name*."""
     model = relation.target
     start = model._default_manager if name is None else getattr(model, name)
     made = object.__new__(_manager_class(base, type(start)))

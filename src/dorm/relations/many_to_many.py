@@ -10,7 +10,7 @@ from dorm.fields.base import Field
 from dorm.models.base import Model, ModelBase
 from dorm.relations.foreign_key import CASCADE, ForeignKey
 from dorm.relations.managers import ManyAccessor, ManyRelatedManager, many_manager
-from dorm.relations.naming import check_reference, named_for, reference_text
+from dorm.relations.naming import check_accessor, check_reference, named_for, reference_text
 from dorm.relations.reverse import ForwardMany, ManyToManyRel
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ class ManyToManyField(Field[Any], Generic[R]):
         if cls._meta.abstract:
             return
         label = cls._meta.app_label
+        # The through model points at this class, which is complete once it is registered.
         cls._meta.apps.when_ready(label, f"{label}.{cls.__name__}", lambda own: self._find_target(label, cls))
 
     def _find_target(self, label: str, cls: type[Model]) -> None:
@@ -175,6 +176,7 @@ class ManyToManyField(Field[Any], Generic[R]):
         if self.symmetrical and target._meta.concrete_model is not self.model._meta.concrete_model:
             raise ImproperlyConfigured(f"{self}: only a relation to 'self' can be symmetrical.")
         relation = self.remote_field
+        check_accessor(target, relation)
         target._meta.add_relation(relation)
         if relation.accessor is not None:
             setattr(target._meta.concrete_model, relation.accessor, ManyAccessor(relation))
@@ -198,6 +200,8 @@ class ManyToManyField(Field[Any], Generic[R]):
     def target(self) -> type[Model]:
         """The model at the other end."""
         if self._target is None:
+            self.model._meta.apps.settle()
+        if self._target is None:
             raise ImproperlyConfigured(
                 f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
                 "or name it as 'app.Model'."
@@ -212,6 +216,8 @@ class ManyToManyField(Field[Any], Generic[R]):
     @property
     def through(self) -> type[Model]:
         """The model of the table between."""
+        if self._through is None:
+            self.model._meta.apps.settle()
         if self._through is None:
             raise ImproperlyConfigured(
                 f"{self} goes through {self._given_through or self.to!r}, which is no model yet: import the module "

@@ -51,6 +51,25 @@ def _check_name(cls: Any, option: str, name: str) -> None:
         )
 
 
+def check_accessor(target: Any, relation: Any) -> None:
+    """Refuse a reverse accessor that is a field of the target, or the accessor of another relation."""
+    name = relation.accessor
+    if name is None:
+        return
+    meta = target._meta
+    clash = meta.find(name)
+    what = f"the field {clash}" if clash is not None else None
+    for other in meta.relations.values():
+        same = other.field.name == relation.field.name and other.target._meta.label == relation.target._meta.label
+        if other.accessor == name and not same:
+            what = f"the reverse accessor of {other.field}"
+    if what is not None:
+        raise ImproperlyConfigured(
+            f"the reverse accessor {target.__name__}.{name} of {relation.field} clashes with {what}. "
+            "Give the relation a related_name of its own ('+' for none)."
+        )
+
+
 def related_does_not_exist(sought: Any, owner: Any, attribute: str) -> type[ObjectDoesNotExist]:
     """Return the exception for a missing object of *sought* behind an attribute of *owner*; also an AttributeError."""
     qualname = f"{owner.__qualname__}.{attribute}.RelatedObjectDoesNotExist"

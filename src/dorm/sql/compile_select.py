@@ -109,6 +109,7 @@ def _join(compiler: Compiler, join: Join, inner: bool) -> str:
         f"{compiler.column(join.parent, ours)} = {compiler.column(join.alias, theirs)}" for ours, theirs in join.pairs
     ]
     parts += [f"{compiler.column(join.alias, column)} = {constant(compiler, value)}" for column, value in join.extra]
+    parts += [f"{compiler.column(join.parent, column)} = {constant(compiler, value)}" for column, value in join.given]
     if join.condition is not None:
         parts.append(f"({join.condition.sql(compiler)})")
     on = " AND ".join(parts)

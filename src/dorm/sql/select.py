@@ -28,6 +28,7 @@ class Join:
         scope: number of the ``filter()`` call that made it; a join over several partners serves that call only.
             0 for joins that no filter made.
         extra: further equalities on the joined table, (column, constant).
+        given: equalities on the parent's table, (column, constant).
         condition: a further condition of the join (`FilteredRelation`).
     """
 
@@ -41,6 +42,7 @@ class Join:
     scope: int
     extra: tuple[tuple[str, Any], ...] = ()
     condition: Node | None = None
+    given: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ def save(
     if chosen is not None and not chosen:
         return
     alias = alias_for_write(instance, using)
+    for field in meta.private_fields:
+        if hasattr(field, "before_save"):
+            yield from field.before_save(instance, alias)
     values = instance.__dict__
     if chosen is None and not meta.attnames <= values.keys() and not force_insert:
         if not is_adding(values) and values[ORIGIN].alias == alias:

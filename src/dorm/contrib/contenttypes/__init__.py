@@ -1,0 +1,7 @@
+"""Relations to rows of any model: content types, generic foreign keys and their reverse."""
+
+from dorm.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from dorm.contrib.contenttypes.models import ContentType, ContentTypeManager
+from dorm.contrib.contenttypes.prefetch import GenericPrefetch
+
+__all__ = ["ContentType", "ContentTypeManager", "GenericForeignKey", "GenericPrefetch", "GenericRelation"]

@@ -1,0 +1,185 @@
+"""Content types, generic foreign keys and generic relations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import dorm
+from dorm.contrib.contenttypes import ContentType, GenericPrefetch
+from dorm.migrations.schema import create_tables
+from tests.support.faces import Face, names
+from tests.support.generic import GENERIC, Bookmark, Note, TaggedItem, Writer
+from tests.support.statements import statements
+
+
+@pytest.fixture(autouse=True)
+def tables(empty_database: dict[str, object]) -> Iterator[None]:
+    create_tables(GENERIC)
+    ContentType.objects.clear_cache()
+    yield
+    ContentType.objects.clear_cache()
+
+
+async def tagged(face: Face) -> tuple[Bookmark, Note, Note]:
+    """A bookmark with two tags, a note with one, a note without."""
+    ann = await face(Writer.objects.create)(name="Ann")
+    site = await face(Bookmark.objects.create)(url="https://example.org")
+    first = await face(Note.objects.create)(text="first", author=ann)
+    second = await face(Note.objects.create)(text="second")
+    await face(site.tags.create)(tag="a")
+    await face(site.tags.create)(tag="b")
+    await face(TaggedItem.objects.create)(tag="c", content_object=first)
+    return site, first, second
+
+
+async def test_a_content_type_is_made_once_and_remembered(face: Face) -> None:
+    found = await face(ContentType.objects.get_for_model)(Bookmark)
+    assert (found.app_label, found.model, found.natural_key()) == ("generic", "bookmark", ("generic", "bookmark"))
+    assert found.model_class() is Bookmark
+    assert (str(found), found.name) == ("generic | bookmark", "bookmark")
+    with statements() as sent:
+        assert await face(ContentType.objects.get_for_model)(Bookmark(url="x")) is found
+        assert await face(ContentType.objects.get_for_id)(found.pk) is found
+        assert await face(ContentType.objects.get_by_natural_key)("generic", "bookmark") is found
+    assert not sent
+    both = await face(ContentType.objects.get_for_models)(Bookmark, Note)
+    assert both[Bookmark] is found
+    assert both[Note].model_class() is Note
+    assert await face(ContentType.objects.count)() == 2
+    with pytest.raises(ContentType.DoesNotExist):
+        await face(ContentType.objects.get_for_id)(found.pk + 100)
+
+
+async def test_objects_of_a_content_type(face: Face) -> None:
+    site, _first, _second = await tagged(face)
+    found = await face(ContentType.objects.get_for_model)(Bookmark)
+    assert await face(found.get_object_for_this_type)(url="https://example.org") == site
+    assert await face.rows(found.get_all_objects_for_this_type()) == [site]
+    with pytest.raises(Bookmark.DoesNotExist):
+        await face(found.get_object_for_this_type)(url="nothing")
+    gone = ContentType(app_label="generic", model="nothing")
+    assert gone.model_class() is None
+    assert str(gone) == "nothing"
+
+
+async def test_a_content_type_made_in_a_block_that_rolls_back_is_forgotten(face: Face) -> None:
+    with pytest.raises(RuntimeError, match="undo"):
+        async with face.atomic():
+            await face(ContentType.objects.get_for_model)(Bookmark)
+            raise RuntimeError("undo")
+    found = await face(ContentType.objects.get_for_model)(Bookmark)
+    assert await face(ContentType.objects.filter(pk=found.pk).exists)()
+
+
+async def test_the_key_follows_the_object_and_back(face: Face) -> None:
+    site, first, _second = await tagged(face)
+    item = await face(TaggedItem.objects.prefetch_related("content_object").get)(tag="c")
+    assert item.content_object == first
+    item.content_object = site
+    await face(item.save)()
+    again = await face(TaggedItem.objects.get)(tag="c")
+    assert again.object_id == site.pk
+    assert await face(TaggedItem.content_object.get)(again) == site
+    assert again.content_object == site
+    again.object_id = site.pk + 100
+    assert await face(TaggedItem.content_object.get)(again) is None
+    item.content_object = None
+    assert item.content_object is None
+    assert item.object_id is None
+    with pytest.raises(ValueError, match="must be an instance of a model"):
+        item.content_object = "text"  # type: ignore[assignment]  # this is what is refused
+
+
+async def test_an_unsaved_object_is_refused_and_a_saved_one_filled_in(face: Face) -> None:
+    note = Note(text="new")
+    item = TaggedItem(tag="x", content_object=note)
+    with pytest.raises(ValueError, match=r"unsaved related object 'content_object': save the Note first"):
+        await face(item.save)()
+    await face(note.save)()
+    await face(item.save)()
+    assert item.object_id == note.pk
+    assert await face.rows(note.tags.all()) == [item]
+
+
+def test_it_loads_on_access_for_all_rows_of_the_fetch(backend: str) -> None:
+    site = Bookmark.objects.create(url="u")
+    notes = [Note.objects.create(text=text) for text in ("one", "two")]
+    for obj in (site, *notes):
+        obj.tags.create(tag="t")
+    items = list(TaggedItem.objects.order_by("pk"))
+    ContentType.objects.get_for_models(Bookmark, Note)
+    with statements() as sent:
+        assert [item.content_object for item in items] == [site, *notes]
+    assert len(sent) == 2
+
+
+async def test_managers_add_remove_clear_and_set(face: Face) -> None:
+    site, first, second = await tagged(face)
+    c = await face(first.tags.get)()
+    await face(second.tags.add)(c)
+    assert await face.rows(second.tags.all()) == [c]
+    assert not await face(first.tags.exists)()
+    with pytest.raises(ValueError, match=r"isn't saved\. Use bulk=False"):
+        await face(second.tags.add)(TaggedItem(tag="d"))
+    await face(second.tags.add)(TaggedItem(tag="d"), bulk=False)
+    assert names(await face.rows(second.tags.all()), "tag") == ["c", "d"]
+    await face(second.tags.set)([c])
+    assert names(await face.rows(second.tags.all()), "tag") == ["c"]
+    await face(second.tags.remove)(c)
+    assert await face(second.tags.count)() == 0
+    await face(site.tags.clear)()
+    assert await face(TaggedItem.objects.count)() == 0
+    with pytest.raises(TypeError, match="'TaggedItem' instance expected"):
+        await face(site.tags.add)(first)
+    with pytest.raises(TypeError, match=r"Use tags\.set\(\)"):
+        site.tags = []  # type: ignore[assignment]  # this is what is refused
+    with pytest.raises(ValueError, match="primary key value"):
+        await face(Bookmark(url="new").tags.count)()
+
+
+async def test_conditions_across_the_relation_both_ways(face: Face) -> None:
+    site, first, second = await tagged(face)
+    assert await face.rows(Bookmark.objects.filter(tags__tag="a")) == [site]
+    assert await face.rows(Note.objects.filter(tags__tag="a")) == []
+    assert await face.rows(Note.objects.filter(tags__isnull=True)) == [second]
+    assert await face.rows(Note.objects.exclude(tags__tag="c")) == [second]
+    assert names(await face.rows(TaggedItem.objects.filter(bookmark__url__contains="example")), "tag") == ["a", "b"]
+    assert await face.rows(TaggedItem.objects.filter(bookmark=site, tag="b")) != []
+    counted = await face.rows(Note.objects.annotate(n=dorm.Count("tags")).order_by("pk"))
+    assert [note.n for note in counted] == [1, 0]  # type: ignore[attr-defined]  # an annotation
+    assert await face(Bookmark.objects.aggregate)(n=dorm.Count("tags")) == {"n": 2}
+    assert names(await face.rows(site.tags.filter(tag="b")), "tag") == ["b"]
+    with pytest.raises(dorm.FieldError, match="content_object"):
+        TaggedItem.objects.filter(content_object=first)
+
+
+async def test_prefetching_both_ways(face: Face) -> None:
+    await tagged(face)
+    with statements() as sent:
+        notes = await face.rows(Note.objects.prefetch_related("tags").order_by("pk"))
+        assert [names(note.tags.all(), "tag") for note in notes] == [["c"], []]
+    assert len(sent) == 2
+    with statements() as sent:
+        items = await face.rows(TaggedItem.objects.prefetch_related("content_object__author"))
+        assert [getattr(item.content_object, "url", None) for item in items] == ["https://example.org"] * 2 + [None]
+        assert items[2].content_object.author.name == "Ann"
+    assert len(sent) <= 6
+    chosen = GenericPrefetch(
+        "content_object", [Bookmark.objects.filter(url="none"), Note.objects.select_related("author")]
+    )
+    items = await face.rows(TaggedItem.objects.prefetch_related(chosen))
+    assert [item.content_object and item.content_object.text for item in items] == [None, None, "first"]
+    with statements() as sent:
+        assert items[2].content_object.author.name == "Ann"
+    assert not sent
+    with pytest.raises(ValueError, match=r"raw\(\), values\(\)"):
+        GenericPrefetch("content_object", [Note.objects.values("text")])
+
+
+async def test_rows_are_deleted_with_their_object(face: Face) -> None:
+    site, _first, _second = await tagged(face)
+    assert await face(site.delete)() == (3, {"generic.Bookmark": 1, "generic.TaggedItem": 2})
+    await face(Note.objects.all().delete)()
+    assert await face(TaggedItem.objects.count)() == 0
