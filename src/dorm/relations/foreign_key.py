@@ -248,6 +248,11 @@ class ForeignKey(Field[T]):
         return self.remote_field.related_query_name
 
     @property
+    def field(self) -> Self:
+        """This field; Django's name on the descriptor."""
+        return self
+
+    @property
     def loader(self) -> Any:
         """What loads the relation for many instances."""
         return self.relation.loader
