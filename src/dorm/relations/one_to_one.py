@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Unpack, overload
 
 from dorm.db.operation import run
 from dorm.exceptions import ObjectDoesNotExist
+from dorm.models.base import Model
 from dorm.queryset import late
-from dorm.relations.foreign_key import ForeignKey
+from dorm.relations.foreign_key import CASCADE, ForeignKey, OnDelete
 from dorm.relations.naming import related_does_not_exist
 from dorm.relations.reverse import ManyToOneRel, OneToOneRel
 
+if TYPE_CHECKING:
+    from dorm.fields.options import FieldOptions
+
 T = TypeVar("T")
+R = TypeVar("R", bound=Model)
 
 
 class OneToOneField(ForeignKey[T]):
@@ -26,16 +31,59 @@ class OneToOneField(ForeignKey[T]):
     one_to_one: ClassVar[bool] = True
     rel_class: ClassVar[type[ManyToOneRel]] = OneToOneRel
 
-    if not TYPE_CHECKING:
-        # Type checkers see the overloads of ForeignKey: options that are null decide the type.
-        def __init__(self, to, on_delete=None, **options):
-            options["unique"] = True
-            super().__init__(to, *([] if on_delete is None else [on_delete]), **options)
+    if TYPE_CHECKING:
+        # What ForeignKey takes, said again: checkers take the type of *self* from a class's own overloads.
+        @overload
+        def __init__(
+            self: OneToOneField[R],
+            to: type[R],
+            on_delete: OnDelete = ...,
+            *,
+            related_name: str | None = ...,
+            related_query_name: str | None = ...,
+            to_field: str | None = ...,
+            db_constraint: bool = ...,
+            limit_choices_to: Any = ...,
+            parent_link: bool = ...,
+            null: Literal[False] = ...,
+            **options: Unpack[FieldOptions],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: OneToOneField[R | None],
+            to: type[R],
+            on_delete: OnDelete = ...,
+            *,
+            related_name: str | None = ...,
+            related_query_name: str | None = ...,
+            to_field: str | None = ...,
+            db_constraint: bool = ...,
+            limit_choices_to: Any = ...,
+            parent_link: bool = ...,
+            null: Literal[True],
+            **options: Unpack[FieldOptions],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            to: str,
+            on_delete: OnDelete = ...,
+            *,
+            related_name: str | None = ...,
+            related_query_name: str | None = ...,
+            to_field: str | None = ...,
+            db_constraint: bool = ...,
+            limit_choices_to: Any = ...,
+            parent_link: bool = ...,
+            null: bool = ...,
+            **options: Unpack[FieldOptions],
+        ) -> None: ...
+        def __init__(self, to: Any, on_delete: Any = None, **options: Any) -> None: ...
+    else:
 
-    def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
-        name, path, args, kwargs = super().deconstruct()
-        kwargs.pop("unique", None)
-        return name, path, args, kwargs
+        def __init__(self, to, on_delete=CASCADE, **options):
+            options["unique"] = True
+            super().__init__(to, on_delete, **options)
 
     def _reverse_accessor(self) -> Any:
         return ReverseOneAccessor(self.remote_field)
