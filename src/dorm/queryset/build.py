@@ -410,11 +410,14 @@ def single_relation(model: Any, name: str, path: str, where: str = "select_relat
     )
 
 
-def loading(plan: Plan[Query], names: tuple[str, ...], only: bool) -> Plan[Query]:
+def loading(plan: Plan[Query], names: tuple[Any, ...], only: bool) -> Plan[Query]:
     """`only` and `defer`, of the model's own columns and of those of joined objects."""
     refuse(plan.query, "only" if only else "defer")
     if plan.query.kind != "object":
         raise TypeError(f"Cannot call {'only' if only else 'defer'}() after .values() or .values_list()")
+
+    if None in names:
+        raise TypeError(f"Cannot pass None as an argument to {'only' if only else 'defer'}() with other names.")
 
     def build(query: Query) -> Query:
         paths = [_column_path(query, name) for name in names]

@@ -167,7 +167,7 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
         qs = self._queryset()
         if names == (None,):
             return qs._with(build.loading_all(qs._plan), qs._values)
-        return qs._with(build.loading(qs._plan, tuple(map(str, names)), only=False), qs._values)
+        return qs._with(build.loading(qs._plan, names, only=False), qs._values)
 
     def fetch_mode(self, mode: FetchMode | str) -> QuerySet[M, R]:
         """Say what happens when something that was not loaded is read from these rows.

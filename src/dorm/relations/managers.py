@@ -9,6 +9,7 @@ from dorm.conf.fetch_modes import FETCH_PEERS
 from dorm.db.operation import arun, run
 from dorm.manager import Manager
 from dorm.models.state import ORIGIN, PREFETCHED
+from dorm.queryset import build
 from dorm.queryset.known import Parent
 from dorm.relations import changes
 
@@ -277,7 +278,9 @@ class ManyRelatedManager(BaseRelatedManager[M]):
         source = self.relation.source.target_field
         if rows._plan.query.is_sliced:
             return rows.none()
-        found = rows.filter(**{f"{self.relation.opposite.name}__{source.name}": getattr(self.instance, source.attname)})
+        condition = {f"{self.relation.opposite.name}__{source.name}": getattr(self.instance, source.attname)}
+        # Further conditions across the relation share its join, as in Django.
+        found = rows._with(*build.filtered(rows._plan, rows._values, (), condition, sticky=True))
         found._hints = self._parent(None, found)
         return found
 
