@@ -258,3 +258,14 @@ def test_an_abstract_model_hands_its_field_on() -> None:
     assert two.tags.through._meta.db_table == f"{label}_two_tags"
     assert hasattr(tag, f"{label}_ones")
     assert hasattr(tag, f"{label}_twos")
+
+
+async def test_what_only_columns_can_do_is_refused(face: Face) -> None:
+    first, _second, (x, _y, _z) = await posts(face)
+    with pytest.raises(dorm.FieldError, match=r"Cannot update model field Post\.tags"):
+        await face(Post.objects.update)(tags=[x])
+    with pytest.raises(TypeError, match=r"Use tags\.set\(\) instead"):
+        Post(title="new", tags=[x])
+    with pytest.raises(dorm.FieldError, match="Invalid field name"):
+        Post.objects.select_related("tags")
+    assert not await face(first.tags.exists)()
