@@ -45,11 +45,13 @@ class ObjectShape:
         """Return whether these instances have deferred columns or relations to one object that are not joined."""
         meta = self.model._meta
         fields = [field for field in meta.fields if field.column is not None]
+        singles = [field.name for field in fields if field.is_relation]
+        singles += [each.accessor for each in meta.relations.values() if not each.multi and each.accessor is not None]
+        there = {self.reverse, *[child.attribute for child in self.joined]}
         return (
             len(self.attnames) < len(fields)
-            or any(field.is_relation for field in fields)
             or bool(meta.private_fields)
-            or any(not relation.multi and not relation.hidden for relation in meta.relations.values())
+            or any(name not in there for name in singles)
             or any(child.loads_late() for child in self.joined)
         )
 

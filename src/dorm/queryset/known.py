@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -11,14 +11,16 @@ class Parent(dict[str, Any]):
 
     Attributes:
         field: the key that rows point back with, None where there is none.
+        pending: makes the queryset of all rows of the relation, where the rows are there and it is not.
         whole: plan of all rows of the relation, where peers are served with them. loader: what loads them.
     """
 
-    __slots__ = ("field", "loader", "whole")
+    __slots__ = ("field", "loader", "pending", "whole")
 
-    def __init__(self, field: Any, instance: Any) -> None:
-        super().__init__(instance=instance)
+    def __init__(self, field: Any, instance: Any, pending: Callable[[], Any] | None = None) -> None:
+        self["instance"] = instance
         self.field = field
+        self.pending = pending
         self.whole: Any = None
         self.loader: Any = None
 

@@ -63,7 +63,7 @@ class ForwardLoader:
     def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
         if to_attr is not None:
             return to_attr in instance.__dict__
-        return self.field.is_cached(instance)
+        return self.field.name in instance.__dict__ and self.field.is_cached(instance)
 
     def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
         found = instance.__dict__[to_attr or self.field.name]

@@ -88,12 +88,12 @@ def _follow(level: list[Any], wanted: Prefetch, done: dict[str, list[Any]], alia
         to_attr = wanted.to_attr if last else None
         reached = f"{reached}__{to_attr or name}" if reached else to_attr or name
         if reached in done:
-            level = done[reached]
+            level = [] if last else _distinct(done[reached])
             continue
         if not level:
             return
-        level = yield from _level(level, name, wanted, last, alias)
-        done[reached] = level
+        done[reached] = yield from _level(level, name, wanted, last, alias)
+        level = [] if last else _distinct(done[reached])
 
 
 @operation
@@ -125,7 +125,7 @@ def _level(level: list[Any], name: str, wanted: Prefetch, last: bool, alias: str
     if len(errors) == len(groups):
         # Objects of several models (behind generic keys) need not all have the attribute, but one of them must.
         raise errors[0]
-    return _distinct(found)
+    return found
 
 
 def _distinct(objects: Iterable[Any]) -> list[Any]:

@@ -442,6 +442,16 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         return made
 
     # -- copies --------------------------------------------------------------------------------------------------
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            # The slots are empty: prefetched rows come without a plan, which is made when somebody goes on from it.
+            if name in ("_plan", "_values") and isinstance(self._hints, Parent):
+                made = self._hints.pending()
+                self._plan, self._values = made._plan, made._values
+                return getattr(made, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def _queryset(self) -> QuerySet[M, R]:
         return self
 
@@ -461,11 +471,15 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         """Return a copy that has fetched nothing."""
         return self._with(self._plan, self._values)
 
-    def _filled(self, rows: list[Any] | None) -> Self:
-        """Take *rows* as this queryset's result, when there are any."""
-        if rows is not None:
-            self._rows = rows
-        return self
+    @classmethod
+    def _prefetched(cls, rows: list[Any], alias: str | None, hints: Parent, prefetch: tuple[Any, ...]) -> Self:
+        """Return a queryset that has its rows; its plan is made by *hints* when it is asked for."""
+        made = object.__new__(cls)
+        made._alias = alias
+        made._hints = hints
+        made._prefetch = prefetch
+        made._rows = rows
+        return made
 
     def __reduce__(self) -> Any:
         """Pickle the rows; what is unpickled has them, and further conditions choose among them by their keys."""

@@ -166,6 +166,7 @@ class ForeignKey(Field[T]):
         self._given = (related_name, related_query_name)
         self.limit_choices_to = limit_choices_to
         self._target: type[Model] | None = None
+        self._target_field: Any = None
         self._absence: type[ObjectDoesNotExist] | None = None
         self._relate(related_name, related_query_name)
 
@@ -222,6 +223,7 @@ class ForeignKey(Field[T]):
                 "relations are not supported. Refer to a unique field of it by to_field."
             )
         self._target = target
+        self._target_field = None
         relation = self.remote_field
         check_accessor(target, relation)
         target._meta.add_relation(relation)
@@ -233,7 +235,7 @@ class ForeignKey(Field[T]):
 
     def clone(self) -> Self:
         made = super().clone()
-        made._target = None
+        made._target = made._target_field = made._absence = None
         made._relate(*self._given)
         return made
 
@@ -272,8 +274,10 @@ class ForeignKey(Field[T]):
     @property
     def target_field(self) -> Field[Any]:
         """The field of the target that the key refers to."""
-        meta = self.target._meta
-        found: Field[Any] = meta.get_field(self.to_field) if self.to_field is not None else meta.pk
+        found: Field[Any] | None = self._target_field
+        if found is None:
+            meta = self.target._meta
+            found = self._target_field = meta.get_field(self.to_field) if self.to_field is not None else meta.pk
         return found
 
     @property

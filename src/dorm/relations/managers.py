@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dorm.conf.fetch_modes import FETCH_PEERS
 from dorm.db.operation import arun, run
@@ -102,7 +102,8 @@ def _manager_class(base: type[Any], start: type[Any]) -> type[Any]:
     if start is Manager:
         return base
     if (base, start) not in _classes:
-        _classes.setdefault((base, start), type(base.__name__, (base, start), {"__module__": base.__module__}))
+        namespace = {"__module__": base.__module__, "_starts_plain": start.get_queryset is Manager.get_queryset}
+        _classes.setdefault((base, start), type(base.__name__, (base, start), namespace))
     found: type[Any] = _classes[base, start]
     return found
 
@@ -117,6 +118,8 @@ class BaseRelatedManager(Manager[M]):
     instance: Any
     relation: Any
     do_not_call_in_templates = True
+    _starts_plain: ClassVar[bool] = True
+    """False where the model's own manager decides what its querysets start from."""
 
     def __call__(self, *, manager: str) -> Self:
         """Return this manager built on another manager of the model, by its name."""
@@ -139,11 +142,19 @@ class BaseRelatedManager(Manager[M]):
     def _prefetched(self) -> QuerySet[M] | None:
         """Return what was prefetched for this relation as a queryset that has its rows, None when nothing was."""
         cache = self.instance.__dict__.get(PREFETCHED)
-        if cache is None or self.relation.accessor not in cache:
+        accessor = self.relation.accessor
+        if cache is None or accessor not in cache:
             return None
-        given: QuerySet[M] | None = cache.get((self.relation.accessor,))
-        rows = self._restricted(self._rows() if given is None else given)
-        return rows._filled(cache[self.relation.accessor])
+        given: QuerySet[M] | None = cache.get((accessor,))
+        if given is not None:
+            start: Any = type(given)
+        else:
+            start = self._queryset_class if self._starts_plain else type(self._rows())
+        hints = Parent(None, self.instance, lambda: self._restricted(self._rows() if given is None else given))
+        found: QuerySet[M] = start._prefetched(
+            cache[accessor], self._alias(), hints, () if given is None else given._prefetch
+        )
+        return found
 
     def _restricted(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Return *rows* with the relation's condition."""

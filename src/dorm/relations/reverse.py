@@ -10,6 +10,7 @@ What hangs in ``meta.relations`` under the name that queries use, or on a field 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm.queryset.loaders import ForwardLoader, ManyLoader, ReverseLoader, ReverseOneLoader
@@ -147,7 +148,7 @@ class ForeignObjectRel:
         """Return `hidden`; Django's form."""
         return self.hidden
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What the relation is called in queries."""
         if self.hidden:
@@ -156,7 +157,7 @@ class ForeignObjectRel:
         found: str = self.related_query_name or self.related_name or self.target._meta.model_name
         return found
 
-    @property
+    @cached_property
     def accessor(self) -> str | None:
         """Attribute of instances, or None where there is none."""
         return None if self.hidden else self.related_name or self._default_accessor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm.contrib.contenttypes.models import ContentType, key_of
@@ -111,7 +112,7 @@ class GenericRel(ForeignObjectRel):
         self.limit_choices_to = limit_choices_to
         self._steps: tuple[Step, ...] | None = None
 
-    @property
+    @cached_property
     def accessor(self) -> str | None:
         """None: the generic foreign key itself is the attribute."""
         return None
