@@ -139,6 +139,17 @@ async def test_managers_add_remove_clear_and_set(face: Face) -> None:
         await face(Bookmark(url="new").tags.count)()
 
 
+async def test_rows_are_found_or_made(face: Face) -> None:
+    site, first, _second = await tagged(face)
+    found, made = await face(site.tags.get_or_create)(tag="a")
+    assert (found.tag, made) == ("a", False)
+    found, made = await face(first.tags.get_or_create)(tag="a")
+    assert (found.object_id, made) == (first.pk, True)
+    found, made = await face(first.tags.update_or_create)(tag="a", defaults={"tag": "changed"})
+    assert (found.tag, made) == ("changed", False)
+    assert names(await face.rows(first.tags.all()), "tag") == ["c", "changed"]
+
+
 async def test_conditions_across_the_relation_both_ways(face: Face) -> None:
     site, first, second = await tagged(face)
     assert await face.rows(Bookmark.objects.filter(tags__tag="a")) == [site]

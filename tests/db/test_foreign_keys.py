@@ -157,6 +157,18 @@ async def test_add_remove_clear_and_set(face: Face) -> None:
 
 
 @pytest.mark.usefixtures("tables")
+async def test_rows_that_point_here_are_found_or_made(face: Face) -> None:
+    ann, bob = [await face(Person.objects.create)(name=name) for name in ("Ann", "Bob")]
+    await face(Post.objects.create)(title="A", author=bob)
+    posts: Any = ann.posts  # type: ignore[attr-defined]  # reverse attributes have no type
+    post, made = await face(posts.get_or_create)(title="A", defaults={"editor": bob})
+    assert (post.author, post.editor, made) == (ann, bob, True)
+    assert await face(posts.get_or_create)(title="A") == (post, False)
+    changed, made = await face(posts.update_or_create)(title="A", defaults={"editor": None})
+    assert (changed.editor_id, made) == (None, False)
+
+
+@pytest.mark.usefixtures("tables")
 async def test_managers_have_the_methods_of_the_models_own(face: Face) -> None:
     ann = await face(Person.objects.create)(name="Ann")
     post = await face(Post.objects.create)(title="A", author=ann)

@@ -135,6 +135,21 @@ async def test_a_through_model_of_ones_own(face: Face) -> None:
     assert sorted(names(await face.rows(group.members.all()))) == ["Bob", "Cat"]
 
 
+async def test_related_rows_are_found_or_made(face: Face) -> None:
+    first, _second, (x, _y, _z) = await posts(face)
+    found, made = await face(first.tags.get_or_create)(name="x")
+    assert made, "the tag x is not related, so there is none to find"
+    assert found != x
+    assert await face(first.tags.get_or_create)(name="x") == (found, False)
+    changed, made = await face(first.tags.update_or_create)(name="x", defaults={"name": "new"})
+    assert (changed, made) == (found, False)
+    assert names(await face.rows(first.tags.all())) == ["new"]
+    group = await face(Group.objects.create)(name="G")
+    person, made = await face(group.members.get_or_create)(name="Zoe", through_defaults={"reason": "found"})
+    assert made
+    assert (await face(Membership.objects.get)(person=person)).reason == "found"
+
+
 async def test_conditions_across_the_relation(face: Face) -> None:
     first, second, (x, y, z) = await posts(face)
     await face(first.tags.set)([x, y])

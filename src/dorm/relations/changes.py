@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.operation import Operation, operation
 from dorm.db.router import router
 from dorm.expressions.predicate import Q
 from dorm.models.base import Model
-from dorm.models.routing import relate
 from dorm.models.state import ORIGIN
-from dorm.queryset.ops import announce, bulk as bulk_ops, delete as delete_ops, fetch, save, write
+from dorm.queryset.ops import announce, bulk as bulk_ops, delete as delete_ops, fetch, get_or_create, save, write
 from dorm.signals import m2m_changed
 from dorm.transaction import in_transaction
 
@@ -54,7 +53,8 @@ def _point(manager: RelatedManager[Any], obj: Any) -> None:
     field.__set__(obj, manager.instance)
 
 
-def _require_key(manager: RelatedManager[Any]) -> None:
+def require_key(manager: RelatedManager[Any]) -> None:
+    """Refuse an instance without a key, which nothing can point at."""
     if manager.instance.pk is None:
         raise ValueError(
             f"{type(manager.instance).__name__} instance needs to have a primary key value before this relationship "
@@ -65,7 +65,7 @@ def _require_key(manager: RelatedManager[Any]) -> None:
 @operation
 def add_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) -> Operation[None]:
     """Let *objs* point at the instance."""
-    _require_key(manager)
+    require_key(manager)
     _checked(manager, objs)
     manager._forget()
     alias = writing_alias(manager, manager.model)
@@ -92,7 +92,7 @@ def _save_each(manager: RelatedManager[Any], objs: Iterable[Any], alias: str) ->
 @operation
 def remove_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) -> Operation[None]:
     """Let *objs*, which point at the instance, point at nothing."""
-    _require_key(manager)
+    require_key(manager)
     if not objs:
         return
     _checked(manager, objs)
@@ -137,7 +137,7 @@ def _save_unpointed(rows: QuerySet[Any], field: Any, alias: str) -> Operation[No
 @operation
 def set_pointing(manager: RelatedManager[Any], objs: list[Any], bulk: bool, clear: bool) -> Operation[None]:
     """Let exactly *objs* point at the instance, as far as others may be taken away."""
-    _require_key(manager)
+    require_key(manager)
     _checked(manager, objs)
     alias = writing_alias(manager, manager.model)
     if not manager.relation.field.null:
@@ -164,15 +164,6 @@ def _set_pointing(
             surplus.append(old)
     yield from remove_pointing(manager, surplus, bulk)
     yield from add_pointing(manager, wanted, bulk)
-
-
-@operation
-def create_pointing(manager: RelatedManager[Any], values: dict[str, Any]) -> Operation[Any]:
-    """Save a new row that points at the instance."""
-    _require_key(manager)
-    manager._forget()
-    rows = manager._rows().using(writing_alias(manager, manager.model))
-    return (yield from save.create(rows, manager._initial(values)))
 
 
 # -- rows of the through table -----------------------------------------------------------------------------------
@@ -375,3 +366,39 @@ def _create_related(
     made = yield from save.create(manager._rows().using(alias), values)
     yield from add_related(manager, [made], through_defaults)
     return made
+
+
+@operation
+def get_or_create_related(
+    manager: ManyRelatedManager[Any],
+    defaults: Mapping[str, Any] | None,
+    lookups: dict[str, Any],
+    through_defaults: dict[str, Any] | None,
+) -> Operation[tuple[Any, bool]]:
+    """Return the related row that meets *lookups*, or a new one that gets related."""
+    manager._forget()
+    rows = manager.get_queryset().using(writing_alias(manager, manager.model))
+    make = _maker(manager, through_defaults)
+    return (yield from get_or_create.get_or_create(rows, defaults, lookups, manager._initial, make))
+
+
+@operation
+def update_or_create_related(
+    manager: ManyRelatedManager[Any],
+    defaults: Mapping[str, Any] | None,
+    create_defaults: Mapping[str, Any] | None,
+    lookups: dict[str, Any],
+    through_defaults: dict[str, Any] | None,
+) -> Operation[tuple[Any, bool]]:
+    """Set *defaults* on the related row that meets *lookups*, or make one and relate it."""
+    manager._forget()
+    rows = manager.get_queryset().using(writing_alias(manager, manager.model))
+    make = _maker(manager, through_defaults)
+    return (yield from get_or_create.update_or_create(rows, defaults, create_defaults, lookups, manager._initial, make))
+
+
+def _maker(manager: ManyRelatedManager[Any], through_defaults: dict[str, Any] | None) -> get_or_create.Create:
+    def make(rows: QuerySet[Any], values: dict[str, Any]) -> Operation[Any]:
+        return _create_related(manager, values, through_defaults, rows.db)
+
+    return make

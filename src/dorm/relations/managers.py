@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dorm.conf.fetch_modes import FETCH_PEERS
@@ -232,15 +232,45 @@ class RelatedManager(BaseRelatedManager[M]):
         """Async twin of `set`."""
         await arun(changes.set_pointing(self, list(objs), bulk, clear))
 
+    def _implied(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return *values* with the key that points at this instance; what was prefetched is dropped."""
+        self._forget()
+        changes.require_key(self)
+        return {**values, self.relation.field.name: self.instance}
+
     def create(self, **values: Any) -> M:
         """Save a new row that points at this instance and return it."""
-        made: M = run(changes.create_pointing(self, values))
-        return made
+        return super().create(**self._implied(values))
 
     async def acreate(self, **values: Any) -> M:
         """Async twin of `create`."""
-        made: M = await arun(changes.create_pointing(self, values))
-        return made
+        return await super().acreate(**self._implied(values))
+
+    def get_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """Return the row that points at this instance and meets *lookups*, or a new one, and whether it is new."""
+        return super().get_or_create(defaults, **self._implied(lookups))
+
+    async def aget_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """Async twin of `get_or_create`."""
+        return await super().aget_or_create(defaults, **self._implied(lookups))
+
+    def update_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Set *defaults* on the row that points at this instance and meets *lookups*, or make one."""
+        return super().update_or_create(defaults, create_defaults, **self._implied(lookups))
+
+    async def aupdate_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Async twin of `update_or_create`."""
+        return await super().aupdate_or_create(defaults, create_defaults, **self._implied(lookups))
 
 
 class NullableRelatedManager(RelatedManager[M]):
@@ -351,3 +381,45 @@ class ManyRelatedManager(BaseRelatedManager[M]):
         """Async twin of `create`."""
         made: M = await arun(changes.create_related(self, values, through_defaults))
         return made
+
+    def get_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        through_defaults: dict[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Return the related row that meets *lookups*, or a new one that gets related, and whether it is new."""
+        return run(changes.get_or_create_related(self, defaults, lookups, through_defaults))
+
+    async def aget_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        through_defaults: dict[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Async twin of `get_or_create`."""
+        return await arun(changes.get_or_create_related(self, defaults, lookups, through_defaults))
+
+    def update_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        *,
+        through_defaults: dict[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Set *defaults* on the related row that meets *lookups*, or make one and relate it."""
+        return run(changes.update_or_create_related(self, defaults, create_defaults, lookups, through_defaults))
+
+    async def aupdate_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        *,
+        through_defaults: dict[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Async twin of `update_or_create`."""
+        return await arun(changes.update_or_create_related(self, defaults, create_defaults, lookups, through_defaults))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dorm.contrib.contenttypes.models import content_types
 from dorm.db.operation import Operation, arun, operation, run
-from dorm.queryset.ops import delete as delete_ops, fetch, save, write
+from dorm.queryset.ops import delete as delete_ops, fetch, get_or_create, save, write
 from dorm.relations.changes import writing_alias
 from dorm.relations.managers import BaseRelatedManager, manager_of
 from dorm.transaction import in_transaction
@@ -103,6 +103,51 @@ class GenericRelatedManager(BaseRelatedManager[M]):
         """Async twin of `create`."""
         made: M = await arun(_create(self, values))
         return made
+
+    def get_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """Return the row that points at this instance and meets *lookups*, or a new one, and whether it is new."""
+        return run(get_or_create.get_or_create(_fresh(self), defaults, lookups, self._initial, _maker(self)))
+
+    async def aget_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """Async twin of `get_or_create`."""
+        return await arun(get_or_create.get_or_create(_fresh(self), defaults, lookups, self._initial, _maker(self)))
+
+    def update_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Set *defaults* on the row that points at this instance and meets *lookups*, or make one."""
+        make = _maker(self)
+        return run(
+            get_or_create.update_or_create(_fresh(self), defaults, create_defaults, lookups, self._initial, make)
+        )
+
+    async def aupdate_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """Async twin of `update_or_create`."""
+        make = _maker(self)
+        return await arun(
+            get_or_create.update_or_create(_fresh(self), defaults, create_defaults, lookups, self._initial, make)
+        )
+
+
+def _fresh(manager: GenericRelatedManager[Any]) -> QuerySet[Any]:
+    """Return the rows as they are in the database, on the alias that is written to."""
+    manager._forget()
+    return manager.get_queryset().using(writing_alias(manager, manager.model))
+
+
+def _maker(manager: GenericRelatedManager[Any]) -> get_or_create.Create:
+    def make(rows: QuerySet[Any], values: dict[str, Any]) -> Operation[Any]:
+        return _create(manager, values)
+
+    return make
 
 
 @operation

@@ -60,7 +60,7 @@ class ContentTypeManager(Manager["ContentType"]):
             if missing:
                 made = [ContentType(app_label=label, model=name) for label, name in missing]
                 # Another process may make them at the same time: whoever comes second reads what is there.
-                yield from bulk.bulk_create(ContentType.objects.using(alias), made, None, True)
+                yield from bulk.bulk_create(ContentType.objects.using(alias), made, bulk.Options(ignore_conflicts=True))
                 yield from self._look_up(alias, missing)
                 on_rollback(self.clear_cache, alias)
         return [self._known[alias, key] for key in keys]
