@@ -132,7 +132,8 @@ def walk(meta: Any, names: Iterable[str]) -> Route:
 
 
 def _conditional(step: Any) -> bool:
-    return bool(getattr(step, "extra", ()) or getattr(step, "given", ()))
+    """True when a partner may be missing although the columns before it are there: reverse and generic relations."""
+    return not getattr(step, "forward", False) or bool(getattr(step, "extra", ()) or getattr(step, "given", ()))
 
 
 def _route(steps: list[Any], field: Field[Any], rest: list[str], relation: Any, meta: Any) -> Route:

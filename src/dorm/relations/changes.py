@@ -78,7 +78,7 @@ def add_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) 
         _point(manager, obj)
         if obj._state.adding or _alias_of(obj) != alias:
             raise ValueError(f"{type(obj).__name__} instance isn't saved. Use bulk=False or save the object first.")
-    rows = manager.model._default_manager.using(alias).filter(pk__in=[obj.pk for obj in objs])
+    rows = manager.model._base_manager.using(alias).filter(pk__in=[obj.pk for obj in objs])
     yield from write.update(rows, {manager.relation.field.name: manager.instance})
 
 

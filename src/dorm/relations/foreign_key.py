@@ -9,6 +9,7 @@ from dorm.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.fields.options import FieldOptions
 from dorm.models.base import Model
+from dorm.models.deletion import parent_of
 from dorm.models.routing import relate
 from dorm.models.state import ORIGIN
 from dorm.queryset import late
@@ -274,10 +275,10 @@ class ForeignKey(Field[T]):
     @property
     def target_field(self) -> Field[Any]:
         """The field of the target that the key refers to."""
-        found: Field[Any] | None = self._target_field
-        if found is None:
+        if self._target_field is None:
             meta = self.target._meta
-            found = self._target_field = meta.get_field(self.to_field) if self.to_field is not None else meta.pk
+            self._target_field = meta.get_field(self.to_field) if self.to_field is not None else meta.pk
+        found: Field[Any] = self._target_field
         return found
 
     @property
@@ -311,7 +312,11 @@ class ForeignKey(Field[T]):
             raise ValueError(
                 f'Cannot query "{type(instance).__name__} object": Must be "{self.target.__name__}" instance ({self}).'
             )
-        key = getattr(instance, self.target_field.attname)
+        field: Any = self.target_field
+        while field.is_relation and not isinstance(instance, field.model):
+            # An instance of a parent's table: its key is what the child's link holds.
+            field = field.target_field
+        key = getattr(instance, field.attname)
         if key is None:
             raise ValueError(f"{self} needs a saved {self.target.__name__}: this instance has no key. Save it first.")
         return key
@@ -347,6 +352,10 @@ class ForeignKey(Field[T]):
                 values.pop(self.name, None)
             if key is None:
                 return self._absent(instance)
+            if self.parent_link and self.target._meta.attnames <= values.keys():
+                # What the parent's row holds stands in the child already.
+                values[self.name] = parent_of(instance, self.target, self)
+                return values[self.name]
             late.check(instance, self.name, f"select_related({self.name!r})")
             run(late.relation(instance, self.loader))
             found = values[self.name]
