@@ -247,3 +247,22 @@ async def test_the_through_model_can_be_prefetched(face: Face) -> None:
     await world(face)
     groups = await face.rows(Group.objects.prefetch_related(Prefetch("membership_set", Membership.objects.all())))
     assert len(groups[0].membership_set.all()) == 2
+
+
+async def test_a_slice_counts_for_each_parent(face: Face) -> None:
+    await world(face)
+    with statements() as sent:
+        first = Prefetch("posts", Post.objects.order_by("-title")[:2])
+        people = await face.rows(Person.objects.prefetch_related(first).order_by("name"))
+        assert [names(person.posts.all(), "title") for person in people] == [["D", "B"], ["C"], []]
+        second = Prefetch("tags", Tag.objects.all()[1:2], to_attr="second")
+        posts = await face.rows(Post.objects.prefetch_related(second))
+        assert [names(post.second) for post in posts] == [["y"], ["z"], [], ["y"]]
+        rest = Prefetch("posts", Post.objects.order_by("title")[1:])
+        people = await face.rows(Person.objects.prefetch_related(rest).order_by("name"))
+        assert [names(person.posts.all(), "title") for person in people] == [["B", "D"], [], []]
+    assert len(sent) == 6
+    joined = Prefetch("posts", Post.objects.select_related("editor").prefetch_related("tags").order_by("pk")[:1])
+    (ann, *_) = await face.rows(Person.objects.prefetch_related(joined).order_by("name"))
+    (post,) = ann.posts.all()
+    assert (post.editor.name, names(post.tags.all())) == ("Bob", ["x", "y"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dorm.db.operation import Operation, operation
 from dorm.expressions.core import F
 from dorm.models.state import PREFETCHED
-from dorm.queryset import build
+from dorm.queryset import build, per_parent
 from dorm.queryset.ops import fetch
 
 if TYPE_CHECKING:
@@ -269,15 +269,17 @@ def matching(
         return []
     if alias is not None and rows._alias is None:
         rows = rows.using(alias)
+    plan, bounds = rows._plan, None
+    if plan.query.is_sliced:
+        plan, bounds = per_parent.taken_off(plan, rows._values)
+        rows = rows._with(plan, rows._values)
     most = fetch.reading(rows).dialect.max_parameters // 2
     found: list[Any] = []
     for start in range(0, len(keys), most):
-        found.extend((yield from fetch.fetch(_part(rows, path, keys[start : start + most], keep))))
+        part = rows.filter(**{f"{path}__in": keys[start : start + most]})
+        if keep is not None:
+            part = part._with(*build.annotated(part._plan, part._values, {keep: F(path)}))
+        if bounds is not None:
+            part = part._with(*per_parent.sliced(part._plan, part._values, path, bounds))
+        found.extend((yield from fetch.fetch(part)))
     return found
-
-
-def _part(rows: QuerySet[Any, Any], path: str, keys: list[Any], keep: str | None) -> QuerySet[Any, Any]:
-    if rows._plan.query.is_sliced:
-        raise TypeError("A sliced queryset cannot be prefetched: take the slice in Python, or filter instead.")
-    part = rows.filter(**{f"{path}__in": keys})
-    return part if keep is None else part._with(*build.annotated(part._plan, part._values, {keep: F(path)}))

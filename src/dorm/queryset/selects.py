@@ -165,7 +165,7 @@ def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, Row
     if query.combined is not None:
         return _combined_select(query, query.combined)
     resolver = Resolver(query, 0, "order_by")
-    order = _order(query, resolver)
+    order = order_of(query, resolver)
     if query.kind == "object":
         nodes, shape = _object_columns(query, resolver)
     else:
@@ -217,7 +217,7 @@ def _combined_select(query: Query, combined: Combined) -> tuple[Select, RowShape
         Compound(combined.word, branches),
         TABLE,
         nodes,
-        order_by=_order(query, Resolver(query, 0, "order_by")),
+        order_by=order_of(query, Resolver(query, 0, "order_by")),
         limit=_limit(query),
         offset=slot_node(query.offset, INTEGER_OUTPUT),
         ctes=query.ctes,
@@ -387,7 +387,8 @@ def _limit(query: Query) -> Node | None:
     return constant(query.ceiling) if query.ceiling is not None else None
 
 
-def _order(query: Query, resolver: Resolver) -> tuple[Order, ...]:
+def order_of(query: Query, resolver: Resolver) -> tuple[Order, ...]:
+    """Return the order of the rows of *query*."""
     order: tuple[Order, ...]
     if query.order is not None:
         order = tuple(
