@@ -10,7 +10,7 @@ import pytest
 import dorm
 from dorm.migrations.schema import create_tables
 from tests.support.faces import Face, names
-from tests.support.relations import LINKED, Country, Person, Post
+from tests.support.relations import LINKED, Country, Group, Passport, Person, Post
 
 
 @pytest.fixture
@@ -289,3 +289,22 @@ def test_no_constraint_lets_keys_dangle(empty_database: dict[str, object]) -> No
     row = loose.objects.create(target_id=99)
     with pytest.raises(target.DoesNotExist, match="Target matching query does not exist"):
         loose.objects.get(pk=row.pk).target
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (Post.editor, {"to": "links.person", "on_delete": dorm.SET_NULL, "related_name": "edited"}),
+        (Person.country, {"to": "links.country", "to_field": "code", "null": True}),
+        (Passport.person, {"to": "links.person", "on_delete": dorm.CASCADE}),
+        (Post.hidden, {"to": "links.tag", "related_name": "+", "db_table": "links_hidden"}),
+        (Group.members, {"through": "links.membership", "through_fields": ("group", "person")}),
+        (Person.follows, {"related_name": "followers", "symmetrical": False}),
+    ],
+)
+def test_relations_are_taken_apart_and_made_again(field: Any, expected: dict[str, Any]) -> None:
+    _name, path, args, kwargs = field.deconstruct()
+    assert expected.items() <= kwargs.items()
+    assert "unique" not in kwargs
+    made = type(field)(*args, **kwargs)
+    assert made.deconstruct()[1:] == (path, args, kwargs)

@@ -128,12 +128,13 @@ class ReverseLoader:
         start = querysets[0] if querysets else field.model._default_manager.get_queryset()
         rows = yield from matching(also_loading(start, field), name, list(owners), alias)
         grouped: dict[Any, list[Any]] = {key: [] for key in owners}
+        places = {key: (owner, grouped[key].append) for key, owner in owners.items()}
         for row in rows:
             values = row.__dict__
-            key = values[attname]
+            owner, append = places[values[attname]]
             if name not in values:
-                values[name] = owners[key]
-            grouped[key].append(row)
+                values[name] = owner
+            append(row)
         put_lists(instances, source, grouped, self.accessor, to_attr, querysets)
         return rows
 

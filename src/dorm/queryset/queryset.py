@@ -448,7 +448,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
             # The slots are empty: prefetched rows come without a plan, which is made when somebody goes on from it.
             if name in ("_plan", "_values") and isinstance(self._hints, Parent):
                 made = self._hints.pending()
-                self._plan, self._values = made._plan, made._values
+                self._plan, self._values, self._hints = made._plan, made._values, made._hints
                 return getattr(made, name)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

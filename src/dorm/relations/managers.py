@@ -188,13 +188,11 @@ class RelatedManager(BaseRelatedManager[M]):
 
     def get_queryset(self) -> QuerySet[M]:
         """Return the rows; those prefetched, if they were, without a query."""
-        if self.instance.pk is None:
-            raise ValueError(
-                f"{type(self.instance).__name__} instance needs to have a primary key value before this relationship "
-                f"can be used: save the instance first (in .{self.relation.accessor})."
-            )
         found = self._prefetched()
-        return self._restricted(self._rows()) if found is None else found
+        if found is not None:
+            return found
+        changes.require_key(self)
+        return self._restricted(self._rows())
 
     def _restricted(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         field = self.relation.field

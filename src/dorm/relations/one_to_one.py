@@ -85,6 +85,11 @@ class OneToOneField(ForeignKey[T]):
             options["unique"] = True
             super().__init__(to, on_delete, **options)
 
+    def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        kwargs.pop("unique", None)
+        return name, path, args, kwargs
+
     def _reverse_accessor(self) -> Any:
         return ReverseOneAccessor(self.remote_field)
 
