@@ -218,7 +218,8 @@ class ForeignKey(Field[T]):
 
     def _bind(self, target: type[Model]) -> None:
         """Take *target* as the other end and tell it about the reverse."""
-        if self.to_field is None and target._meta.pk.is_composite:
+        # A class that points at itself has no key yet; where it gets a composite one, the first use says so.
+        if self.to_field is None and hasattr(target._meta, "pk") and target._meta.pk.is_composite:
             raise ImproperlyConfigured(
                 f"{self} defines a relation involving {target.__name__}, which has a CompositePrimaryKey: such "
                 "relations are not supported. Refer to a unique field of it by to_field."
