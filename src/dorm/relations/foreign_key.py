@@ -218,12 +218,8 @@ class ForeignKey(Field[T]):
 
     def _bind(self, target: type[Model]) -> None:
         """Take *target* as the other end and tell it about the reverse."""
-        # A class that points at itself has no key yet; where it gets a composite one, the first use says so.
-        if self.to_field is None and hasattr(target._meta, "pk") and target._meta.pk.is_composite:
-            raise ImproperlyConfigured(
-                f"{self} defines a relation involving {target.__name__}, which has a CompositePrimaryKey: such "
-                "relations are not supported. Refer to a unique field of it by to_field."
-            )
+        if hasattr(target._meta, "pk"):
+            self._refuse_composite(target)
         self._target = target
         self._target_field = None
         relation = self.remote_field
@@ -231,6 +227,13 @@ class ForeignKey(Field[T]):
         target._meta.add_relation(relation)
         if relation.accessor is not None:
             setattr(target._meta.concrete_model, relation.accessor, self._reverse_accessor())
+
+    def _refuse_composite(self, target: type[Model]) -> None:
+        if self.to_field is None and target._meta.pk.is_composite:
+            raise ImproperlyConfigured(
+                f"{self} defines a relation involving {target.__name__}, which has a CompositePrimaryKey: such "
+                "relations are not supported. Refer to a unique field of it by to_field."
+            )
 
     def _reverse_accessor(self) -> Any:
         return ReverseAccessor(self.remote_field)
@@ -278,6 +281,8 @@ class ForeignKey(Field[T]):
         """The field of the target that the key refers to."""
         if self._target_field is None:
             meta = self.target._meta
+            # A class that points at itself is bound before its own key is known.
+            self._refuse_composite(self.target)
             self._target_field = meta.get_field(self.to_field) if self.to_field is not None else meta.pk
         found: Field[Any] = self._target_field
         return found
