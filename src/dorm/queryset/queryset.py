@@ -471,6 +471,12 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         """Return a copy that has fetched nothing."""
         return self._with(self._plan, self._values)
 
+    def _filled(self, rows: list[Any] | None) -> Self:
+        """Take *rows* as this queryset's result, when there are any."""
+        if rows is not None:
+            self._rows = rows
+        return self
+
     @classmethod
     def _prefetched(cls, rows: list[Any], alias: str | None, hints: Parent, prefetch: tuple[Any, ...]) -> Self:
         """Return a queryset that has its rows; its plan is made by *hints* when it is asked for."""
