@@ -34,8 +34,10 @@ def sliced(plan: Plan[Query], values: Values, path: str, bounds: Bounds) -> Buil
     own = (low,) if high is None else (low, high)
 
     def make() -> tuple[Query, Prepares]:
-        resolver = Resolver(plan.query, plan.slots, "prefetch_related")
-        order = [_order_by(each) for each in selects.order_of(plan.query, resolver)]
+        # The slots of the order's values were taken when it was asked for; those of the bounds are new.
+        ordering = Resolver(plan.query, plan.slots, "prefetch_related")
+        order = [_order_by(each) for each in selects.order_of(plan.query, ordering)]
+        resolver = Resolver(ordering.applied(), plan.slots, "prefetch_related")
         position = Window(RowNumber(), partition_by=F(path), order_by=order or "pk").resolve(resolver)
         conditions: list[Node] = [Comparison("gt", position, Param(resolver.slot(None), INTEGER_OUTPUT))]
         if high is not None:
