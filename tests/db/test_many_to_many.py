@@ -284,3 +284,27 @@ async def test_what_only_columns_can_do_is_refused(face: Face) -> None:
     with pytest.raises(dorm.FieldError, match="Invalid field name"):
         Post.objects.select_related("tags")
     assert not await face(first.tags.exists)()
+
+
+def test_more_objects_than_a_statement_takes(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dorm.connections["default"].dialect, "max_parameters", 8, raising=False)
+    ann = Person.objects.create(name="Ann")
+    others = Person.objects.bulk_create([Person(name=str(number)) for number in range(20)])
+    ann.friends.set(others)
+    assert ann.friends.count() == 20
+    assert all(each.friends.get() == ann for each in others)
+    ann.friends.remove(*others[:15])
+    assert ann.friends.count() == 5
+    posts = Post.objects.bulk_create([Post(title=str(number), author=ann) for number in range(20)])
+    ann.edited.set(posts)  # type: ignore[attr-defined]  # reverse attributes have no static type
+    assert ann.edited.count() == 20  # type: ignore[attr-defined]  # as above
+    ann.edited.remove(*posts[:19])  # type: ignore[attr-defined]  # as above
+    assert ann.edited.get() == posts[19]  # type: ignore[attr-defined]  # as above
+
+
+async def test_constraints_of_a_through_model_of_ones_own_hold(face: Face) -> None:
+    ann = await face(Person.objects.create)(name="Ann")
+    group = await face(Group.objects.create)(name="G")
+    with pytest.raises(dorm.IntegrityError):
+        await face(group.members.add)(ann, through_defaults={"reason": None})
+    assert not await face(group.members.exists)()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
 from dorm.db.router import router
 from dorm.expressions.predicate import Q
@@ -78,8 +79,28 @@ def add_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) 
         _point(manager, obj)
         if obj._state.adding or _alias_of(obj) != alias:
             raise ValueError(f"{type(obj).__name__} instance isn't saved. Use bulk=False or save the object first.")
-    rows = manager.model._base_manager.using(alias).filter(pk__in=[obj.pk for obj in objs])
-    yield from write.update(rows, {manager.relation.field.name: manager.instance})
+    groups = _parts([obj.pk for obj in objs], alias)
+    work = _update_parts(manager, groups, alias, {manager.relation.field.name: manager.instance})
+    yield from in_transaction(work, alias) if len(groups) > 1 else work
+
+
+def _parts(keys: list[Any], alias: str) -> list[list[Any]]:
+    """Return *keys* in lists that fit into one statement."""
+    return write.parts(keys, connections[alias])
+
+
+@operation
+def _update_parts(
+    manager: RelatedManager[Any], groups: list[list[Any]], alias: str, values: dict[str, Any]
+) -> Operation[None]:
+    for keys in groups:
+        yield from write.update(manager.model._base_manager.using(alias).filter(pk__in=keys), values)
+
+
+def difference(there: Sequence[Any], wanted: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Return what of *there* is not among *wanted*, and what of *wanted* is not there; by key."""
+    have, want = {obj.pk for obj in there}, {obj.pk for obj in wanted}
+    return [obj for obj in there if obj.pk not in want], [obj for obj in wanted if obj.pk not in have]
 
 
 @operation
@@ -103,7 +124,10 @@ def remove_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: boo
             raise field.target.DoesNotExist(
                 f"this {type(obj).__name__} is not related to the {type(manager.instance).__name__}."
             )
-    yield from _unpoint(manager, manager.filter(pk__in=[obj.pk for obj in objs]), bulk)
+    alias = writing_alias(manager, manager.model)
+    groups = [manager.filter(pk__in=keys) for keys in _parts([obj.pk for obj in objs], alias)]
+    work = _unpoint_all(manager, groups, bulk)
+    yield from in_transaction(work, alias) if len(groups) > 1 else work
     for obj in objs:
         field.__set__(obj, None)
 
@@ -113,6 +137,12 @@ def clear_pointing(manager: RelatedManager[Any], bulk: bool) -> Operation[None]:
     """Let nothing point at the instance."""
     manager._forget()
     yield from _unpoint(manager, manager.get_queryset(), bulk)
+
+
+@operation
+def _unpoint_all(manager: RelatedManager[Any], groups: list[QuerySet[Any]], bulk: bool) -> Operation[None]:
+    for rows in groups:
+        yield from _unpoint(manager, rows, bulk)
 
 
 @operation
@@ -155,13 +185,8 @@ def _set_pointing(
         yield from add_pointing(manager, objs, bulk)
         return
     manager._forget()
-    wanted = list(objs)
-    surplus = []
-    for old in (yield from fetch.fetch(manager.get_queryset().using(alias))):
-        if old in wanted:
-            wanted.remove(old)
-        else:
-            surplus.append(old)
+    there = yield from fetch.fetch(manager.get_queryset().using(alias))
+    surplus, wanted = difference(there, objs)
     yield from remove_pointing(manager, surplus, bulk)
     yield from add_pointing(manager, wanted, bulk)
 
@@ -239,9 +264,11 @@ def _add(
 ) -> Operation[None]:
     source, link = manager.relation.source, manager.relation.link
     rows = manager.through._default_manager.using(alias)
-    there = rows.filter(**{source.name: _own_key(manager), f"{link.name}__in": keys})
-    found = yield from fetch.fetch(there.values_list(link.attname, flat=True))
-    missing = [key for key in keys if key not in set(found)]
+    found: set[Any] = set()
+    for part in _parts(keys, alias):
+        there = rows.filter(**{source.name: _own_key(manager), f"{link.name}__in": part})
+        found.update((yield from fetch.fetch(there.values_list(link.attname, flat=True))))
+    missing = [key for key in keys if key not in found]
     yield from _tell(manager, "pre_add", missing, alias)
     if missing:
         yield from _insert(manager, alias, missing, through_defaults, mirrored=False)
@@ -258,8 +285,10 @@ def _mirror(
     source, link = manager.relation.source, manager.relation.link
     own = _own_key(manager)
     rows = manager.through._default_manager.using(alias)
-    there = rows.filter(**{link.name: own, f"{source.name}__in": keys})
-    found = set((yield from fetch.fetch(there.values_list(source.attname, flat=True))))
+    found: set[Any] = set()
+    for part in _parts(keys, alias):
+        there = rows.filter(**{link.name: own, f"{source.name}__in": part})
+        found.update((yield from fetch.fetch(there.values_list(source.attname, flat=True))))
     missing = [key for key in keys if key not in found and key != own]
     if missing:
         yield from _insert(manager, alias, missing, through_defaults, mirrored=True)
@@ -280,7 +309,9 @@ def _insert(
     further = {name: value() if callable(value) else value for name, value in (through_defaults or {}).items()}
     made = [manager.through(**{**further, ours: own, theirs: key}) for key in keys]
     rows = manager.through._default_manager.using(alias).all()
-    yield from bulk_ops.bulk_create(rows, made, bulk_ops.Options(ignore_conflicts=True))
+    # A through model of the user's own may have constraints that are not about the pair: they are not passed over.
+    options = bulk_ops.Options(ignore_conflicts=manager.relation.field.has_own_table)
+    yield from bulk_ops.bulk_create(rows, made, options)
 
 
 def _pairs(manager: ManyRelatedManager[Any], keys: list[Any] | None) -> Q:
@@ -314,8 +345,9 @@ def clear_related(manager: ManyRelatedManager[Any]) -> Operation[None]:
 @operation
 def _delete(manager: ManyRelatedManager[Any], alias: str, keys: list[Any] | None, action: str) -> Operation[None]:
     yield from _tell(manager, f"pre_{action}", keys, alias)
-    rows = manager.through._default_manager.using(alias).filter(_pairs(manager, keys))
-    yield from delete_ops.delete(rows)
+    rows = manager.through._default_manager.using(alias)
+    for part in [None] if keys is None else _parts(keys, alias):
+        yield from delete_ops.delete(rows.filter(_pairs(manager, part)))
     yield from _tell(manager, f"post_{action}", keys, alias)
 
 
@@ -346,8 +378,9 @@ def _set_related(
     rows = manager.get_queryset().using(alias).order_by()
     there = set((yield from fetch.fetch(rows.values_list(target.attname, flat=True))))
     wanted = _keys(manager, objs, alias)
-    yield from remove_related(manager, [key for key in there if key not in wanted])
-    yield from add_related(manager, [key for key in wanted if key not in there], through_defaults)
+    kept = there.intersection(wanted)
+    yield from remove_related(manager, [key for key in there if key not in kept])
+    yield from add_related(manager, [key for key in wanted if key not in kept], through_defaults)
 
 
 @operation

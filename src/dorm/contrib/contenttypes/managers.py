@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dorm.contrib.contenttypes.models import content_types
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.queryset.ops import delete as delete_ops, fetch, get_or_create, save, write
-from dorm.relations.changes import writing_alias
+from dorm.relations.changes import difference, writing_alias
 from dorm.relations.managers import BaseRelatedManager, manager_of
 from dorm.transaction import in_transaction
 
@@ -223,17 +223,13 @@ def _set(manager: GenericRelatedManager[Any], objs: list[Any], bulk: bool, clear
 def _exactly(
     manager: GenericRelatedManager[Any], objs: list[Any], bulk: bool, clear: bool, alias: str
 ) -> Operation[None]:
-    wanted = list(objs)
+    wanted = objs
     if clear:
         yield from _delete(manager, None, bulk)
     else:
-        surplus = []
-        for old in (yield from fetch.fetch(manager.get_queryset().using(alias))):
-            if old in wanted:
-                wanted.remove(old)
-            else:
-                surplus.append(old.pk)
-        yield from _delete(manager, surplus, bulk)
+        there = yield from fetch.fetch(manager.get_queryset().using(alias))
+        surplus, wanted = difference(there, objs)
+        yield from _delete(manager, [obj.pk for obj in surplus], bulk)
     yield from _add(manager, wanted, bulk)
 
 
