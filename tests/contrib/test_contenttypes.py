@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -194,3 +197,14 @@ async def test_rows_are_deleted_with_their_object(face: Face) -> None:
     assert await face(site.delete)() == (3, {"generic.Bookmark": 1, "generic.TaggedItem": 2})
     await face(Note.objects.all().delete)()
     assert await face(TaggedItem.objects.count)() == 0
+
+
+def test_the_table_comes_with_a_migration(tmp_path: Path) -> None:
+    (tmp_path / "settings.py").write_text(
+        'DATABASES = {"default": "sqlite:///project.db"}\nINSTALLED_APPS = ["dorm.contrib.contenttypes"]\n'
+    )
+    for command in (["makemigrations", "--check"], ["migrate"], ["migrate", "contenttypes", "zero"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dorm", *command], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

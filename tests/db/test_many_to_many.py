@@ -308,3 +308,20 @@ async def test_constraints_of_a_through_model_of_ones_own_hold(face: Face) -> No
     with pytest.raises(dorm.IntegrityError):
         await face(group.members.add)(ann, through_defaults={"reason": None})
     assert not await face(group.members.exists)()
+
+
+async def test_coroutine_receivers_hear_of_changes_in_async_code(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+    first, _second, (x, _y, _z) = await posts(face)
+    told: list[str] = []
+
+    async def receiver(action: str, **kw: Any) -> None:
+        assert await Tag.objects.filter(pk__in=kw["pk_set"]).acount() == 1
+        told.append(action)
+
+    m2m_changed.connect(receiver, sender=Post.tags.through)
+    try:
+        await face(first.tags.add)(x)
+    finally:
+        m2m_changed.disconnect(receiver, sender=Post.tags.through)
+    assert told == (["pre_add", "post_add"] if face.is_async else [])
+    assert await face.rows(first.tags.all()) == [x]
