@@ -277,7 +277,7 @@ def test_an_abstract_model_hands_its_field_on() -> None:
 
 async def test_what_only_columns_can_do_is_refused(face: Face) -> None:
     first, _second, (x, _y, _z) = await posts(face)
-    with pytest.raises(dorm.FieldError, match=r"Cannot update model field Post\.tags"):
+    with pytest.raises(dorm.FieldError, match=r"Cannot update model field .*Post\.tags"):
         await face(Post.objects.update)(tags=[x])
     with pytest.raises(TypeError, match=r"Use tags\.set\(\) instead"):
         Post(title="new", tags=[x])
