@@ -484,6 +484,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         made._alias = alias
         made._hints = hints
         made._prefetch = prefetch
+        made._cache = None
         made._rows = rows
         return made
 
