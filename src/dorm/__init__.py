@@ -272,6 +272,7 @@ if TYPE_CHECKING:
     )
     from dorm.manager import Manager as Manager
     from dorm.models.base import Model as Model
+    from dorm.queryset.cte import CTE as CTE
     from dorm.queryset.ops.ask import CursorPage as CursorPage
     from dorm.queryset.prefetch import (
         Prefetch as Prefetch,
@@ -354,6 +355,7 @@ _MODULES = {
     "dorm.manager": ("Manager",),
     "dorm.queryset.queryset": ("CombinedQuerySet", "QuerySet"),
     "dorm.queryset.raw": ("RawQuerySet",),
+    "dorm.queryset.cte": ("CTE",),
     "dorm.queryset.ops.ask": ("CursorPage",),
     "dorm.queryset.prefetch": ("Prefetch", "aprefetch_related_objects", "prefetch_related_objects"),
     "dorm.expressions": (

@@ -8,7 +8,9 @@ from dorm.cache.reading import CacheSettings, checked_timeout
 from dorm.expressions.predicate import Q
 from dorm.queryset import build, truncate
 from dorm.queryset.combine import combined, refuse
+from dorm.queryset.cte import cte_of
 from dorm.queryset.raw import RawQuerySet
+from dorm.queryset.union_with import union_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +63,21 @@ class Building(Generic[M, R]):
         """Return the rows of this queryset that none of the others has."""
         qs = self._queryset()
         return qs._with(*combined(qs._plan, qs._values, "difference", others)) if others else qs._clone()
+
+    def union_with(self, *others: Any, all: bool = False, order_by: list[str] | None = None) -> QuerySet[M, Any]:
+        """Return one list of rows out of several models, their columns put together by name.
+
+        Args:
+            others: managers, querysets, models, or ``(source, {name: field or expression})``.
+            all: equal rows are kept. order_by: names of the columns, ``-name`` descending.
+        Rows are instances where all sources are plain querysets of one model, else dicts.
+        Raises: TypeError: a source or the type of a column does not fit. ValueError: columns are missing or unknown.
+        """
+        return union_with(self._queryset(), others, all, order_by)
+
+    def with_cte(self, **queries: Any) -> QuerySet[M, R]:
+        """Put named queries in front (WITH): querysets or `CTE` objects, for use in RawSQL and raw conditions."""
+        return cte_of(self._queryset(), queries)
 
     # -- conditions ----------------------------------------------------------------------------------------------
     def complex_filter(self, condition: Q | Mapping[str, Any]) -> QuerySet[M, R]:

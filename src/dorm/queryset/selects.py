@@ -268,7 +268,7 @@ def count_select(query: Query) -> Select:
     """Return SELECT COUNT(*) of *query*, over a subquery where its rows are not those of the join."""
     if query.is_derived:
         inner, _ = rows_select(_unordered(query))
-        return Select(_labelled(inner), SUB, (_COUNT,), ctes=query.ctes)
+        return Select(_labelled(inner), SUB, (_COUNT,))
     return Select(query.model._meta.db_table, query.alias, (_COUNT,), joins=_needed(query), where=_where(query))
 
 
@@ -277,7 +277,7 @@ def exists_select(query: Query, limited: bool = True) -> Select:
     limit = constant(1) if limited else None
     if query.is_derived:
         inner, _ = rows_select(_unordered(query))
-        return Select(_labelled(inner), SUB, (_ONE,), limit=limit, ctes=query.ctes)
+        return Select(_labelled(inner), SUB, (_ONE,), limit=limit)
     return Select(
         query.model._meta.db_table,
         query.alias,
@@ -285,6 +285,7 @@ def exists_select(query: Query, limited: bool = True) -> Select:
         joins=_needed(query),
         where=_where(query),
         limit=limit,
+        ctes=query.ctes,
     )
 
 
@@ -292,7 +293,8 @@ def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> 
     """Return the SELECT of aggregates over the rows of *query*; a subquery where they are not those of the join."""
     nodes = tuple(node for _, node in aggregates)
     if not query.is_derived:
-        return Select(query.model._meta.db_table, query.alias, nodes, joins=query.joins, where=_where(query))
+        table, where = query.model._meta.db_table, _where(query)
+        return Select(table, query.alias, nodes, joins=query.joins, where=where, ctes=query.ctes)
     wanted: dict[Any, tuple[str, Node]] = {}
     lifted = tuple(_over(node, wanted) for node in nodes)
     inner, _ = rows_select(_unordered(query), tuple(node for _, node in wanted.values()))
@@ -342,6 +344,24 @@ def part(plan: Plan[Query], alias: str | None, any_columns: bool) -> Part:
         select = Select(_labelled(select), SUB, (first,))
     aliases = query.aliases if alias is None else query.aliases | {alias}
     return Part(select, plan.slots, query.outers, aliases, is_empty(query))
+
+
+def named_part(plan: Plan[Query], alias: str | None) -> Part:
+    """Return the queryset of *plan* as a named query, whose columns are called as in the model's table."""
+    query = plan.query
+    select, shape = rows_select(_unordered(query))
+    names: list[str | None]
+    if shape.object is not None:
+        fields = {field.attname: field.column for field in query.model._meta.fields}
+        names = [fields[attname] for attname in shape.object.attnames]
+        names += [None] * (len(select.columns) - len(names) - len(shape.names))
+        names += shape.names
+    else:
+        names = list(shape.names)
+    names += [None] * (len(select.columns) - len(names))
+    labelled = replace(select, labels=tuple(names))
+    aliases = query.aliases if alias is None else query.aliases | {alias}
+    return Part(labelled, plan.slots, query.outers, aliases, is_empty(query))
 
 
 def _unordered(query: Query) -> Query:

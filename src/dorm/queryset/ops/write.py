@@ -130,7 +130,7 @@ def delete_rows(qs: QuerySet[Any, Any]) -> Operation[int]:
 
 
 def _update(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:
-    compiler = Compiler(dialect)
+    compiler = Compiler(dialect, (plan.query.alias,))
     pairs = [f"{compiler.quote(column)} = {node.sql(compiler)}" for column, node in plan.query.assigned]
     sql = (
         f"UPDATE {compiler.quote(plan.query.model._meta.db_table)} SET {', '.join(pairs)}{_where(plan.query, compiler)}"
@@ -139,7 +139,7 @@ def _update(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:
 
 
 def _delete(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:
-    compiler = Compiler(dialect)
+    compiler = Compiler(dialect, (plan.query.alias,))
     sql = f"DELETE FROM {compiler.quote(plan.query.model._meta.db_table)}{_where(plan.query, compiler)}"
     return _compiled(plan, compiler, sql)
 
@@ -151,7 +151,7 @@ def _compiled(plan: Plan[Query], compiler: Compiler, sql: str) -> selects.Compil
 
 def _where(query: Query, compiler: Compiler) -> str:
     """Return WHERE; through a subquery on the key where the rows are not those of the table alone."""
-    if query.joins or query.is_sliced or query.distinct or query.group is not None:
+    if query.joins or query.ctes or query.is_derived:
         columns = [compiler.column(query.alias, field.column) for field in query.model._meta.pk_fields]
         pk = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
         return f" WHERE {pk} IN {SubSelect(selects.key_select(query)).sql(compiler)}"
