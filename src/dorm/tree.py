@@ -86,7 +86,8 @@ def _walk(
     ends = f"w.{quote(cycle)} = 0" if cycle else f"NOT ({closes})"
     sql = (
         f"SELECT {own}, 0 AS {depth}, {mark} AS {path}{first} FROM {table} t WHERE t.{key} = %s UNION ALL "
-        f"SELECT {own}, w.{depth} + 1, w.{path} || {mark}{flag} FROM {table} t INNER JOIN {walk} w ON {link} WHERE {ends}"
+        f"SELECT {own}, w.{depth} + 1, w.{path} || {mark}{flag} FROM {table} t "
+        f"INNER JOIN {walk} w ON {link} WHERE {ends}"
     )
     return CTE(sql, [meta.pk.prepare(start)], recursive=True)
 
