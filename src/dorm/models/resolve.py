@@ -220,6 +220,11 @@ class Resolver:
             for ours, theirs in step.pairs
         ]
         link += [Comparison("exact", Column(alias, column, None, False), _constant(it)) for column, it in step.extra]
+        shared = self._own_join(parent, step)
+        if shared is not None:
+            # Another condition of this very call joined the partners: the partner meant is that one.
+            pk = step.target._meta.pk.column
+            link.append(Comparison("exact", Column(alias, pk, None, False), Column(shared, pk, None, True)))
         related = ExistsSelect(Select(step.table, alias, (_ONE,), where=And(link)))
         is_missing = route.rest[-1:] == ("isnull",) or value is None
         wanted = value is None or value is True
@@ -238,6 +243,15 @@ class Resolver:
             # No partner at all counts as a partner whose columns are NULL, as an outer join gives it.
             return disjunction([negation(related), found])
         return found
+
+    def _own_join(self, parent: str, step: Any) -> str | None:
+        """Return the alias of the join over *step* that this call made, None when there is none."""
+        if getattr(step, "target", None) is None:
+            return None
+        for join in self.joins:
+            if join.multi and join.scope == self.call and join.parent == parent and join.relation is step.key:
+                return join.alias
+        return None
 
     # -- paths ---------------------------------------------------------------------------------------------------
     def _path(self, names: list[str], path: str) -> tuple[Node, list[str]]:

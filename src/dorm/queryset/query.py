@@ -56,6 +56,7 @@ class Query:
         calls: number of ``filter`` calls so far.
         assigned: new values by column (``update``).
         mode: what late loads from these rows do, None for the setting.
+        aggregates: what `aggregate` asks for over the rows.
         combined: what UNION, INTERSECT or EXCEPT put together; the rows are its rows then.
         qualify: conditions on window functions, which hold for the rows of everything else.
         lock: how the rows are locked (`select_for_update`), with the paths of relations in place of aliases.
@@ -90,6 +91,7 @@ class Query:
     assigned: tuple[tuple[str, Node], ...] = ()
     outers: tuple[Any, ...] = ()
     aliases: frozenset[str] = frozenset()
+    aggregates: tuple[tuple[str, Node], ...] = ()
     combined: Combined | None = None
     qualify: tuple[Node, ...] = ()
     lock: Lock | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.aggregates.base import over_nothing
@@ -12,7 +13,7 @@ from dorm.models.rows import RowShape, hydrator
 from dorm.models.state import origin_of
 from dorm.queryset import build, selects
 from dorm.queryset.ops.fetch import reading
-from dorm.sql.node import Literals, Node
+from dorm.sql.node import Literals, Node, typed
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Dialect
@@ -53,28 +54,34 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
     dialect = database.dialect
     compiled = plan.derive(("aggregate", dialect.fingerprint), lambda: selects.sized(_compiled(plan, dialect)))
     if compiled.empty:
-        return {name: over_nothing(node, values) for name, node in plan.query.columns}
+        return {name: over_nothing(node, values) for name, node in plan.query.aggregates}
     found = yield from fetched(database, compiled.statement(values), qs._plan, qs._cache)
     result: dict[str, Any] = compiled.hydrate(found, origin_of(database.alias))[0]
     return result
 
 
 def _resolved(plan: Plan[Query], aggregates: dict[str, Any]) -> tuple[Query, Prepares]:
+    if plan.query.distinct_on:
+        raise NotImplementedError("aggregate() + distinct(fields) not implemented.")
     resolver = Resolver(plan.query, plan.slots, "aggregate")
-    columns = []
+    found: dict[str, Node] = {}
     for name, expression in aggregates.items():
-        node = expression.resolve(resolver)
+        node = typed(expression.resolve(resolver))
         if not node.contains_aggregate:
             raise TypeError(f"{name} is not an aggregate expression")
-        columns.append((name, node))
-    return resolver.applied(columns=tuple(columns)), resolver.taken
+        found[name] = node
+        # What follows may refer to it by its name.
+        known = plan.query.annotations
+        resolver.query = replace(resolver.query, annotations={**known, **found})
+    changed = resolver.applied(aggregates=tuple(found.items()))
+    return replace(changed, annotations=plan.query.annotations), resolver.taken
 
 
 def _compiled(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:
     query = plan.query
-    select = selects.aggregate_select(query, query.columns)
-    outputs = [node.output for _, node in query.columns]
+    select = selects.aggregate_select(query, query.aggregates)
+    outputs = [node.output for _, node in query.aggregates]
     made = selects.compiled(plan, dialect, select, outputs)
-    shape = RowShape("dict", tuple(name for name, _ in query.columns))
+    shape = RowShape("dict", tuple(name for name, _ in query.aggregates))
     made.hydrate, made.source = hydrator(shape, outputs, dialect)
     return made
