@@ -9,7 +9,8 @@ from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.core import Func, OrderBy, as_reference
 from dorm.functions.base import in_type
 from dorm.functions.conversion import Coalesce
-from dorm.sql.node import Node, Output, Param, Text, typed
+from dorm.sql.convert import as_type
+from dorm.sql.node import Node, Output, Param, Scope, Text, typed
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -66,6 +67,22 @@ class Aggregate(Func):
         if default is not None:
             others.append(as_reference(default))
         self.args = (*self.args, *others, *keys)
+
+    def resolve(self, scope: Scope) -> Node:
+        made = super().resolve(scope)
+        wanted = self.__dict__.get("output")
+        if wanted is None or not self.arguments or self.empty_result_set_value is not None:
+            return made
+        # The type that was asked for may have another form than what is computed: a float of decimals.
+        made.output = None
+        try:
+            computed = made.infer_output()
+        except FieldError:
+            computed = None
+        made.output = computed or wanted
+        shown = as_type(made, wanted)
+        shown.output = wanted
+        return shown
 
     # -- parts ---------------------------------------------------------------------------------------------------
     @property

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from dorm.aggregates.base import STAR, Aggregate
 from dorm.db.types import BIGINT, DOUBLE, SqlType
 from dorm.functions.base import FLOAT_RESULT, NUMERIC_RESULT, kind_of, number
-from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Text, TypedOutput, typed
+from dorm.sql.convert import PLAIN, as_type
+from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Scope, Text, TypedOutput, typed
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
@@ -74,9 +75,18 @@ class Avg(Aggregate):
     function = "AVG"
     allow_distinct = True
 
+    def resolve(self, scope: Scope) -> Node:
+        made = super().resolve(scope)
+        if isinstance(made, Avg):
+            made.args = (as_type(made.args[0], PLAIN), *made.args[1:])
+        return made
+
     def infer_output(self) -> Output | None:
         output = typed(self.args[0]).output
-        if output is not None and output.sql_type.kind in ("numeric", "interval"):
+        if output is not None and output.sql_type.kind == "numeric":
+            # The mean has more digits than the column.
+            return PLAIN
+        if output is not None and output.sql_type.kind == "interval":
             return TypedOutput(output.sql_type)
         return FLOAT_OUTPUT if output is None else _NumberOutput("Avg", output.sql_type, DOUBLE)
 

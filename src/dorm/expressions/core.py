@@ -11,6 +11,7 @@ from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.types import PLAIN_NUMERIC, combined_output
 from dorm.sql.convert import as_type
 from dorm.sql.node import (
+    BOOLEAN_OUTPUT,
     FLOAT_OUTPUT,
     Literals,
     Node,
@@ -127,11 +128,7 @@ class Expression(Node):
         return self._both(other, "XOR")
 
     def __invert__(self) -> Any:
-        from dorm.expressions.predicate import Q
-
-        if not self.is_condition:
-            raise TypeError(f"{type(self).__name__} is no condition: only conditions can be negated.")
-        return ~Q(self)
+        return Negated(self)
 
     # -- functions -----------------------------------------------------------------------------------------------
     def apply(self, func: Any, *args: Any, **kwargs: Any) -> Any:
@@ -159,6 +156,20 @@ class Expression(Node):
     def desc(self, nulls_first: bool | None = None, nulls_last: bool | None = None) -> OrderBy:
         """Return descending order by this expression."""
         return OrderBy(self, descending=True, nulls_first=nulls_first, nulls_last=nulls_last)
+
+
+class Negated(Expression):
+    """NOT of a boolean expression: ``~F("active")``."""
+
+    def __init__(self, expression: Node) -> None:
+        self.args = (expression,)
+        self.output = BOOLEAN_OUTPUT
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"NOT ({self.args[0].sql(compiler)})"
+
+    def __invert__(self) -> Any:
+        return self.args[0]
 
 
 class F(Expression):

@@ -234,7 +234,9 @@ class Field(RegisterLookupMixin, Generic[T]):
         if instance is None:
             return self
         # The value would have been found in the instance's __dict__: this column was not loaded.
-        return instance._load_deferred(self)
+        load = getattr(instance, "_load_deferred", None)
+        # A field may also be the attribute of something that is no model: `output_field` of a function's class.
+        return self if load is None else load(self)
 
     if TYPE_CHECKING:
         # At run time there is no __set__: assignment goes to the instance's __dict__ at full speed.

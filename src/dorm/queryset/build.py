@@ -313,6 +313,9 @@ def with_columns(query: Query, kind: Kind, names: tuple[str, ...]) -> Query:
             *[field.attname for field in query.model._meta.fields],
             *[name for name in query.annotations if name not in query.hidden],
         )
+    for name in names:
+        if name in query.hidden:
+            raise FieldError(f"Cannot select the {name!r} alias. Use annotate() to promote it.")
     resolver = Resolver(query, 0, "values")
     columns = tuple((name, resolver.reference(name)) for name in names)
     return resolver.applied(kind=kind, columns=columns, related={}, loaded=None)

@@ -54,7 +54,6 @@ class SqliteFragments(Fragments):
     scales_decimals = True
     rounds_before_point = False
     functions: ClassVar[dict[str, str]] = {
-        "Avg:numeric": "dorm_avg_scaled",
         "STDDEV_POP": "dorm_stddev_pop",
         "STDDEV_SAMP": "dorm_stddev_samp",
         "VAR_POP": "dorm_var_pop",

@@ -191,32 +191,6 @@ def _join(*args: Any) -> str | None:
 # -- aggregates --------------------------------------------------------------------------------------------------
 
 
-class _AverageOfScaled:
-    """AVG over scaled whole numbers, exact: the mean is still scaled."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self.count = 0
-
-    def step(self, *values: Any) -> None:
-        (value,) = values
-        if value is not None:
-            self.total += value
-            self.count += 1
-
-    def inverse(self, *values: Any) -> None:
-        (value,) = values
-        if value is not None:
-            self.total -= value
-            self.count -= 1
-
-    def value(self) -> int | None:
-        # As PostgreSQL does with numeric, the mean keeps the digits of the column; ties go to even.
-        return round(decimal.Decimal(self.total) / self.count) if self.count else None
-
-    final = value
-
-
 class _Spread:
     """Variance or standard deviation of numbers, kept as exact fractions while rows come and go."""
 
@@ -294,7 +268,6 @@ class _Fold:
 
 _AGGREGATES: dict[str, Callable[[], Any]] = {
     "dorm_mode": _Mode,
-    "dorm_avg_scaled": _AverageOfScaled,
     "dorm_var_pop": lambda: _Spread(False, False),
     "dorm_var_samp": lambda: _Spread(True, False),
     "dorm_stddev_pop": lambda: _Spread(False, True),
