@@ -128,7 +128,7 @@ class Resolver:
     def conditions(self, q: Q) -> tuple[tuple[Node, ...], tuple[Node, ...], tuple[Node, ...]]:
         """Return what *q* demands of rows, of groups, and of what window functions compute over them."""
         node = self._condition(q)
-        if node is None:
+        if node is None or isinstance(node, Everything):
             return (), (), ()
         parts = node.args if isinstance(node, And) else (node,)
         windows = tuple(part for part in parts if part.contains_window)
@@ -159,9 +159,10 @@ class Resolver:
             node = disjunction(demanding)
         else:
             node = conjunction(demanding)
-        if node is None or not condition.negated:
-            return node
-        return negation(node)
+        if node is None:
+            # All parts hold always, which a NOT above them must be told.
+            node = Everything()
+        return negation(node) if condition.negated else node
 
     def _child(self, child: Any) -> Node | None:
         return self._lookup(*child) if isinstance(child, tuple) else self._condition(child)
