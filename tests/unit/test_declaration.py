@@ -325,3 +325,39 @@ def test_the_setting_chooses_the_implicit_key() -> None:
     finally:
         dorm.settings._given.clear()
         dorm.settings._given.update(before)
+
+
+def test_a_refused_class_leaves_nothing_behind() -> None:
+    apps = Registry()
+
+    class Place(dorm.Model):
+        Meta = meta(apps=apps)
+
+    for attributes in (
+        {"one": dorm.ForeignKey(Place), "two": dorm.ForeignKey(Place)},
+        {"one": dorm.ForeignKey(Place, related_name="refused"), "Meta": meta(apps=apps, ordering=["nope"])},
+        {"one": dorm.ForeignKey(Place), "pk": dorm.IntegerField()},
+        {"many": dorm.ManyToManyField(Place), "Meta": meta(apps=apps, ordering=["nope"])},
+        {"one": dorm.ForeignKey("Later"), "Meta": meta(apps=apps, unique_together=["nope"])},
+    ):
+        with pytest.raises((dorm.FieldError, dorm.ImproperlyConfigured)):
+            type("Refused", (dorm.Model,), {"__module__": __name__, "Meta": meta(apps=apps), **attributes})
+    with pytest.raises(dorm.FieldError):
+        type("Refused", (Place,), {"__module__": __name__, "Meta": meta(apps=apps, ordering=["nope"])})
+    assert Place._meta.relations == {}
+    assert Place._meta.heirs == []
+    assert not hasattr(Place, "refused_set")
+    assert not hasattr(Place, "refused")
+    assert apps.all() == [Place]
+    assert apps.pending() == []
+
+    class Refused(dorm.Model):
+        place = dorm.ForeignKey(Place)
+        Meta = meta(apps=apps)
+
+    assert [relation.name for relation in Place._meta.related_objects] == ["refused"]
+
+
+def test_meta_is_a_class() -> None:
+    with pytest.raises(dorm.ImproperlyConfigured, match=r"M.Meta is a class, not int"):
+        type("M", (dorm.Model,), {"__module__": __name__, "Meta": 3})

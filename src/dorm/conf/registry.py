@@ -53,6 +53,13 @@ class Registry:
                 self._waiting.remove(entry)
                 entry[2](found)
 
+    def forget(self, model: Any) -> None:
+        """Take back a model that was refused after all, and what its fields wait for."""
+        self._models = {key: known for key, known in self._models.items() if known is not model}
+        self._waiting = [
+            entry for entry in self._waiting if getattr(getattr(entry[2], "__self__", None), "model", None) is not model
+        ]
+
     def _call(self, ready: list[tuple[str, str, Callable[[Any], None]]]) -> None:
         self._waiting = [entry for entry in self._waiting if entry not in ready]
         for label, reference, callback in ready:

@@ -63,17 +63,27 @@ class ModelBase(type):
         meta = cls._meta = Options(cls, given, base)  # type: ignore[arg-type]  # Model's own class
         if meta.abstract:
             inheritance.leave_meta(cls, namespace.get("Meta"))
+        try:
+            cls._build(parents, own, set(plain))
+        except BaseException:
+            # What is refused half-way leaves nothing behind on the models it refers to.
+            inheritance.undo(cls)
+            raise
+        return cls
+
+    def _build(cls, parents: list[Any], own: dict[str, Any], plain: set[str]) -> None:
+        """Add what the class body and the parents give."""
+        meta = cls._meta
         if meta.proxy:
             inheritance.refuse_fields(cls, own)
             inheritance.become_proxy(cls, parents)
         for key, value in own.items():
             value.contribute_to_class(cls, key)
         if not meta.proxy:
-            inheritance.inherit_fields(cls, parents, own, set(plain))
+            inheritance.inherit_fields(cls, parents, own, plain)
         inheritance.settle_managers(cls, {*plain, *[key for key in own if not isinstance(own[key], Manager)]})
         if not meta.abstract:
             cls._finish(parents)
-        return cls
 
     def _finish(cls, parents: list[Any]) -> None:
         """Add what every concrete model has: key, exceptions, methods by field, plan; announce the class."""
@@ -90,8 +100,8 @@ class ModelBase(type):
             cls.__doc__ = f"{cls.__name__}({', '.join(field.name for field in meta.fields)})"
         add_methods(cls)
         meta.plan = root_plan(cls)
-        meta.apps.register(meta.app_label, cls.__name__, cls)
         meta.finish()
+        meta.apps.register(meta.app_label, cls.__name__, cls)
         class_prepared.send(cls)
 
     def add_to_class(cls, name: str, value: Any) -> None:

@@ -184,6 +184,23 @@ def take_key(cls: ModelBase) -> bool:
     return True
 
 
+# -- refused classes ---------------------------------------------------------------------------------------------
+
+
+def undo(cls: Any) -> None:
+    """Forget a class that was refused half-way: its reverse relations, its place among heirs, its registration."""
+    apps = cls._meta.apps
+    apps.forget(cls)
+    for between in [model for model in apps.all() if model._meta.auto_created is cls]:
+        undo(between)
+    for model in {*apps.all(), *cls._meta.parents, cls._meta.concrete_model} - {cls}:
+        meta = model._meta
+        meta._heirs = [heir for heir in meta._heirs if heir is not cls._meta]
+        for relation in meta.drop_relations(cls):
+            if relation.accessor in vars(model):
+                delattr(model, relation.accessor)
+
+
 # -- managers ----------------------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,8 @@ _LONGEST_NAME = 63
 
 def given_options(model: str, meta: type | None) -> dict[str, Any]:
     """Return the options that *meta* and the classes it derives from give; unknown names are refused."""
+    if meta is not None and not isinstance(meta, type):
+        raise ImproperlyConfigured(f"{model}.Meta is a class, not {type(meta).__name__}.")
     given: dict[str, Any] = {}
     for each in reversed(meta.__mro__[:-1] if meta is not None else ()):
         given.update({name: value for name, value in vars(each).items() if not name.startswith("_")})

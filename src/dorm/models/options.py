@@ -171,6 +171,11 @@ class Options:
         Args:
             private: a field that belongs to this very class and has no column: generic relations and keys.
         """
+        if field.name == "pk" and not getattr(field, "is_composite", False):
+            raise FieldError(
+                f"{self.object_name}.pk: 'pk' is a reserved word that cannot be used as a field name "
+                "(but for a CompositePrimaryKey)."
+            )
         if private:
             self.private_fields = (*[one for one in self.private_fields if one.name != field.name], field)
         elif getattr(field, "many_to_many", False):
@@ -378,6 +383,13 @@ class Options:
         for heir in self._heirs:
             if heir.proxy or not _is_parent_link(relation):
                 heir._put_relation(relation)
+
+    def drop_relations(self, owner: type[Model]) -> list[ForeignObjectRel]:
+        """Forget the reverse relations of the fields of *owner*; return them."""
+        dropped = [relation for relation in self.relations.values() if relation.field.model is owner]
+        for relation in dropped:
+            del self.relations[relation.name]
+        return dropped
 
     def _check_relation(self, relation: ForeignObjectRel) -> None:
         name = relation.name
