@@ -56,9 +56,7 @@ class Registry:
     def forget(self, model: Any) -> None:
         """Take back a model that was refused after all, and what its fields wait for."""
         self._models = {key: known for key, known in self._models.items() if known is not model}
-        self._waiting = [
-            entry for entry in self._waiting if getattr(getattr(entry[2], "__self__", None), "model", None) is not model
-        ]
+        self._waiting = [entry for entry in self._waiting if _owner(entry[2]) is not model]
 
     def _call(self, ready: list[tuple[str, str, Callable[[Any], None]]]) -> None:
         self._waiting = [entry for entry in self._waiting if entry not in ready]
@@ -98,6 +96,12 @@ class Registry:
             return None
         same = [model for (_, lower), model in self._models.items() if lower == reference.lower()]
         return same[0] if len(same) == 1 else None
+
+
+def _owner(callback: Callable[[Any], None]) -> Any:
+    """Return the model whose field waits by *callback*: a method of the field, or a partial one; else None."""
+    method = getattr(callback, "func", callback)
+    return getattr(getattr(method, "__self__", None), "model", None)
 
 
 registry = Registry()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
@@ -160,9 +161,9 @@ class ManyToManyField(Field[Any], Generic[R]):
             return
         label = cls._meta.app_label
         # The through model points at this class, which is complete once it is registered.
-        cls._meta.apps.when_ready(label, f"{label}.{cls.__name__}", lambda own: self._find_target(label, cls))
+        cls._meta.apps.when_ready(label, f"{label}.{cls.__name__}", partial(self._find_target, label, cls))
 
-    def _find_target(self, label: str, cls: type[Model]) -> None:
+    def _find_target(self, label: str, cls: type[Model], own: type[Model]) -> None:
         if not isinstance(self.to, str):
             self._bind(self.to)
         elif self.to == "self":
