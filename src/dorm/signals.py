@@ -43,13 +43,16 @@ def _weak(receiver: Receiver, gone: Callable[[Any], None]) -> Callable[[], Recei
 class Signal:
     """Something that can be listened to.
 
+    Attributes:
+        is_connected: somebody listens to some sender; what costs nothing to ask before anything is sent.
+
     Args:
         raise_exceptions: what a receiver raises reaches the sender; else it is logged and the next one is called.
     """
 
     def __init__(self, *, raise_exceptions: bool = False) -> None:
         self.raise_exceptions = raise_exceptions
-        self.has_listeners = False
+        self.is_connected = False
         self._connected: tuple[_Connected, ...] = ()
         self._lock = threading.Lock()
         self._warned = False
@@ -71,7 +74,7 @@ class Signal:
         with self._lock:
             if all(each.key != made.key for each in self._connected):
                 self._connected = (*self._connected, made)
-                self.has_listeners = True
+                self.is_connected = True
 
     def disconnect(self, receiver: Receiver | None = None, sender: Any = None, dispatch_uid: object = None) -> bool:
         """Undo a `connect` with the same arguments; return whether there was one."""
@@ -81,13 +84,17 @@ class Signal:
             kept = tuple(each for each in self._connected if each.key != key)
             found = len(kept) != len(self._connected)
             self._connected = kept
-            self.has_listeners = bool(kept)
+            self.is_connected = bool(kept)
         return found
 
     def _forget(self, reference: Any) -> None:
         with self._lock:
             self._connected = tuple(each for each in self._connected if each.receiver() is not None)
-            self.has_listeners = bool(self._connected)
+            self.is_connected = bool(self._connected)
+
+    def has_listeners(self, sender: Any = None) -> bool:
+        """Return whether anybody listens to this sender; for *sender* None, to all senders."""
+        return self.is_connected and bool(self.live_receivers(sender))
 
     def live_receivers(self, sender: Any) -> list[tuple[Receiver, bool]]:
         """Return the receivers for *sender* in the order they were connected, each with whether it is a coroutine's."""

@@ -29,11 +29,16 @@ def test_receivers_are_called_in_order_with_what_is_sent() -> None:
     assert signal.send("x", value=1) == [(second, "two"), (first, "one")]
     assert signal.send("y", value=2) == [(first, "one")]
     assert seen == [("second", "x"), ("first", "x", 1, True), ("first", "y", 2, True)]
-    assert signal.has_listeners
+    assert signal.is_connected
+    assert signal.has_listeners()
     assert signal.disconnect(first)
     assert signal.disconnect(second, sender="x")
     assert not signal.disconnect(first)
-    assert not signal.has_listeners
+    assert not signal.is_connected
+    assert not signal.has_listeners()
+    signal.connect(first, sender="x")
+    assert signal.has_listeners("x")
+    assert not signal.has_listeners("y")
 
 
 def test_one_decorator_for_several_signals() -> None:
@@ -74,7 +79,7 @@ def test_weak_receivers_are_forgotten() -> None:
     del owner
     gc.collect()
     assert signal.send(None) == []
-    assert not signal.has_listeners
+    assert not signal.is_connected
     signal.connect(lambda sender, **told: 2, weak=False)
     gc.collect()
     assert [answer for _, answer in signal.send(None)] == [2]

@@ -40,7 +40,7 @@ def perform(request: StatementRequest[T], admitted: bool = False) -> Operation[T
     # Not a generator itself: each one that an operation passes through costs every statement a tenth of a microsecond.
     if chain.active:
         return chain.around(request, _announced, admitted)
-    if pre_query.has_listeners or post_query.has_listeners:
+    if pre_query.is_connected or post_query.is_connected:
         return _announced(request)
     return _send(request)
 
@@ -145,7 +145,7 @@ def is_repeatable(request: StatementRequest[Any], database: Database, exc: Opera
 
 def _announced(request: StatementRequest[T]) -> Operation[T]:
     """Send with the signals around it; receivers get raw parameters, coroutine ones are awaited in asyncio code."""
-    if not (pre_query.has_listeners or post_query.has_listeners):
+    if not (pre_query.is_connected or post_query.is_connected):
         return (yield from _send(request))
     source, statement = request.source, request.statement
     told: dict[str, Any] = {"sql": statement.sql, "params": tuple(statement.params), "alias": source.alias}

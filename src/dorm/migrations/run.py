@@ -360,7 +360,7 @@ def notify(signal: Any, database: Database, steps: Sequence[Step], options: dict
             "plan": [(s.migration, s.backwards) for s in steps],
             **options,
         }
-        if signal.has_listeners:
+        if signal.is_connected:
             yield CallUser(
                 lambda label=label, told=told: signal.send(label, **told),
                 lambda label=label, told=told: signal.asend(label, **told),

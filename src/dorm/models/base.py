@@ -163,7 +163,7 @@ class Model(metaclass=ModelBase):
         meta = self._meta
         if meta.abstract:
             raise TypeError("Abstract models cannot be instantiated.")
-        told = pre_init.has_listeners or post_init.has_listeners
+        told = pre_init.is_connected or post_init.is_connected
         if told:
             pre_init.send(type(self), args=args, kwargs=kwargs)
         values = vars(self)
@@ -220,7 +220,7 @@ class Model(metaclass=ModelBase):
             values: their values, in the same order; `DEFERRED` among them is passed over.
         """
         loaded = dict(zip(field_names, (value for value in values if value is not DEFERRED), strict=True))
-        if cls.__init__ is not Model.__init__ or pre_init.has_listeners or post_init.has_listeners:
+        if cls.__init__ is not Model.__init__ or pre_init.is_connected or post_init.is_connected:
             # The user's own constructor, as Django calls it: a value for each field, in their order.
             instance = cls(*[loaded.get(field.attname, DEFERRED) for field in cls._meta.fields])
         else:

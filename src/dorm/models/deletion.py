@@ -259,7 +259,7 @@ def is_listened(model: Any) -> bool:
     """Return whether anybody wants to know of deleted rows of *model*."""
     signals = (pre_delete, post_delete)
     return not model._meta.auto_created and any(
-        signal.has_listeners and signal.live_receivers(model) for signal in signals
+        signal.is_connected and signal.live_receivers(model) for signal in signals
     )
 
 

@@ -176,7 +176,7 @@ class _Writer:
         self.names["new"] = object.__new__
         self.lines.append("def hydrate(rows, origin):")
         if direct:
-            self.lines += ["    if pre.has_listeners or post.has_listeners:", "        return told(rows, origin)"]
+            self.lines += ["    if pre.is_connected or post.is_connected:", "        return told(rows, origin)"]
         self.lines += ["    found = []", "    add = found.append"]
         self.lines.append(f"    for {self.row()} in rows:")
         self._object(root, "o", 2)

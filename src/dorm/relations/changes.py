@@ -226,7 +226,7 @@ def _is_symmetrical(manager: ManyRelatedManager[Any]) -> bool:
 @operation
 def _tell(manager: ManyRelatedManager[Any], action: str, keys: Iterable[Any] | None, alias: str) -> Operation[None]:
     """Announce a change, where somebody listens."""
-    if m2m_changed.has_listeners:
+    if m2m_changed.is_connected:
         yield from announce.announce(
             m2m_changed,
             manager.through,
@@ -249,7 +249,7 @@ def add_related(
     keys = _keys(manager, objs, alias)
     if not keys:
         return
-    told = any(m2m_changed.live_receivers(manager.through)) if m2m_changed.has_listeners else False
+    told = any(m2m_changed.live_receivers(manager.through)) if m2m_changed.is_connected else False
     own_table = manager.relation.field.has_own_table
     if own_table and not told and not _is_symmetrical(manager):
         # One statement that skips the pairs that are there: no race, no look before.

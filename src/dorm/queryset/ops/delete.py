@@ -101,7 +101,7 @@ def _sortable(keys: Any) -> bool:
 @operation
 def _tell(signal: Signal, deletion: Deletion, only: Any) -> Operation[None]:
     """Call the receivers for the instances of one model, or of all."""
-    if not signal.has_listeners:
+    if not signal.is_connected:
         return
     alias, origin = deletion.database.alias, deletion.origin
     for model, rows in deletion.rows.items():

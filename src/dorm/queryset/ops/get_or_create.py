@@ -191,7 +191,7 @@ def _insert_unless_there(qs: QuerySet[Any, Any], values: Values) -> Operation[An
     meta = instance._meta.concrete_model._meta
     for field in meta.checked_fields:
         field.check_saved(instance)
-    listened = pre_save.has_listeners or post_save.has_listeners
+    listened = pre_save.is_connected or post_save.is_connected
     told = {"instance": instance, "raw": False, "using": database.alias, "update_fields": None}
     if listened:
         yield from announce.announce(pre_save, type(instance), **told)

@@ -87,7 +87,7 @@ def save_base(
     database = connections[alias]
     model = type(instance)
     forced = _forced(model, force_insert)
-    listened = (pre_save.has_listeners or post_save.has_listeners) and not model._meta.auto_created
+    listened = (pre_save.is_connected or post_save.is_connected) and not model._meta.auto_created
     told = {"instance": instance, "raw": raw, "using": alias, "update_fields": _names(chosen)}
     if listened:
         yield from announce.announce(pre_save, model, **told)
