@@ -153,6 +153,29 @@ async def test_db_manager_and_using(face: Face) -> None:
     assert Person.authors.db_manager("other").all().db == "other"
 
 
+class Archiving(dorm.QuerySet[Any]):
+    """Overrides the methods of one face."""
+
+    def delete(self) -> Any:
+        return self.update(role="X")
+
+    async def aupdate(self, **values: Any) -> int:
+        return await super().aupdate(**values)
+
+
+async def test_a_method_overridden_for_one_face_is_refused_in_the_other(face: Face) -> None:
+    await persons(face)
+    rows = Archiving(Person)
+    if face.is_async:
+        with pytest.raises(dorm.exceptions.DormError, match=r"Archiving overrides delete\(\) but not adelete\(\)"):
+            await rows.filter(role="A").adelete()
+        assert await rows.aupdate(role="B") == 3
+    else:
+        with pytest.raises(dorm.exceptions.DormError, match=r"Archiving overrides aupdate\(\) but not update\(\)"):
+            rows.filter(role="A").delete()
+    assert await face(Person.people.count)() == 3
+
+
 def test_managers_compare_and_deconstruct() -> None:
     assert AuthorManager("E") == AuthorManager("E")
     assert AuthorManager("E") != AuthorManager("A")

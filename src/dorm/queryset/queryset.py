@@ -17,6 +17,7 @@ from dorm.queryset.combine import refuse
 from dorm.queryset.known import Parent
 from dorm.queryset.ops import (
     aggregate as aggregate_ops,
+    announce,
     bulk,
     bulk_update,
     delete as delete_ops,
@@ -416,6 +417,10 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
 
     _plan: Plan[Query]
     _values: tuple[Any, ...]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        announce.guard_twins(cls, QuerySet, ("create", "update", "delete"))
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from dorm.db.operation import Operation, operation
@@ -39,11 +39,20 @@ def overridden(owner: Any, name: str, base: tuple[Any, Any], **told: Any) -> Cal
     return CallUser(sync_fn, async_fn, **told)
 
 
+def guard_twins(cls: type, base: type, names: Iterable[str]) -> None:
+    """Let the twin of each method that *cls* alone overrides refuse: what the override does would be left out."""
+    for name in names:
+        for mine, twin in ((name, f"a{name}"), (f"a{name}", name)):
+            if mine in vars(cls) and getattr(cls, twin) is getattr(base, twin):
+                refuse = missing_twin(cls, twin)
+                setattr(cls, twin, awaited(refuse) if twin.startswith("a") else refuse)
+
+
 def missing_twin(model: Any, twin: str) -> Callable[..., Any]:
     """Return a function that refuses: only the other face's method is overridden."""
     other = twin[1:] if twin.startswith("a") else f"a{twin}"
 
-    def refuse(**kwargs: Any) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
         raise DormError(
             f"{model.__name__} overrides {other}() but not {twin}(), which this call needs. "
             f"Override {twin}() as well{', or _save_operation() once for both' if 'save' in twin else ''}."
@@ -55,7 +64,7 @@ def missing_twin(model: Any, twin: str) -> Callable[..., Any]:
 def awaited(fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     """Return *fn* as a coroutine function."""
 
-    async def call(**kwargs: Any) -> Any:
-        return fn(**kwargs)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
 
     return call
