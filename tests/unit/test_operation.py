@@ -292,9 +292,9 @@ async def test_an_error_of_the_clean_up_does_not_hide_the_cancellation() -> None
 
 
 async def test_clean_up_has_one_time_limit_for_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "CLEAN_UP_SECONDS", 0.05)
+    monkeypatch.setattr(kernel, "CLEAN_UP_SECONDS", 0.8)
     log: list[str] = []
-    clean_up = Step("roll back", log, sleeping(0.03)), Step("release", log, sleeping(10)), Step("last", log)
+    clean_up = Step("roll back", log, sleeping(0.1)), Step("release", log, sleeping(10)), Step("last", log)
     task = await cancelled(working(log, sleeping(10), *clean_up), 0.01)
     assert task.cancelled()
     assert log == ["work", "roll back", "roll back done", "release", "release abandoned with None"]
