@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any
 
+from dorm.db.ceilings import Budget, budgets, check_rowcount, current
 from dorm.db.database import connections
 from dorm.db.hooks import Proceed, chain
 from dorm.db.limits import set_each
@@ -19,43 +18,6 @@ from dorm.exceptions import BudgetExceeded
 from dorm.transaction.blocks import Handle, Options, enter, leave
 
 __all__ = ["Budget", "BudgetExceeded", "abudget", "budget", "check_rowcount", "current"]
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What is in force: milliseconds for a statement and rows it may give, None where there is no limit."""
-
-    timeout_ms: float | None
-    max_rows: int | None
-    using: str = "default"
-
-    def tightened(self, other: Budget | None) -> Budget:
-        """Return the stricter of both in each respect."""
-        if other is None:
-            return self
-        return Budget(_least(self.timeout_ms, other.timeout_ms), _least(self.max_rows, other.max_rows), self.using)
-
-
-def _least(one: Any, other: Any) -> Any:
-    return min((each for each in (one, other) if each is not None), default=None)
-
-
-_budgets: ContextVar[Mapping[str, Budget]] = ContextVar("dorm_budgets", default=MappingProxyType({}))
-
-
-def current(using: str = "default") -> Budget | None:
-    """Return the budget in force here for an alias, None when there is none."""
-    return _budgets.get().get(using)
-
-
-def check_rowcount(n: int, using: str = "default") -> None:
-    """Raise `BudgetExceeded` when *n* rows are more than the budget in force allows."""
-    found = current(using)
-    if found is not None and found.max_rows is not None and n > found.max_rows:
-        raise BudgetExceeded(
-            f"a statement on {using!r} gave {n} rows, more than its budget of {found.max_rows}: narrow the query, or "
-            "slice it."
-        )
 
 
 def _ceiling(request: StatementRequest[Any], proceed: Proceed) -> Operation[Any]:
@@ -120,11 +82,11 @@ class budget:  # noqa: N801  # it reads as a verb: with budget(timeout_ms=50)
 
     def _begin(self) -> tuple[Budget, bool]:
         """Put the budget in force; return it, and whether its block shall be a transaction."""
-        before = _budgets.get()
+        before = budgets.get()
         own = self._own
         found = own.tightened(before.get(own.using))
-        _budgets.set({**before, own.using: found})
-        limits = {alias: each.timeout_ms / 1000 for alias, each in _budgets.get().items() if each.timeout_ms}
+        budgets.set({**before, own.using: found})
+        limits = {alias: each.timeout_ms / 1000 for alias, each in budgets.get().items() if each.timeout_ms}
         self._states.append(_State(before, set_each(limits)))
         if own.max_rows is not None:
             _ceilings.changed(1)
@@ -133,7 +95,7 @@ class budget:  # noqa: N801  # it reads as a verb: with budget(timeout_ms=50)
 
     def _undo(self) -> Handle | None:
         state = self._states.pop()
-        _budgets.set(state.budgets)
+        budgets.set(state.budgets)
         set_each(state.seconds)
         if self._own.max_rows is not None:
             _ceilings.changed(-1)

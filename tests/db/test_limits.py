@@ -313,3 +313,32 @@ async def test_without_limits_nothing_is_paid(face: Face) -> None:
         assert chain.active
     assert not chain.active
     assert await face(Author.objects.count)() == 0
+
+
+async def test_streams_obey_between_their_chunks(face: Face) -> None:
+    await face(Author.objects.bulk_create)([Author(name=f"{number}") for number in range(30)])
+    with budget(max_rows=20):
+        with pytest.raises(BudgetExceeded):
+            await face.stream(Author.objects.all(), chunk_size=10)
+        assert len(await face.stream(Author.objects.all()[:20], chunk_size=10)) == 20
+    with dorm.deadline(30):
+        assert len(await face.stream(Author.objects.all(), chunk_size=10)) == 30
+    with pytest.raises(DeadlineExceeded):
+        with dorm.deadline(0.3):
+            if face.is_async:
+                async for _ in Author.objects.aiterator(chunk_size=1):
+                    await asyncio.sleep(0.05)
+            else:
+                for _ in Author.objects.iterator(chunk_size=1):
+                    time.sleep(0.05)
+    assert dorm.pool_stats()["in_use"] == 0
+
+
+async def test_a_stream_on_a_pinned_connection(face: Face) -> None:
+    await face(Author.objects.bulk_create)([Author(name=f"{number}") for number in range(5)])
+    if face.is_async:
+        async with get_async_connection().pin():
+            assert len(await face.stream(Author.objects.all(), chunk_size=2)) == 5
+    else:
+        with get_connection().pin():
+            assert len(await face.stream(Author.objects.all(), chunk_size=2)) == 5

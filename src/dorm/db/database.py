@@ -199,6 +199,12 @@ class Database:
         block = self._pinned or self._block.get()
         return id(block) if block is not None and not block.ended else 0
 
+    @property
+    def in_transaction(self) -> bool:
+        """True when the block in force here is a transaction, and not only a connection that is kept."""
+        block = self._pinned or self._block.get()
+        return block is not None and block.in_transaction
+
     def enter(self, block: Block) -> None:
         """Put *block* in force here."""
         if self._pinned is None:

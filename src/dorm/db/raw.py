@@ -6,10 +6,12 @@ from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import Any
 
 from dorm.db.block import Block, Lease, current_owner
+from dorm.db.ceilings import check_rowcount
 from dorm.db.copying import CopyIn, OpenCopy
 from dorm.db.database import Database
 from dorm.db.hooks import chain
 from dorm.db.lease import CurrentBlock, Release, Rollback, acquired, begun
+from dorm.db.limits import in_use, limit_of
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.rawsql import bound
@@ -112,12 +114,13 @@ def table_columns(database: Database, name: str) -> Operation[list[dict[str, Any
 class RawStream:
     """An open SELECT of the user's: its lease and its cursor."""
 
-    __slots__ = ("cursor", "database", "lease")
+    __slots__ = ("count", "cursor", "database", "lease")
 
     def __init__(self, database: Database, lease: Lease, cursor: Cursor) -> None:
         self.database = database
         self.lease = lease
         self.cursor = cursor
+        self.count = 0
 
 
 @operation
@@ -128,9 +131,8 @@ def opened(database: Database, sql: str, params: Any, chunk_size: int) -> Operat
     statement = statement_of(database, sql, params)
     if chain.active:
         chain.admit(StatementRequest(database, statement))
-    block: Block | None = yield CurrentBlock(database)
     lease: Lease
-    if database.dialect.streams_in_transactions and (block is None or not block.in_transaction):
+    if database.dialect.streams_in_transactions and not database.in_transaction:
         lease = yield from begun(database, Statement(database.dialect.begin(), (), internal=True))
     else:
         lease = yield from acquired(database)
@@ -145,7 +147,12 @@ def opened(database: Database, sql: str, params: Any, chunk_size: int) -> Operat
 @operation
 def chunk(stream: RawStream) -> Operation[list[Row]]:
     """Return the next rows; empty at the end."""
+    if in_use.ever:
+        limit_of(stream.lease.alias)
     rows = yield FetchChunk(stream.cursor)
+    stream.count += len(rows)
+    if in_use.ever:
+        check_rowcount(stream.count, stream.lease.alias)
     return named(stream.cursor.columns, rows)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.block import Lease
+from dorm.db.ceilings import check_rowcount
 from dorm.db.connection import Database
 from dorm.db.hooks import chain
 from dorm.db.lease import Release, Rollback, acquired, begun
+from dorm.db.limits import in_use, limit_of
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import CloseCursor, Cursor, FetchChunk, OpenCursor, StatementRequest
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 class Stream:
     """An open SELECT: its lease, its cursor, and how its rows become results."""
 
-    __slots__ = ("compiled", "cursor", "database", "lease", "qs")
+    __slots__ = ("compiled", "count", "cursor", "database", "lease", "qs")
 
     def __init__(
         self, database: Database, qs: QuerySet[Any, Any], compiled: selects.Compiled, lease: Lease, cursor: Cursor
@@ -33,6 +35,7 @@ class Stream:
         self.compiled = compiled
         self.lease = lease
         self.cursor = cursor
+        self.count = 0
 
 
 @operation
@@ -46,7 +49,7 @@ def opened(qs: QuerySet[Any, Any], chunk_size: int) -> Operation[Stream | None]:
     if chain.active:
         chain.admit(StatementRequest(database, statement))
     lease: Lease
-    if database.dialect.streams_in_transactions and not database.in_block:
+    if database.dialect.streams_in_transactions and not database.in_transaction:
         begin = Statement(database.dialect.begin(read_only=True), (), internal=True)
         lease = yield from begun(database, begin)
     else:
@@ -70,7 +73,12 @@ def _given_back(database: Database, lease: Lease) -> Operation[None]:
 @operation
 def chunk(stream: Stream) -> Operation[list[Any]]:
     """Return the next results, prefetches done; empty at the end."""
+    if in_use.ever:
+        limit_of(stream.lease.alias)
     rows = yield FetchChunk(stream.cursor)
+    stream.count += len(rows)
+    if in_use.ever:
+        check_rowcount(stream.count, stream.lease.alias)
     found = hydrated(stream.compiled, stream.qs._plan.query, rows, stream.lease.alias)
     if found and stream.qs._follows:
         yield from stream.qs._prefetching(found, stream.lease.alias)
