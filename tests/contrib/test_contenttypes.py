@@ -106,6 +106,18 @@ async def test_an_unsaved_object_is_refused_and_a_saved_one_filled_in(face: Face
     assert await face.rows(note.tags.all()) == [item]
 
 
+async def test_many_are_inserted_at_once(face: Face) -> None:
+    site = await face(Bookmark.objects.create)(url="u")
+    note = await face(Note.objects.create)(text="n")
+    ContentType.objects.clear_cache()
+    items = [TaggedItem(tag="a", content_object=site), TaggedItem(tag="b", content_object=note)]
+    await face(TaggedItem.objects.bulk_create)(items)
+    assert names(await face.rows(site.tags.all()), "tag") == ["a"]
+    assert names(await face.rows(note.tags.all()), "tag") == ["b"]
+    with pytest.raises(ValueError, match=r"bulk_create\(\) prohibited.*'content_object': save the Note first"):
+        await face(TaggedItem.objects.bulk_create)([TaggedItem(tag="c", content_object=Note(text="new"))])
+
+
 def test_it_loads_on_access_for_all_rows_of_the_fetch(backend: str) -> None:
     site = Bookmark.objects.create(url="u")
     notes = [Note.objects.create(text=text) for text in ("one", "two")]

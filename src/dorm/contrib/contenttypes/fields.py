@@ -182,7 +182,7 @@ class GenericForeignKey(VirtualField):
         return self.cached(instance)
 
     @operation
-    def before_save(self, instance: Any, alias: str) -> Operation[None]:
+    def before_save(self, instance: Any, alias: str, action: str = "save") -> Operation[None]:
         """Fill in the two columns from the object, where they could not be when it was assigned.
 
         Raises: ValueError: the object is not saved.
@@ -192,7 +192,7 @@ class GenericForeignKey(VirtualField):
             return
         if cached.pk is None:
             raise ValueError(
-                f"save() prohibited to prevent data loss due to unsaved related object '{self.name}': save the "
+                f"{action}() prohibited to prevent data loss due to unsaved related object '{self.name}': save the "
                 f"{type(cached).__name__} first."
             )
         values = instance.__dict__

@@ -78,6 +78,10 @@ def bulk_create(qs: QuerySet[Any, Any], objs: Iterable[Any], options: Options) -
     for obj in found:
         if not isinstance(obj, qs.model._meta.concrete_model):
             raise TypeError(f"bulk_create() of {qs.model.__name__} got an instance of {type(obj).__name__}.")
+    for field in meta.private_fields:
+        if hasattr(field, "before_save"):
+            for obj in found:
+                yield from field.before_save(obj, database.alias, "bulk_create")
     work = _batches(insertion, meta.concrete_model._meta, found, options.batch_size or _ROWS_A_BATCH)
     yield from in_transaction(work, database.alias)
     origin = origin_of(database.alias)
