@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 import dorm
+from dorm.relations import NullableRelatedManager
 
 
 class Owner(dorm.Model):
     name = dorm.CharField(max_length=100)
     pets: dorm.RelatedManager[Pet]
+    kept: NullableRelatedManager[Pet]
 
     class Meta:
         app_label = "typed_relations"
@@ -24,7 +26,7 @@ class Toy(dorm.Model):
 
 class Pet(dorm.Model):
     owner = dorm.ForeignKey(Owner, dorm.CASCADE, related_name="pets")
-    keeper = dorm.ForeignKey(Owner, dorm.SET_NULL, null=True, related_name="+")
+    keeper = dorm.ForeignKey(Owner, dorm.SET_NULL, null=True, related_name="kept")
     chip = dorm.OneToOneField(Toy, dorm.CASCADE, related_name="+")
     spare = dorm.OneToOneField(Toy, dorm.SET_NULL, null=True, related_name="+")
     toys = dorm.ManyToManyField(Toy)
@@ -51,6 +53,8 @@ def managers(pet: Pet, owner: Owner) -> None:
     assert_type(owner.pets.first(), Pet | None)
     pet.toys.add(1, Toy(), through_defaults={"when": 1})
     owner.pets.add(pet, bulk=False)
+    owner.kept.remove(pet)
+    assert_type(owner.kept.filter(chip=1).first(), Pet | None)
 
 
 async def async_managers(pet: Pet, owner: Owner) -> None:

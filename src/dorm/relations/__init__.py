@@ -10,7 +10,7 @@ from dorm.relations.foreign_key import (
     SET_NULL,
     ForeignKey,
 )
-from dorm.relations.managers import ManyRelatedManager, RelatedManager
+from dorm.relations.managers import ManyRelatedManager, NullableRelatedManager, RelatedManager
 from dorm.relations.many_to_many import ManyToManyField
 from dorm.relations.one_to_one import OneToOneField
 from dorm.relations.reverse import ForeignObjectRel
@@ -27,6 +27,7 @@ __all__ = [
     "ForeignObjectRel",
     "ManyRelatedManager",
     "ManyToManyField",
+    "NullableRelatedManager",
     "OneToOneField",
     "RelatedManager",
 ]
