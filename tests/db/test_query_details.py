@@ -194,3 +194,16 @@ async def test_constants_and_dates(face: Face) -> None:
         await face(Book.objects.aggregate)(x=F("pages"))
     with pytest.raises(NotImplementedError, match="annotate"):
         Book.objects.distinct("title").annotate(n=Count("pk"))
+
+
+async def test_values_compared_with_annotations_are_read_as_their_type(face: Face) -> None:
+    await library(face)
+    counted = Author.objects.annotate(
+        n=Count("books"), many=Exists(Book.objects.filter(author=OuterRef("pk"), pages=300))
+    )
+    assert names(await face.rows(counted.filter(n="2"))) == ["bob"]
+    assert names(await face.rows(counted.filter(n__gt=2.5))) == ["Ann"]
+    assert names(await face.rows(counted.filter(many=1))) == ["Ann"]
+    assert names(await face.rows(counted.filter(many=False, n__in=["2", 5]))) == ["bob"]
+    with pytest.raises(ValueError):
+        counted.filter(n="two")

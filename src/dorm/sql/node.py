@@ -30,7 +30,7 @@ from dorm.db.types import (
     UUID,
     SqlType,
 )
-from dorm.exceptions import FieldError
+from dorm.exceptions import FieldError, InvalidValue
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
@@ -61,6 +61,21 @@ class Output(Protocol):
     def load(self, dialect: Dialect, /) -> Converter | None: ...
 
 
+_READ: dict[str, Callable[[Any], Any]] = {
+    "smallint": int,
+    "integer": int,
+    "bigint": int,
+    "double": float,
+    "numeric": decimal.Decimal,
+    "boolean": bool,
+    "date": datetime.date.fromisoformat,
+    "time": datetime.time.fromisoformat,
+    "timestamp": datetime.datetime.fromisoformat,
+    "timestamptz": datetime.datetime.fromisoformat,
+}
+"""How a value of each type is read from a text."""
+
+
 class TypedOutput:
     """An output that is nothing but a SQL type."""
 
@@ -71,10 +86,22 @@ class TypedOutput:
 
     @property
     def prepares(self) -> bool:
-        return False
+        return self.sql_type.kind in _READ
 
     def prepare(self, value: Any, /) -> Any:
-        return value
+        """Return *value*; read from its text where it is one, as a field of the type would."""
+        read = _READ.get(self.sql_type.kind)
+        if read is None or not isinstance(value, (str, int)) or (isinstance(value, bool) and read is not bool):
+            return value
+        if read is bool:
+            return bool(value) if value in (0, 1) else value
+        if not isinstance(value, str):
+            return value
+        try:
+            return read(value)
+        except (ValueError, ArithmeticError) as exc:
+            name = output_name(self)
+            raise InvalidValue(f"a value to compare with a {name} is a text that is none of its values.") from exc
 
     def bind(self, dialect: Dialect, /) -> Converter | None:
         return dialect.binder(self.sql_type)
