@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import F
+from dorm import F, transaction
 from dorm.migrations.schema import create_tables
 from dorm.signals import post_save, pre_save
 from tests.support.faces import Face
@@ -177,6 +178,18 @@ async def test_querysets_restrict_the_search(face: Face) -> None:
     await face(Word.objects.create)(text="a", number=1)
     word, created = await face(Word.objects.filter(number=2).get_or_create)(text="a", defaults={"number": 2})
     assert (created, word.number) == (True, 2)
+
+
+def test_a_row_that_the_snapshot_hides_may_be_tried_again(backend: str) -> None:
+    if backend != "postgresql":
+        pytest.skip("SQLite has one writer: nobody makes the row in between")
+    with pytest.raises(dorm.OperationalError) as caught, transaction.atomic(isolation="repeatable read"):
+        assert Counter.objects.count() == 0
+        other = threading.Thread(target=Counter.objects.create, kwargs={"name": "a"})
+        other.start()
+        other.join()
+        Counter.objects.get_or_create(name="a")
+    assert caught.value.retryable
 
 
 RACER = """
