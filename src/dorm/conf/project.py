@@ -8,6 +8,7 @@ import logging
 import os
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ def settings_name(given: str | None = None) -> str:
     return given or os.environ.get("DORM_SETTINGS") or os.environ.get("DORM_SETTINGS_MODULE") or "settings"
 
 
-def load_settings(given: str | None = None) -> str:
+def load_settings(given: str | None = None, configure: Callable[[dict[str, Any]], None] | None = None) -> str:
     """Import the settings module, found from the working directory, and configure dorm from it; return its name.
 
+    Args:
+        configure: takes the settings; `dorm.configure` unless given.
     Raises: ImproperlyConfigured: it is no dotted path, is not there, or cannot be imported.
     """
     name = settings_name(given)
@@ -49,18 +52,23 @@ def load_settings(given: str | None = None) -> str:
         raise ImproperlyConfigured(
             f"the settings module {name!r} cannot be imported: {type(exc).__name__}: {exc}"
         ) from exc
-    configure_from(vars(module), Path(module.__file__ or ".").resolve().parent)
+    configure_from(vars(module), Path(module.__file__ or ".").resolve().parent, configure)
     return name
 
 
-def configure_from(namespace: dict[str, Any], folder: Path) -> None:
+def configure_from(
+    namespace: dict[str, Any], folder: Path, configure: Callable[[dict[str, Any]], None] | None = None
+) -> None:
     """Configure dorm from the upper-case names of a module; apps are looked for where none are named."""
     given = {name: value for name, value in namespace.items() if name.isupper() and not name.startswith("_")}
     if not given:
         raise ImproperlyConfigured("the settings module has no upper-case names: it configures nothing.")
     if not given.get("INSTALLED_APPS"):
         given["INSTALLED_APPS"] = discover_apps(folder)
-    settings.configure(**given)
+    if configure is not None:
+        configure(given)
+    else:
+        settings.configure(**given)
 
 
 def put_on_path(folder: Path) -> None:

@@ -78,6 +78,9 @@ class Knobs:
     fetch_mode: FetchMode
 
 
+_ABSENT = object()
+
+
 class Settings:
     """Settings as attributes; upper-case names of the user's own are allowed beside dorm's."""
 
@@ -134,6 +137,27 @@ class Settings:
             raise
         for callback in list(self._callbacks):
             callback(frozenset(given))
+
+    def given(self, name: str, default: Any = None) -> Any:
+        """Return what `configure` was given for a setting, else *default*; neither environment nor defaults count."""
+        return self._given.get(name, default)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that was configured, for `restore`."""
+        return dict(self._given)
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Make the configuration what it was when *snapshot* was taken, also for what was not set then."""
+        changed = {
+            name
+            for name in {*self._given, *snapshot}
+            if self._given.get(name, _ABSENT) is not snapshot.get(name, _ABSENT)
+        }
+        self._given = dict(snapshot)
+        self.knobs = self._made_knobs()
+        if changed:
+            for callback in list(self._callbacks):
+                callback(frozenset(changed))
 
     def on_change(self, callback: Callable[[frozenset[str]], None]) -> None:
         """Call *callback* with the names that each further `configure` sets."""

@@ -184,7 +184,7 @@ class Database:
     def block_for_callbacks(self) -> Block | None:
         """Return the open block of the code running now, of either face: helpers of one may serve the other."""
         block = self._pinned or self._block.get()
-        if block is not None:
+        if block is not None and block is not self._pinned:
             block.check(block.face)
         return block
 

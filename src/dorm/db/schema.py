@@ -13,10 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dorm.db.introspect import FoundTable
 from dorm.db.operation import Operation
 from dorm.db.request import Execute, Source, StatementRequest
 from dorm.db.statement import Row, Statement, Template
 from dorm.db.types import SqlType
+from dorm.exceptions import NotSupportedError
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Dialect
@@ -393,6 +395,24 @@ class Schema:
         Several tables at once, since a column and those that refer to it change their type together.
         """
         raise NotImplementedError
+
+    # -- rows and the catalogue ----------------------------------------------------------------------------------
+    def defer_constraints(self) -> list[str]:
+        """Return the statements that let references be checked at the end of this transaction."""
+        return []
+
+    def advance_counter(self, table: str, column: str | None) -> list[str]:
+        """Return the statements that let a counted column go on behind the highest value it has."""
+        return []
+
+    def empty_tables(self, tables: Sequence[str]) -> list[str]:
+        """Return the statements that remove all rows of *tables* and let their counters begin anew."""
+        return [f"DELETE FROM {self.table(table)}" for table in tables]
+
+    def read_tables(self, editor: Editor) -> Operation[list[FoundTable]]:
+        """Return the tables and views of the database."""
+        raise NotSupportedError(f"{self.dialect.vendor} cannot be introspected")
+        yield
 
     def append_only(
         self,

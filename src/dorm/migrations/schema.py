@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.migrations.editor import Editor
 from dorm.migrations.tables import table_of
 from dorm.transaction import in_transaction
+
+if TYPE_CHECKING:
+    from dorm.migrations.schema_editor import AsyncSchemaEditor as AsyncSchemaEditor, SchemaEditor as SchemaEditor
 
 
 def in_order(models: Iterable[Any]) -> list[Any]:
@@ -100,3 +104,10 @@ def drop_tables(models: Sequence[Any], using: str = "default") -> None:
 async def adrop_tables(models: Sequence[Any], using: str = "default") -> None:
     """Async twin of `drop_tables`."""
     await arun(_drop(models, using))
+
+
+def __getattr__(name: str) -> Any:
+    # The editors stand on the operations, which stand on this module.
+    if name in ("SchemaEditor", "AsyncSchemaEditor"):
+        return getattr(import_module("dorm.migrations.schema_editor"), name)
+    raise AttributeError(f"module 'dorm.migrations.schema' has no attribute {name!r}")

@@ -69,7 +69,6 @@ def column_def(field: Any, database: Database) -> ColumnDef:
         stored=getattr(field, "db_persist", True),
         collation=getattr(field, "db_collation", None),
         comment=field.db_comment or None,
-        fill=fill_of(field, database),
     )
 
 

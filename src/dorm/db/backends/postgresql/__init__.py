@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from dorm.conf.databases import DatabaseConfig
 from dorm.db.backends.postgresql.connect import failure, is_pooled_elsewhere, parameters
@@ -51,6 +52,27 @@ class PostgresBackend:
 
     def threaded(self, connection: SyncConnection) -> AsyncConnection:
         return ThreadedConnection(connection)
+
+    # -- databases for tests -------------------------------------------------------------------------------------
+    def create_database(self, config: DatabaseConfig, name: str, template: str | None = None) -> None:
+        """Make an empty database (or a copy of *template*); one of that name is dropped first."""
+        with self._server(config) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            made = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+            if template is not None:
+                made = sql.SQL("{} TEMPLATE {}").format(made, sql.Identifier(template))
+            connection.execute(made)
+
+    def drop_database(self, config: DatabaseConfig, name: str) -> None:
+        """Drop a database with whoever is connected to it."""
+        with self._server(config) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _server(self, config: DatabaseConfig) -> psycopg.Connection[Any]:
+        """Connect to the server's own database, from which others can be made and dropped."""
+        given = {"host": config.host, "port": config.port, "user": config.user, "password": config.password}
+        options = {key: value for key, value in {**given, **config.options}.items() if value}
+        return psycopg.connect(dbname="postgres", autocommit=True, **options)
 
 
 backend = PostgresBackend()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dorm.db.backends.postgresql.introspect import read_tables
+from dorm.db.introspect import FoundTable
 from dorm.db.operation import Operation
 from dorm.db.schema import (
     ColumnDef,
@@ -89,6 +91,26 @@ class PostgresSchema(Schema):
         lock = "SHARE UPDATE EXCLUSIVE" if concurrently else self.lock_alter
         sql = f"DROP INDEX {'CONCURRENTLY IF EXISTS ' if concurrently else ''}{self.quote(name)}"
         yield from editor.send(Ddl(sql, table=table.name, lock=lock, concurrent=concurrently))
+
+    # -- rows and the catalogue ----------------------------------------------------------------------------------
+    def defer_constraints(self) -> list[str]:
+        return ["SET CONSTRAINTS ALL DEFERRED"]
+
+    def advance_counter(self, table: str, column: str | None) -> list[str]:
+        if column is None:
+            return []
+        where = f"{self.dialect.quote_literal(self.table(table))}, {self.dialect.quote_literal(column)}"
+        name = self.quote(column)
+        return [
+            f"SELECT setval(pg_get_serial_sequence({where}), coalesce(max({name}), 1), max({name}) IS NOT NULL) "
+            f"FROM {self.table(table)}"
+        ]
+
+    def empty_tables(self, tables: Sequence[str]) -> list[str]:
+        return [f"TRUNCATE {', '.join(map(self.table, tables))} RESTART IDENTITY CASCADE"] if tables else []
+
+    def read_tables(self, editor: Editor) -> Operation[list[FoundTable]]:
+        return (yield from read_tables(editor))
 
     # -- append-only tables --------------------------------------------------------------------------------------
     def append_only(

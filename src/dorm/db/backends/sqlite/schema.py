@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
+from dorm.db.backends.sqlite.introspect import read_tables
 from dorm.db.backends.threaded import ThreadedConnection
 from dorm.db.driver import AsyncConnection, SyncConnection
+from dorm.db.introspect import FoundTable
 from dorm.db.operation import Operation
 from dorm.db.request import Source, StatementRequest
 from dorm.db.schema import ColumnDef, Ddl, Difference, Editor, IndexDef, Schema, TableDef, differences, shortened
@@ -78,6 +80,18 @@ class SqliteSchema(Schema):
     def rename_index(self, editor: Editor, table: TableDef, before: str, index: IndexDef) -> Operation[None]:
         yield from self.drop_index(editor, table, before)
         yield from self.create_index(editor, table, index)
+
+    # -- rows and the catalogue ----------------------------------------------------------------------------------
+    def defer_constraints(self) -> list[str]:
+        return ["PRAGMA defer_foreign_keys = ON"]
+
+    def empty_tables(self, tables: Sequence[str]) -> list[str]:
+        names = ", ".join(map(self.dialect.quote_literal, tables))
+        texts = ["PRAGMA defer_foreign_keys = ON", *super().empty_tables(tables)]
+        return [*texts, f"UPDATE sqlite_sequence SET seq = 0 WHERE name IN ({names})"] if tables else []
+
+    def read_tables(self, editor: Editor) -> Operation[list[FoundTable]]:
+        return (yield from read_tables(editor))
 
     # -- append-only tables --------------------------------------------------------------------------------------
     def append_only(

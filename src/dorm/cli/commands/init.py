@@ -1,0 +1,66 @@
+"""``dorm init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_SETTINGS = '''"""Settings of this project: every upper-case name counts. See docs/settings.md."""
+
+DEBUG = True
+
+DATABASES = {{
+    "default": "sqlite:///db.sqlite3",
+    # "default": "postgresql://user:password@localhost:5432/{name}",
+}}
+
+INSTALLED_APPS = [{apps}]
+'''
+_MODELS = '''"""Models of this app."""
+
+import dorm
+
+
+class Note(dorm.Model):
+    """An example: change it, or remove it."""
+
+    title = dorm.CharField(max_length=200)
+    body = dorm.TextField(blank=True)
+    created_at = dorm.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.title
+'''
+
+
+@click.command()
+@click.option("--app", metavar="NAME", help="Also make an app with an example model.")
+def init(app: str | None) -> None:
+    """Start a project in this folder: settings.py, and an app where --app names one. Files that exist are kept."""
+    if app is not None and not app.isidentifier():
+        raise click.UsageError(f"--app takes the name of a package: {app!r} is no identifier.")
+    folder = Path.cwd()
+    text = _SETTINGS.format(name=folder.name.replace("-", "_") or "project", apps=f'"{app}"' if app else "")
+    _write(folder / "settings.py", text)
+    if app is None:
+        click.echo("Next: dorm init --app NAME, or write your models and add their package to INSTALLED_APPS.")
+        return
+    _write(folder / app / "__init__.py", "")
+    _write(folder / app / "models.py", _MODELS)
+    _write(folder / app / "migrations" / "__init__.py", "")
+    if f'"{app}"' not in (folder / "settings.py").read_text():
+        click.echo(f"settings.py was there already: add {app!r} to its INSTALLED_APPS.")
+    click.echo("Next: dorm makemigrations && dorm migrate && dorm shell")
+
+
+def _write(path: Path, text: str) -> None:
+    if path.exists():
+        click.echo(f"kept     {path.relative_to(Path.cwd())}")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    click.echo(f"created  {path.relative_to(Path.cwd())}")

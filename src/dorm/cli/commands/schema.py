@@ -1,0 +1,83 @@
+"""``dorm sql``, ``dbcheck``, ``diff``, ``inspectdb``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from dorm.cli.project import FAILED, check_alias, database_option, print_json, project_command
+
+
+@project_command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All models.")
+@database_option
+def sql(names: tuple[str, ...], everything: bool, database: str) -> None:
+    """Print CREATE TABLE of models: NAMES are "app", "app.Model" or "Model"."""
+    from dorm.db.connection import connections
+    from dorm.migrations.compare import chosen_models, create_statements
+
+    check_alias(database)
+    if not names and not everything:
+        raise click.UsageError("name models or apps, or give --all.")
+    models = chosen_models(() if everything else names)
+    for text in create_statements(models, connections[database]):
+        click.echo(f"{text};")
+
+
+@project_command()
+@click.argument("apps", nargs=-1)
+@database_option
+@click.pass_context
+def dbcheck(ctx: click.Context, apps: tuple[str, ...], database: str) -> None:
+    """Compare the columns of the models of all apps, or of APPS, with the database."""
+    from dorm.migrations.compare import differences_of
+
+    check_alias(database)
+    found = [each for each in differences_of(database, apps) if each.kind != "extra table"]
+    for each in found:
+        click.echo(str(each))
+    if found:
+        ctx.exit(FAILED)
+    click.echo("The database has the columns of the models.")
+
+
+@project_command()
+@click.option("--alias", "--database", "alias", default="default", metavar="ALIAS", help="Key of DATABASES.")
+@click.option("--apps", multiple=True, metavar="LABEL", help="Only these apps.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.pass_context
+def diff(ctx: click.Context, alias: str, apps: tuple[str, ...], as_json: bool, form: str) -> None:
+    """Compare the models with the database: missing and extra tables and columns, types, keys, indexes."""
+    from dorm.migrations.compare import differences_of
+
+    check_alias(alias)
+    labels = [label for each in apps for label in each.split(",") if label]
+    found = differences_of(alias, labels)
+    if as_json or form == "json":
+        print_json([asdict(each) for each in found])
+    else:
+        for each in found:
+            click.echo(str(each))
+        if not found:
+            click.echo("No differences.")
+    if found:
+        ctx.exit(FAILED)
+
+
+@project_command(models=False)
+@click.argument("tables", nargs=-1)
+@database_option
+def inspectdb(tables: tuple[str, ...], database: str) -> None:
+    """Print models for all tables of a database, or for TABLES."""
+    from dorm.exceptions import choices_text
+    from dorm.inspect import introspect_tables, render_models
+
+    check_alias(database)
+    found = introspect_tables(database)
+    missing = sorted(set(tables) - {table.name for table in found})
+    if missing:
+        raise ValueError(f"there is no table {missing[0]!r}. Tables: {choices_text(table.name for table in found)}.")
+    click.echo(render_models(found, tables or None), nl=False)

@@ -1,0 +1,195 @@
+"""``dorm shell``, ``dbshell``, ``runscript``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dorm.cli.project import Refused, check_alias, database_option, project_command
+
+NO_CLIENT = 127
+
+
+def namespace() -> dict[str, Any]:
+    """Return what a shell begins with: dorm, its common names, and every model by its name."""
+    import dorm
+    from dorm.conf.registry import registry
+
+    found: dict[str, Any] = {"dorm": dorm, "settings": dorm.settings}
+    for name in ("Q", "F", "Count", "Sum", "Avg", "Max", "Min", "transaction"):
+        found[name] = getattr(dorm, name)
+    for model in registry.all():
+        if not model._meta.auto_created:
+            found[model.__name__] = model
+    return found
+
+
+@project_command()
+@click.option("--command", "-c", "code", metavar="CODE", help="Run this code and leave; it may await.")
+@click.option("--plain", is_flag=True, help="Python's own shell, also where IPython is installed.")
+@click.option("--print-sql", "print_sql", is_flag=True, help="Print each statement.")
+def shell(code: str | None, plain: bool, print_sql: bool) -> None:
+    """Open a Python shell with the models loaded, in which ``await`` works at the top level."""
+    names = namespace()
+    if print_sql:
+        _echo_statements()
+    if code is not None:
+        run_code(code, names, "<command>")
+        return
+    if not sys.stdin.isatty():
+        run_code(sys.stdin.read(), names, "<stdin>")
+        return
+    banner = f"dorm shell: {', '.join(sorted(name for name in names if name[:1].isupper()))}"
+    if not plain:
+        try:
+            from IPython import start_ipython  # type: ignore[import-not-found]  # an optional convenience
+        except ImportError:
+            pass
+        else:
+            click.echo(banner)
+            start_ipython(argv=["--autoawait=asyncio"], user_ns=names)
+            return
+    _console(names, banner)
+
+
+def _echo_statements() -> None:
+    from dorm.db.hooks import Observation, chain
+
+    def tell(observation: Observation) -> None:
+        if not observation.statement.internal:
+            click.secho(f"({observation.elapsed * 1000:.1f} ms) {observation.statement.sql}", dim=True, err=True)
+
+    chain.install_observer(tell)
+
+
+def run_code(source: str, names: dict[str, Any], file: str) -> None:
+    """Run source that may await at its top level."""
+    import ast
+    import asyncio
+    import inspect
+
+    code = compile(source, file, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if code.co_flags & inspect.CO_COROUTINE:
+
+        async def main() -> None:
+            await eval(code, names)
+
+        asyncio.run(main())
+    else:
+        exec(code, names)
+
+
+def _console(names: dict[str, Any], banner: str) -> None:
+    """Python's shell with top-level await: an event loop in a thread of its own runs what awaits."""
+    import asyncio
+    import code as interactive
+    import contextlib
+    import threading
+    import types
+
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True, name="dorm-shell").start()
+
+    class Console(interactive.InteractiveConsole):
+        def runcode(self, code: types.CodeType) -> None:
+            import inspect
+
+            if not code.co_flags & inspect.CO_COROUTINE:
+                super().runcode(code)
+                return
+
+            async def main() -> Any:
+                function = types.FunctionType(code, self.locals)
+                return await function()
+
+            try:
+                asyncio.run_coroutine_threadsafe(main(), loop).result()
+            except SystemExit:
+                raise
+            except BaseException:  # noqa: BLE001  # a shell shows whatever it is and goes on
+                self.showtraceback()
+
+    import ast
+
+    with contextlib.suppress(ImportError):
+        import readline
+        import rlcompleter
+
+        readline.set_completer(rlcompleter.Completer(names).complete)
+        readline.parse_and_bind("tab: complete")
+    console = Console(names)
+    console.compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    console.interact(banner, "")
+
+
+@project_command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def runscript(path: Path, arguments: tuple[str, ...]) -> None:
+    """Run the file PATH with the project loaded; a function ``run(*arguments)`` or ``main()`` in it is called."""
+    import asyncio
+    import inspect
+    import runpy
+
+    if not path.is_file():
+        raise Refused(f"runscript: there is no file {str(path)!r}.")
+    sys.argv = [str(path), *arguments]
+    found = runpy.run_path(str(path), run_name="__main__")
+    for name, takes in (("run", True), ("main", False)):
+        entry = found.get(name)
+        if inspect.isfunction(entry) and entry.__code__.co_filename == str(path) and "__main__" not in path.read_text():
+            result = entry(*arguments) if takes else entry()
+            if inspect.isawaitable(result):
+
+                async def wait(awaited: Any = result) -> Any:
+                    return await awaited
+
+                asyncio.run(wait())
+            return
+
+
+@project_command(models=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@database_option
+@click.pass_context
+def dbshell(ctx: click.Context, arguments: tuple[str, ...], database: str) -> None:
+    """Open the client of the database: psql, sqlite3 or mysql. The password goes through the environment."""
+    from dorm.conf.settings import settings
+
+    check_alias(database)
+    config = settings.database(database)
+    found = client(config)
+    if found is None:
+        raise Refused(f"dbshell: there is no client for the engine {config.engine!r}.")
+    command, extra = found
+    if shutil.which(command[0]) is None:
+        click.echo(f"dbshell: the client {command[0]!r} is not installed.", err=True)
+        ctx.exit(NO_CLIENT)
+    ctx.exit(subprocess.run([*command, *arguments], env={**os.environ, **extra}, check=False).returncode)
+
+
+def client(config: Any) -> tuple[list[str], dict[str, str]] | None:
+    """Return the command of a database's client and its environment; None for an engine without one."""
+    if config.engine in ("postgresql", "cockroachdb"):
+        command = ["psql"]
+        for flag, value in (("-U", config.user), ("-h", config.host), ("-p", config.port)):
+            command += [flag, str(value)] if value else []
+        env = {"PGPASSWORD": config.password} if config.password else {}
+        for key, name in (("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT"), ("service", "PGSERVICE")):
+            if config.options.get(key):
+                env[name] = str(config.options[key])
+        return [*command, config.name or "postgres"], env
+    if config.engine == "sqlite":
+        return ["sqlite3", config.name], {}
+    if config.engine in ("mysql", "mariadb"):
+        command = ["mysql"]
+        for flag, value in (("--user", config.user), ("--host", config.host), ("--port", config.port)):
+            command += [f"{flag}={value}"] if value else []
+        return [*command, config.name], {"MYSQL_PWD": config.password} if config.password else {}
+    return None

@@ -1,0 +1,73 @@
+"""What a database has, as values: tables with columns, keys, references and indexes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class FoundColumn:
+    """One column as the database describes it.
+
+    Attributes:
+        type: as DDL spells it, lower case. default: SQL text, or None. auto: the database counts it.
+    """
+
+    name: str
+    type: str
+    null: bool
+    default: str | None = None
+    auto: bool = False
+    generated: str | None = None
+    comment: str | None = None
+    collation: str | None = None
+
+
+@dataclass(frozen=True)
+class FoundReference:
+    """A foreign key."""
+
+    name: str
+    columns: tuple[str, ...]
+    table: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FoundIndex:
+    """An index, or the one behind a UNIQUE constraint; columns are None for expressions."""
+
+    name: str
+    columns: tuple[str | None, ...]
+    unique: bool
+    constraint: bool = False
+    where: str | None = None
+    definition: str = ""
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A table, or a view."""
+
+    name: str
+    columns: tuple[FoundColumn, ...]
+    primary_key: tuple[str, ...] = ()
+    references: tuple[FoundReference, ...] = ()
+    indexes: tuple[FoundIndex, ...] = ()
+    checks: tuple[tuple[str, str], ...] = ()
+    triggers: tuple[str, ...] = ()
+    is_view: bool = False
+    comment: str | None = field(default=None, compare=False)
+
+    def column(self, name: str) -> FoundColumn | None:
+        """Return a column by name."""
+        return next((each for each in self.columns if each.name == name), None)
+
+    @property
+    def unique_sets(self) -> set[tuple[str, ...]]:
+        """The sets of columns that are unique, without conditions."""
+        return {
+            tuple(name for name in each.columns if name is not None)
+            for each in self.indexes
+            if each.unique and each.where is None and None not in each.columns
+        }

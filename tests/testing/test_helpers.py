@@ -1,0 +1,251 @@
+"""dorm.test: rollback shared by both faces, counted statements, settings for a while, unittest cases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm import transaction
+from dorm.test import (
+    CaptureQueriesContext,
+    DormTestCase,
+    assertMaxQueries,
+    assertMaxQueriesFactory,
+    assertNumQueries,
+    assertNumQueriesFactory,
+    captureOnCommitCallbacks,
+    modify_settings,
+    override_settings,
+    rolled_back,
+    setUpTestData as for_the_class,
+)
+from tests.support.models import Author
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_both_faces_and_any_loop_share_a_transaction_that_is_rolled_back() -> None:
+    with rolled_back():
+        Author.objects.create(name="a")
+
+        async def inside() -> None:
+            assert await Author.objects.acount() == 1
+            async with transaction.atomic():
+                await Author.objects.acreate(name="b")
+
+        asyncio.run(inside())
+        asyncio.run(inside_again())
+        assert Author.objects.count() == 2
+    assert Author.objects.count() == 0
+
+
+async def inside_again() -> None:
+    assert await Author.objects.acount() == 2
+
+
+def test_a_failed_statement_inside_a_savepoint_leaves_the_test_usable() -> None:
+    with rolled_back():
+        author = Author.objects.create(name="a")
+        with pytest.raises(dorm.IntegrityError), transaction.atomic():
+            Author(pk=author.pk, name="b").save(force_insert=True)
+        assert Author.objects.count() == 1
+
+
+def test_statements_are_counted_in_both_faces() -> None:
+    with assertNumQueries(2):
+        Author.objects.create(name="a")
+        Author.objects.count()
+
+    async def counted() -> None:
+        async with assertNumQueries(1):
+            await Author.objects.acount()
+
+    asyncio.run(counted())
+    with pytest.raises(AssertionError, match=r"1 queries executed, 2 expected[\s\S]*SELECT COUNT"), assertNumQueries(2):
+        Author.objects.count()
+    with pytest.raises(AssertionError, match="at most 0"), assertMaxQueries(0):
+        Author.objects.count()
+    with assertMaxQueries(3):
+        Author.objects.count()
+    with pytest.raises(ZeroDivisionError), assertNumQueries(5):
+        1 / 0  # what is raised inside is not hidden
+
+
+def test_functions_of_both_kinds_are_decorated() -> None:
+    @assertNumQueriesFactory(1)
+    def count() -> int:
+        return Author.objects.count()
+
+    @assertMaxQueriesFactory(1)
+    async def acount() -> int:
+        return await Author.objects.acount()
+
+    assert count() == asyncio.run(acount()) == 0
+    assert count() == 0
+
+    @assertNumQueriesFactory(2)
+    async def wrong() -> int:
+        return await Author.objects.acount()
+
+    with pytest.raises(AssertionError):
+        asyncio.run(wrong())
+
+
+def test_captured_statements_are_listed() -> None:
+    with CaptureQueriesContext("default") as captured:
+        Author.objects.filter(name="x").exists()
+    assert len(captured) == 1
+    assert "SELECT" in captured[0]["sql"]
+    assert [each["sql"] for each in captured] == [each["sql"] for each in captured.captured_queries]
+    Author.objects.count()
+    assert len(captured) == 1
+
+
+def test_commit_callbacks_are_captured_and_called() -> None:
+    called: list[str] = []
+
+    def first() -> None:
+        called.append("first")
+        transaction.on_commit(lambda: called.append("second"))
+
+    with rolled_back():
+        with captureOnCommitCallbacks() as callbacks:
+            transaction.on_commit(first)
+        assert callbacks == [first]
+        assert called == []
+        with captureOnCommitCallbacks(execute=True) as callbacks:
+            transaction.on_commit(first)
+        assert called == ["first", "second"]
+        assert len(callbacks) == 2
+
+        async def acall() -> None:
+            async def later() -> None:
+                called.append("async")
+
+            async with captureOnCommitCallbacks(execute=True):
+                await transaction.aon_commit(later)
+
+        asyncio.run(acall())
+    assert called == ["first", "second", "async"]
+
+
+def test_settings_come_back() -> None:
+    with override_settings(SLOW_QUERY_MS=1.0, OWN=1):
+        assert (dorm.settings.SLOW_QUERY_MS, dorm.settings.OWN) == (1.0, 1)
+        with override_settings(OWN=2):
+            assert dorm.settings.OWN == 2
+        assert dorm.settings.OWN == 1
+    assert not hasattr(dorm.settings, "OWN")
+    assert dorm.settings.SLOW_QUERY_MS == 500.0
+
+    @override_settings(OWN=3)
+    async def inside() -> int:
+        return int(dorm.settings.OWN)
+
+    assert asyncio.run(inside()) == 3
+    with modify_settings(INSTALLED_APPS={"append": ["x", "y"], "remove": "y"}):
+        assert dorm.settings.INSTALLED_APPS == ["x"]
+    with pytest.raises(dorm.ImproperlyConfigured), override_settings(RETRY_ATTEMPTS="x"):
+        pass
+    assert dorm.settings.RETRY_ATTEMPTS == 3
+
+
+def run_case(case: type[unittest.TestCase]) -> unittest.TestResult:
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
+    assert result.testsRun
+    for _, text in [*result.failures, *result.errors]:
+        raise AssertionError(text)
+    return result
+
+
+def test_unittest_cases_keep_class_data_and_roll_tests_back() -> None:
+    class Case(DormTestCase):
+        author: Author
+        runs = 0
+
+        @classmethod
+        def setUpTestData(cls) -> None:
+            cls.author = Author.objects.create(name="shared")
+            cls.runs += 1
+
+        @for_the_class
+        def more(cls: Any) -> None:  # a class method
+            Author.objects.create(name="more")
+
+        def test_one(self) -> None:
+            self.author.name = "changed"
+            self.author.save()
+            Author.objects.create(name="one")
+            self.assertNumQueries(1, Author.objects.count)
+            assert Author.objects.count() == 3
+
+        def test_two(self) -> None:
+            assert self.author.name == "shared"
+            assert Author.objects.count() == 2
+            self.assertQuerySetEqual(Author.objects.order_by("name"), ["more", "shared"], transform=str_name)
+            with self.settings(OWN=1):
+                assert dorm.settings.OWN == 1
+
+    run_case(Case)
+    assert Author.objects.count() == 0
+
+
+def str_name(author: Author) -> str:
+    return author.name
+
+
+def test_unittest_cases_of_asyncio_code() -> None:
+    class Case(DormTestCase, unittest.IsolatedAsyncioTestCase):
+        async def test_one(self) -> None:
+            await Author.objects.acreate(name="a")
+            assert await Author.objects.acount() == 1
+
+        async def test_two(self) -> None:
+            assert await Author.objects.acount() == 0
+            with self.captureOnCommitCallbacks() as callbacks:
+                await transaction.aon_commit(print)
+            assert callbacks == [print]
+
+    run_case(Case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_project_gets_databases_of_its_own(tmp_path: Path, database_settings: dict[str, Any], workers: str) -> None:
+    database = database_settings.get("URL") or f"sqlite:///{tmp_path}/real.db"
+    (tmp_path / "settings.py").write_text(f"DATABASES = {{'default': {database!r}}}\nINSTALLED_APPS = ['blog']\n")
+    (tmp_path / "blog").mkdir()
+    (tmp_path / "blog/__init__.py").write_text("")
+    (tmp_path / "blog/models.py").write_text("import dorm\n\nclass Note(dorm.Model):\n    text = dorm.TextField()\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\ndorm_settings = settings\naddopts = -p dorm.test.plugin\n")
+    (tmp_path / "test_it.py").write_text(
+        "import asyncio, dorm, pytest\nfrom blog.models import Note\n\n"
+        "@pytest.mark.parametrize('n', range(4))\n"
+        "def test_it(n, transactional_db):\n"
+        "    assert 'test_' in dorm.settings.database('default').name or 'dorm-test-' in "
+        "dorm.settings.database('default').name\n"
+        "    Note.objects.create(text='x')\n"
+        "    assert asyncio.run(Note.objects.acount()) == 1\n\n"
+        "@pytest.mark.dorm_db\n"
+        "def test_marked():\n"
+        "    Note.objects.create(text='x')\n"
+        "    assert Note.objects.count() == 1\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:randomly"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(dorm.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert "5 passed" in done.stdout, done.stdout + done.stderr
+    assert not (tmp_path / "real.db").exists()
