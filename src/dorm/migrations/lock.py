@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dorm.db.lease import Acquire, Release
+from dorm.db.lease import Connect, Disconnect
 from dorm.db.operation import Operation
 from dorm.db.request import Query, Request, Sleep
 from dorm.db.statement import Statement, Template
@@ -61,11 +61,11 @@ def _with_session(
             f"migrations of {database.alias!r} need a session's lock, which PgBouncer's transaction mode cannot keep: "
             "give the migration an alias of its own that connects to the server directly (dorm migrate --database)."
         )
-    lease = yield Acquire(database)
+    session = yield Connect(database)
     try:
 
         def ask(sql: str) -> Operation[bool]:
-            rows = yield Query(database, Statement(Template(sql, prepare=False), (), internal=True), lease.connection)
+            rows = yield Query(database, Statement(Template(sql, prepare=False), (), internal=True), session)
             return bool(rows and rows[0][0])
 
         yield from _poll(lambda: ask(statements[0]), timeout, waiting)
@@ -75,7 +75,7 @@ def _with_session(
             with contextlib.suppress(OperationalError):
                 yield from ask(statements[1])
     finally:
-        yield Release(database, lease)
+        yield Disconnect(session)
 
 
 def _poll(

@@ -78,7 +78,7 @@ class MakeTableAppendOnly(Operation):
         if not editor.is_dry and self.schema is None and not (yield from schema.table_exists(editor, self.name)):
             raise ProgrammingError(f"MakeTableAppendOnly: there is no table {self.table!r}.")
         for text in texts:
-            yield from editor.send(Ddl(text, table=self.name, lock="SHARE ROW EXCLUSIVE"))
+            yield from editor.send(self._ddl(editor, text))
 
     def backwards(
         self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState
@@ -86,7 +86,15 @@ class MakeTableAppendOnly(Operation):
         schema = editor.dialect.schema
         there = self.schema is not None or (yield from schema.table_exists(editor, self.name))
         for text in schema.append_only_off(self.name, self.schema, there):
-            yield from editor.send(Ddl(text, table=self.name, lock="ACCESS EXCLUSIVE"))
+            yield from editor.send(self._ddl(editor, text))
+
+    def _ddl(self, editor: Editor, text: str) -> Ddl:
+        """Return a statement with the lock it takes: functions take none of the table's."""
+        schema = editor.dialect.schema
+        if text.startswith(("CREATE OR REPLACE FUNCTION", "DROP FUNCTION")):
+            return Ddl(text)
+        lock = schema.lock_alter if text.startswith("DROP TRIGGER") else schema.lock_reference
+        return Ddl(text, table=self.name, lock=lock)
 
     def _unique_sets(self, editor: Editor, state: ProjectState) -> list[tuple[str, ...]]:
         """Return the columns of the primary key and of each unique set that the state knows of this table."""

@@ -306,7 +306,8 @@ class BackfillBatch(Operation):
         if editor.is_dry:
             editor.comment(f"in batches of {self.batch_size} by {self.pk_column}, each in a transaction of its own:")
             sql = self.statement(editor, "0", str(self.batch_size))
-            yield from editor.send(Ddl(sql, table=self.table, lock="ROW EXCLUSIVE"))
+            lock = "ROW EXCLUSIVE" if editor.dialect.has_online_ddl else ""
+            yield from editor.send(Ddl(sql, table=self.table, lock=lock))
             return
         yield from self._batches(editor)
 

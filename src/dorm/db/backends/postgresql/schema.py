@@ -156,6 +156,10 @@ class PostgresSchema(Schema):
         quoted = self.quote(shortened(name))
         return quoted if schema is None else f"{self.quote(schema)}.{quoted}"
 
+    def rename_index(self, editor: Editor, table: TableDef, before: str, index: IndexDef) -> Operation[None]:
+        sql = f"ALTER INDEX {self.quote(before)} RENAME TO {self.quote(index.name)}"
+        yield from editor.send(Ddl(sql, table=before, lock="SHARE UPDATE EXCLUSIVE"))
+
     # -- changes -------------------------------------------------------------------------------------------------
     def alter_tables(self, editor: Editor, pairs: Sequence[tuple[TableDef, TableDef]]) -> Operation[None]:
         changes = differences(pairs)
