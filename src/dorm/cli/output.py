@@ -13,15 +13,18 @@ from dorm.migrations.executor import Speaker
 class MigrationReport(Speaker):
     """Says which migration runs."""
 
+    loader: Any = None
+    """The loader of the plan, once there is one."""
+
     def line(self, text: str) -> None:
         """Print a line unless told to be quiet."""
         if self.verbosity >= 1:
             click.echo(text)
 
     def __call__(self, event: str, subject: Any) -> None:
-        if event == "plan" and self.verbosity >= 2:
-            _, steps = subject
-            for step in steps:
+        if event == "plan":
+            self.loader, steps = subject
+            for step in steps if self.verbosity >= 2 else ():
                 click.echo(f"  {'undo' if step.backwards else 'apply'} {step.migration}")
         super().__call__(event, subject)
         sys.stdout.flush()

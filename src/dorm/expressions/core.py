@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from dorm.db.types import JSON
 from dorm.exceptions import FieldError, NotSupportedError
@@ -33,6 +33,18 @@ if TYPE_CHECKING:
 
 class Expression(Node):
     """A node that a user can write; it knows arithmetic and ordering."""
+
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        made = super().__new__(cls)
+        made._made_of = (args, kwargs)
+        return made
+
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """Return import path, arguments and keywords from which an equal expression can be made."""
+        args, kwargs = self._made_of
+        return f"{type(self).__module__}.{type(self).__qualname__}", args, dict(kwargs)
 
     # -- arithmetic ----------------------------------------------------------------------------------------------
     def __add__(self, other: Any) -> CombinedExpression:

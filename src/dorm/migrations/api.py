@@ -154,9 +154,9 @@ def create_unmigrated(alias: str) -> list[str]:
     return [model._meta.db_table for model in missing]
 
 
-def pending_changes(alias: str) -> list[str]:
+def pending_changes(alias: str, loader: Loader | None = None) -> list[str]:
     """Return what there is to say when nothing is to be applied: changed models, a database ahead of the files."""
-    loader = run(_runner(alias).load())
+    loader = loader or run(_runner(alias).load())
     found = []
     ahead = loader.ahead()
     if ahead:

@@ -57,6 +57,10 @@ def commented(text: str) -> str:
 def step_lines(notes: StepNotes, dialect: Dialect, heading: str, with_locks: bool = False) -> Iterator[str]:
     """Yield the lines of one migration."""
     yield commented(heading)
+    # A switch of the enforcement of foreign keys does nothing inside a transaction when a client sends it.
+    switched = bool(notes.before) and any(ddl.enforce is not None for ddl in notes.statements)
+    if switched:
+        yield "PRAGMA foreign_keys = OFF;"
     for ddl in notes.before:
         yield from statement(ddl, dialect)
     for part in notes.parts:
@@ -65,11 +69,15 @@ def step_lines(notes: StepNotes, dialect: Dialect, heading: str, with_locks: boo
             if isinstance(note, Comment):
                 yield commented(note.text)
                 continue
+            if switched and note.enforce is not None:
+                continue
             if with_locks:
                 yield from (commented(line) for line in lock_lines(note))
             yield from statement(note, dialect)
     for ddl in notes.after:
         yield from statement(ddl, dialect)
+    if switched:
+        yield "PRAGMA foreign_keys = ON;"
 
 
 def lock_lines(ddl: Ddl) -> Iterable[str]:

@@ -62,8 +62,14 @@ class ModelState:
         """Return the state of a declared model."""
         meta = model._meta
         columns = () if meta.proxy else [*meta.local_fields, *meta.local_many_to_many]
-        fields = {each.name: unbound(each) for each in columns}
-        options = {name: value for name, value in meta.given.items() if name not in _NOT_IN_STATE}
+        ordered = meta.order_with_respect_to is not None
+        # The column of order_with_respect_to comes with the option.
+        fields = {each.name: unbound(each) for each in columns if not (ordered and each.name == "_order")}
+        options = {
+            name: value
+            for name, value in meta.given.items()
+            if name not in _NOT_IN_STATE and value is not None and not (isinstance(value, (list, tuple)) and not value)
+        }
         if "indexes" in options:
             options["indexes"] = [named(index, model) for index in meta.indexes]
         if "constraints" in options:
@@ -289,7 +295,7 @@ class ProjectState:
         """Rename a field, and what names it: options, indexes, constraints, keys that refer to it."""
         state = self.get(app_label, name)
         state.get_field(old)
-        fields = {new if each == old else each: value for each, value in state.fields.items()}
+        fields = {new if each == old else each: _with_renamed(value, old, new) for each, value in state.fields.items()}
         options = dict(state.options)
         if options.get("unique_together"):
             options["unique_together"] = [
@@ -337,6 +343,20 @@ def renamed_ordering(ordering: Sequence[Any], old: str, new: str) -> list[Any]:
             each = renamed_in(each, old, new)
         found.append(each)
     return found
+
+
+def _with_renamed(field: Any, old: str, new: str) -> Any:
+    """Return a field of a model in which the field *old* is called *new* now."""
+    changes: dict[str, Any] = {}
+    expression = getattr(field, "expression", None) if getattr(field, "generated", False) else None
+    if expression is not None and not isinstance(expression, str):
+        renamed = renamed_in(expression, old, new)
+        if renamed is not expression:
+            changes["expression"] = renamed
+    for option in ("unique_for_date", "unique_for_month", "unique_for_year"):
+        if getattr(field, option, None) == old:
+            changes[option] = new
+    return with_options(field, **changes) if changes else field
 
 
 def with_options(field: Any, **changes: Any) -> Any:

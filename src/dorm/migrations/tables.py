@@ -76,6 +76,8 @@ def fill_of(field: Any, database: Database) -> str | None:
     """Return the SQL text of the value that existing rows get in the column of *field*; None for NULL."""
     if field.primary_key or getattr(field, "generated", False) or field.has_db_default:
         return None
+    if field.name == "_order" and getattr(field.model._meta, "order_with_respect_to", None):
+        return "0"
     if field.has_default():
         value = field.get_default()
     elif not field.null and field.blank and field.empty_strings_allowed:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from dorm.expressions.core import F
+from dorm.expressions.core import F, Func, OrderBy
 from dorm.expressions.predicate import Q
 
 
@@ -80,11 +80,18 @@ def rebuilt(value: Any, change: Callable[[Any], Any]) -> Any:
     if parts3 is None or hasattr(value, "contribute_to_class"):
         return value
     path, args, kwargs = parts3
-    new_args = tuple(rebuilt(each, change) for each in args)
+    named = isinstance(value, (Func, OrderBy))
+    new_args = tuple(_name(each, change) if named and isinstance(each, str) else rebuilt(each, change) for each in args)
     new_kwargs = {key: rebuilt(each, change) for key, each in kwargs.items()}
     if all(a is b for a, b in zip(new_args, args, strict=True)) and all(new_kwargs[k] is kwargs[k] for k in kwargs):
         return value
     return imported(path)(*new_args, **new_kwargs)
+
+
+def _name(name: str, change: Callable[[Any], Any]) -> str:
+    """Return a text that stands for a field's name, as *change* leaves it."""
+    found = change(F(name))
+    return str(found.name) if found.name != name else name
 
 
 def renamed_in(value: Any, old: str, new: str) -> Any:

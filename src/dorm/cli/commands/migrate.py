@@ -69,7 +69,7 @@ def migrate(
     steps = api.migrate(database, label, target, fake=fake, fake_initial=fake_initial, report=report)
     if not steps:
         report.line("Nothing to rollback" if target == "zero" else "No migrations to apply.")
-        for text in api.pending_changes(database):
+        for text in api.pending_changes(database, report.loader):
             report.line(text)
 
 
