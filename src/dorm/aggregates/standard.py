@@ -68,6 +68,12 @@ class Sum(Aggregate):
             return _NumberOutput("Sum", output.sql_type, BIGINT)
         return TypedOutput(output.sql_type)
 
+    def named(self, compiler: Compiler) -> str:
+        output = self.args[0].output
+        decimals = output is not None and self.output is not None and self.output.sql_type.kind == "numeric"
+        exact = compiler.dialect.exact_sum(output.sql_type) if output is not None and decimals else ""
+        return exact or super().named(compiler)
+
 
 class Avg(Aggregate):
     """Mean of the values: a float, or a Decimal or timedelta for a column of these; None over no rows."""

@@ -254,6 +254,10 @@ class Dialect(Fragments, ABC):
                 f"Unknown options: {', '.join(unknown)}. {self.vendor} knows: {', '.join(known) or 'none'}."
             )
 
+    def exact_sum(self, sql_type: SqlType) -> str:
+        """Return the function that adds up decimals of *sql_type* exactly where SUM does not; empty where it does."""
+        return ""
+
     def in_place_of_column(self, sql: str, sql_type: SqlType) -> str:
         """Return the parameter *sql* such that it compares as a column of *sql_type* would."""
         return sql

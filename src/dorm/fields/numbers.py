@@ -558,6 +558,8 @@ class DecimalField(Field[T]):
             value = self._context.create_decimal_from_float(value) if value == value else value
         try:
             number = value if isinstance(value, decimal.Decimal) else decimal.Decimal(value)
+            if not number.is_finite():
+                self.refuse(value, "it is not finite")
             return number.quantize(self._step, context=self._context)
         except decimal.InvalidOperation:
             self.refuse(value, f"at most {self.max_digits} digits, {self.decimal_places} behind the point")

@@ -14,6 +14,7 @@ from dorm.exceptions import ImproperlyConfigured, InvalidValue, ValidationError
 from dorm.fields.base import Field
 from dorm.fields.options import TextOptions
 from dorm.fields.parse import parse_date, parse_datetime, parse_duration, parse_time
+from dorm.sql import plan
 
 T = TypeVar("T")
 
@@ -366,3 +367,12 @@ class DurationField(Field[T]):
             if found is not None:
                 return found
         self.refuse(value)
+
+
+def _changed(names: frozenset[str]) -> None:
+    """Let plans forget the column types they were compiled for: those of datetimes follow ``USE_TZ``."""
+    if names & {"USE_TZ", "TIME_ZONE"}:
+        plan.renew()
+
+
+settings.on_change(_changed)

@@ -13,8 +13,8 @@ import psycopg
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 from psycopg.types.datetime import TimestamptzBinaryLoader
-from psycopg.types.numeric import Int8BinaryDumper, IntDumper
-from psycopg.types.string import StrBinaryDumper, StrDumperUnknown
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper, IntDumper
+from psycopg.types.string import StrBinaryDumper, StrDumper, StrDumperUnknown
 
 from dorm.db.types import Range
 from dorm.exceptions import DataError
@@ -128,8 +128,11 @@ def _null_of(kind: str, adapters: AdaptersMap) -> Null:
 
 def _made() -> tuple[AdaptersMap, dict[str, Null]]:
     adapters = AdaptersMap(psycopg.adapters)
-    adapters.register_dumper(int, Int8BinaryDumper)
-    adapters.register_dumper(str, StrBinaryDumper)
+    # The text dumpers serve lists, whose type psycopg would else take from the first list of a connection.
+    for dumper in (Int8Dumper, Int8BinaryDumper):
+        adapters.register_dumper(int, dumper)
+    for text in (StrDumper, StrBinaryDumper):
+        adapters.register_dumper(str, text)
     adapters.register_dumper(Untyped, StrDumperUnknown)
     adapters.register_loader("timestamptz", TimestamptzBinaryLoader)
     return adapters, {kind: _null_of(kind, adapters) for kind in _OIDS}

@@ -172,6 +172,10 @@ class SqliteDialect(SqliteFragments, Dialect):
         self.check_explain(fmt, options, (), ())
         return "EXPLAIN QUERY PLAN "
 
+    def exact_sum(self, sql_type: SqlType) -> str:
+        is_text = sql_type.kind == "numeric" and sql_type.precision is not None and not is_scaled(sql_type)
+        return "dorm_sum_decimal" if is_text else ""
+
     def in_place_of_column(self, sql: str, sql_type: SqlType) -> str:
         if sql_type.kind == "numeric" and not is_scaled(sql_type):
             return f"({sql} COLLATE dorm_decimal)"

@@ -101,6 +101,10 @@ def _unscaled(*args: Any) -> str | None:
     return None if value is None else str(decimal.Decimal(value).scaleb(-scale))
 
 
+_EXACT = decimal.Context(prec=1_000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
+"""More digits than a column can have."""
+
+
 def _compare_decimals(one: str, other: str) -> int:
     """Order texts that are decimals by their value; texts that are none come after all decimals."""
     try:
@@ -191,6 +195,36 @@ def _join(*args: Any) -> str | None:
 # -- aggregates --------------------------------------------------------------------------------------------------
 
 
+class _SumOfDecimals:
+    """SUM over decimals kept as text, exact."""
+
+    def __init__(self) -> None:
+        self.total = fractions.Fraction(0)
+        self.count = 0
+        self.places = 0
+
+    def _add(self, value: Any, sign: int) -> None:
+        if value is not None:
+            number = decimal.Decimal(str(value))
+            self.places = max(self.places, -int(number.as_tuple().exponent))
+            self.total += sign * fractions.Fraction(number)
+            self.count += sign
+
+    def step(self, *values: Any) -> None:
+        self._add(values[0], 1)
+
+    def inverse(self, *values: Any) -> None:
+        self._add(values[0], -1)
+
+    def value(self) -> str | None:
+        if not self.count:
+            return None
+        scaled = int(self.total * 10**self.places)
+        return str(decimal.Decimal(scaled).scaleb(-self.places, _EXACT))
+
+    final = value
+
+
 class _Spread:
     """Variance or standard deviation of numbers, kept as exact fractions while rows come and go."""
 
@@ -268,6 +302,7 @@ class _Fold:
 
 _AGGREGATES: dict[str, Callable[[], Any]] = {
     "dorm_mode": _Mode,
+    "dorm_sum_decimal": _SumOfDecimals,
     "dorm_var_pop": lambda: _Spread(False, False),
     "dorm_var_samp": lambda: _Spread(True, False),
     "dorm_stddev_pop": lambda: _Spread(False, True),
