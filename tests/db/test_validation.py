@@ -187,3 +187,50 @@ def test_validation_errors_of_parts_are_put_together() -> None:
     collected = nested.update_error_dict({})
     dorm.ValidationError("z").update_error_dict(collected)
     assert dorm.ValidationError(collected).message_dict == {"a": ["x", "y 1"], "__all__": ["z"]}
+
+
+async def test_proxies_and_children_are_validated_with_their_tables(face: Face) -> None:
+    class Place(dorm.Model):
+        name = dorm.CharField(max_length=10, unique=True)
+
+        class Meta:
+            app_label = "validated"
+            constraints = [dorm.CheckConstraint(condition=~dorm.Q(name="nowhere"), name="somewhere")]
+
+    class Spot(Place):
+        class Meta:
+            app_label = "validated"
+            proxy = True
+
+    class Bar(Place):
+        seats = dorm.IntegerField(unique=True)
+
+        class Meta:
+            app_label = "validated"
+
+    await face(create_tables)([Place, Bar])
+    await face(Bar(name="a", seats=1).save)()
+    assert set(await errors(face, Spot(name="a"))) == {"name"}
+    assert set(await errors(face, Spot(name="nowhere"))) == {"__all__"}
+    assert set(await errors(face, Bar(name="a", seats=1))) == {"name", "seats"}
+    assert set(await errors(face, Bar(name="nowhere", seats=2))) == {"__all__"}
+    assert await errors(face, await face(Bar.objects.get)()) == {}
+
+
+async def test_a_composite_key_is_unique(face: Face) -> None:
+    class Seat(dorm.Model):
+        pk = dorm.CompositePrimaryKey("row", "number")
+        row = dorm.IntegerField()
+        number = dorm.IntegerField()
+
+        class Meta:
+            app_label = "validated"
+            constraints = [dorm.UniqueConstraint(fields=["number"], name="numbers")]
+
+    await face(create_tables)([Seat])
+    seat = await face(Seat.objects.create)(row=1, number=1)
+    assert await errors(face, seat) == {}
+    assert "Seat with this Row and Number already exists." in [
+        message for message, _ in (await errors(face, Seat(row=1, number=1)))["__all__"]
+    ]
+    assert await errors(face, Seat(row=1, number=2)) == {}

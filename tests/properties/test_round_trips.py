@@ -319,9 +319,9 @@ def test_sums_and_orders_of_decimals_are_exact(amounts: list[Any], scaled: list[
     Value.objects.bulk_create([Value(exact=amount) for amount in amounts] + [Value(money=each) for each in scaled])
     with decimal.localcontext(prec=100):
         found = Value.objects.aggregate(
-            exact=dorm.Sum("exact"), money=dorm.Sum("money"), low=dorm.Min("exact"), high=dorm.Max("exact")
+            total=dorm.Sum("exact"), scaled=dorm.Sum("money"), low=dorm.Min("exact"), high=dorm.Max("exact")
         )
-        assert found == {"exact": sum(amounts), "money": sum(scaled), "low": min(amounts), "high": max(amounts)}
+        assert found == {"total": sum(amounts), "scaled": sum(scaled), "low": min(amounts), "high": max(amounts)}
         assert all(type(value) is decimal.Decimal for value in found.values())
         listed = list(Value.objects.exclude(exact=None).order_by("exact").values_list("exact", flat=True))
         assert listed == sorted(amounts)

@@ -57,6 +57,18 @@ class TextOptions(PlainOptions, total=False):
     max_length: int | None
 
 
+class CharOptions(PlainOptions, total=False):
+    """Options of fields of text with a length."""
+
+    db_collation: str | None
+
+
+class TextFieldOptions(TextOptions, total=False):
+    """Options of fields of text without one."""
+
+    db_collation: str | None
+
+
 DECONSTRUCTED: tuple[tuple[str, Any, str], ...] = (
     ("verbose_name", None, "_verbose_name"),
     ("name", None, "_given_name"),

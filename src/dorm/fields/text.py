@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar, Unpack, overload
 from dorm.db.types import INET, TEXT, SqlType
 from dorm.exceptions import ImproperlyConfigured, ValidationError
 from dorm.fields.base import Field
-from dorm.fields.options import PlainOptions, TextOptions
+from dorm.fields.options import CharOptions, TextFieldOptions, TextOptions
 from dorm.validators import (
     MaxLengthValidator,
     URLValidator,
@@ -22,7 +22,11 @@ T = TypeVar("T")
 
 
 class TextField(Field[T]):
-    """Text of any length."""
+    """Text of any length.
+
+    Args:
+        db_collation: collation of the column, by its name in the database.
+    """
 
     description = "text"
 
@@ -33,7 +37,7 @@ class TextField(Field[T]):
         name: str | None = ...,
         *,
         null: Literal[False] = ...,
-        **options: Unpack[TextOptions],
+        **options: Unpack[TextFieldOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -42,12 +46,25 @@ class TextField(Field[T]):
         name: str | None = ...,
         *,
         null: Literal[True],
-        **options: Unpack[TextOptions],
+        **options: Unpack[TextFieldOptions],
     ) -> None: ...
     def __init__(
-        self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
+        self,
+        verbose_name: str | None = None,
+        name: str | None = None,
+        *,
+        db_collation: str | None = None,
+        null: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(verbose_name, name, null=null, **options)
+        self.db_collation = db_collation
+
+    def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        if self.db_collation is not None:
+            kwargs["db_collation"] = self.db_collation
+        return name, path, args, kwargs
 
     @property
     def sql_type(self) -> SqlType:
@@ -78,7 +95,7 @@ class CharField(TextField[T]):
         *,
         max_length: int | None = ...,
         null: Literal[False] = ...,
-        **options: Unpack[PlainOptions],
+        **options: Unpack[CharOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -88,7 +105,7 @@ class CharField(TextField[T]):
         *,
         max_length: int | None = ...,
         null: Literal[True],
-        **options: Unpack[PlainOptions],
+        **options: Unpack[CharOptions],
     ) -> None: ...
     def __init__(
         self,
@@ -125,7 +142,7 @@ class EmailField(CharField[T]):
         *,
         max_length: int | None = ...,
         null: Literal[False] = ...,
-        **options: Unpack[PlainOptions],
+        **options: Unpack[CharOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -135,7 +152,7 @@ class EmailField(CharField[T]):
         *,
         max_length: int | None = ...,
         null: Literal[True],
-        **options: Unpack[PlainOptions],
+        **options: Unpack[CharOptions],
     ) -> None: ...
     def __init__(
         self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
@@ -165,7 +182,7 @@ class URLField(CharField[T]):
         *,
         max_length: int | None = ...,
         null: Literal[False] = ...,
-        **options: Unpack[PlainOptions],
+        **options: Unpack[CharOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -175,7 +192,7 @@ class URLField(CharField[T]):
         *,
         max_length: int | None = ...,
         null: Literal[True],
-        **options: Unpack[PlainOptions],
+        **options: Unpack[CharOptions],
     ) -> None: ...
     def __init__(
         self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
@@ -201,7 +218,7 @@ class SlugField(CharField[T]):
         max_length: int | None = ...,
         allow_unicode: bool = ...,
         null: Literal[False] = ...,
-        **options: Unpack[PlainOptions],
+        **options: Unpack[CharOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -212,7 +229,7 @@ class SlugField(CharField[T]):
         max_length: int | None = ...,
         allow_unicode: bool = ...,
         null: Literal[True],
-        **options: Unpack[PlainOptions],
+        **options: Unpack[CharOptions],
     ) -> None: ...
     def __init__(
         self,

@@ -77,7 +77,7 @@ def clean_fields(instance: Any, exclude: Iterable[str] | None) -> Operation[None
     left_out = frozenset(exclude or ())
     errors: Errors = {}
     for field in instance._meta.fields:
-        if field.name in left_out or field.generated:
+        if field.name in left_out or field.generated or getattr(field, "parent_link", False):
             continue
         raw = getattr(instance, field.attname)
         if isinstance(raw, DatabaseDefault) or (field.blank and raw in field.empty_values):
@@ -137,8 +137,9 @@ def unique(instance: Any, exclude: Iterable[str] | None) -> Operation[None]:
 
 
 def tables(instance: Any) -> list[Any]:
-    """Return the model and its concrete ancestors."""
-    return [type(instance), *instance._meta.parents]
+    """Return the model, the one a proxy stands for, and all concrete ancestors."""
+    meta = instance._meta
+    return list(dict.fromkeys([type(instance), meta.concrete_model, *meta.all_parents]))
 
 
 def _unique_checks(instance: Any, left_out: frozenset[str]) -> Iterable[tuple[Any, tuple[str, ...]]]:
@@ -147,6 +148,9 @@ def _unique_checks(instance: Any, left_out: frozenset[str]) -> Iterable[tuple[An
             if left_out.isdisjoint(names):
                 yield model, tuple(names)
     for model in tables(instance):
+        keys = tuple(field.name for field in model._meta.pk_fields)
+        if len(keys) > 1 and is_adding(vars(instance)) and left_out.isdisjoint(keys):
+            yield model, keys
         for field in model._meta.local_fields:
             if field.unique and field.name not in left_out and not getattr(field, "parent_link", False):
                 yield model, (field.name,)
