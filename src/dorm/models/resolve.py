@@ -221,6 +221,8 @@ class Resolver:
             for ours, theirs in step.pairs
         ]
         link += [Comparison("exact", Column(alias, column, None, False), _constant(it)) for column, it in step.extra]
+        given = getattr(step, "given", ())
+        link += [Comparison("exact", Column(parent, column, None, False), _constant(it)) for column, it in given]
         shared = self._own_join(parent, step)
         if shared is not None:
             # Another condition of this very call joined the partners: the partner meant is that one.
