@@ -152,7 +152,10 @@ async def test_slices_and_indexes(face: Face) -> None:
         books["a"]  # type: ignore[call-overload]  # what is tested
     for method in ("filter", "exclude", "order_by", "reverse", "distinct"):
         with pytest.raises(TypeError, match="once a slice has been taken"):
-            getattr(books[:2], method)(*(["title"] if method == "order_by" else []))
+            getattr(books[:2], method)(
+                *{"order_by": ["title"], "filter": [Q(pk=1)], "exclude": [Q(pk=1)]}.get(method, [])
+            )
+    assert await titles(face, books[:1].filter()) == ["A1"]
     with pytest.raises(TypeError):
         await face(books[:2].last)()
     assert (await face(books[1:].first)()).title == "A2"
@@ -193,7 +196,7 @@ async def test_constants_and_dates(face: Face) -> None:
     with pytest.raises(TypeError, match="is not an aggregate expression"):
         await face(Book.objects.aggregate)(x=F("pages"))
     with pytest.raises(NotImplementedError, match="annotate"):
-        Book.objects.distinct("title").annotate(n=Count("pk"))
+        await face.rows(Book.objects.distinct("title").annotate(n=Count("pk")))
 
 
 async def test_values_compared_with_annotations_are_read_as_their_type(face: Face) -> None:

@@ -73,7 +73,7 @@ def filtered(
     query = plan.query
     if query.combined is not None:
         refuse(query, "exclude" if negated else "filter")
-    if query.is_sliced:
+    if query.is_sliced and (args or kwargs):
         raise TypeError("Cannot filter a query once a slice has been taken.")
     condition = Q(*args, **kwargs)
     if declared:
@@ -225,8 +225,6 @@ def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any],
     """`annotate` and `alias`."""
     query = plan.query
     refuse(query, "alias" if hidden else "annotate")
-    if query.distinct_on:
-        raise NotImplementedError("annotate() + distinct(fields) is not implemented.")
     for name, expression in expressions.items():
         _check_annotation(query, name, expression)
     collected = Literals()

@@ -164,6 +164,8 @@ def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, Row
     """
     if query.combined is not None:
         return _combined_select(query, query.combined)
+    if query.group is not None and query.distinct_on:
+        raise NotImplementedError("annotate() + distinct(fields) is not implemented.")
     resolver = Resolver(query, 0, "order_by")
     order = order_of(query, resolver)
     if query.kind == "object":
