@@ -142,6 +142,26 @@ class Expression(Node):
     def __invert__(self) -> Any:
         return Negated(self)
 
+    # -- equality ------------------------------------------------------------------------------------------------
+    def _said(self) -> tuple[Hashable, list[tuple[type, Any]]]:
+        """Return what this expression says: its structure, and its literals with their types."""
+        values = Literals()
+        key = self.key(values)
+        return key, [(type(value), value) for value in values]
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Expression) or type(other) is not type(self):
+            return NotImplemented
+        return self._said() == other._said()
+
+    def __hash__(self) -> int:
+        try:
+            return hash(self._said()[0])
+        except TypeError:
+            return hash(type(self))
+
     # -- functions -----------------------------------------------------------------------------------------------
     def apply(self, func: Any, *args: Any, **kwargs: Any) -> Any:
         """Return ``func(self, *args, **kwargs)``: nested functions written in the order in which they are applied.

@@ -1,0 +1,75 @@
+"""`apply`: functions in the order in which they are applied; expressions as values."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm import Case, Count, F, Func, Q, Value, When
+from dorm.functions import Abs, Cast, Coalesce, Concat, Length, Lower, Replace, Substr, Trim, Upper
+from tests.support.faces import Face
+from tests.support.models import Author, Book
+
+pytestmark = pytest.mark.usefixtures("database")
+
+CASE = Case(When(age=1, then="name"), default=Value(""))
+TEXT = dorm.TextField()
+CHAINS: list[tuple[Any, Any]] = [
+    (F("name").apply(Lower), Lower(F("name"))),
+    (F("name").apply(Lower).apply(Trim).apply(Substr, 1, 10), Substr(Trim(Lower(F("name"))), 1, 10)),
+    (F("name").apply(Length).apply(Abs), Abs(Length(F("name")))),
+    ((F("age") + 1).apply(Abs), Abs(F("age") + 1)),
+    (Value(" x ").apply(Trim), Trim(Value(" x "))),
+    (CASE.apply(Upper), Upper(CASE)),
+    (F("age").apply(Cast, output_field=TEXT).apply(Length), Length(Cast("age", output_field=TEXT))),
+    (F("name").apply(Replace, Value("a"), Value("b")), Replace(F("name"), Value("a"), Value("b"))),
+    (F("name").apply(lambda e: Concat(Value("x"), e)), Concat(Value("x"), F("name"))),
+    (Count("books").apply(Coalesce, 0), Coalesce(Count("books"), 0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("chain", "nested"), CHAINS, ids=range(len(CHAINS)))
+def test_a_chain_is_the_nested_call(chain: Any, nested: Any) -> None:
+    one, other = Author.objects.annotate(it=chain), Author.objects.annotate(it=nested)
+    assert one.sql() == other.sql()
+    assert chain == nested
+    assert hash(chain) == hash(nested)
+
+
+async def test_chains_in_queries(face: Face) -> None:
+    await face(Author.objects.create)(name=" Abcdef ", age=-3)
+    start = F("name").apply(Trim)
+    short, loud = start.apply(Lower).apply(Substr, 1, 3), start.apply(Upper)
+    row = await face(Author.objects.annotate(short=short, loud=loud).get)(short="abc")
+    assert (row.short, row.loud) == ("abc", "ABCDEF")
+    await face(Author.objects.order_by(short.desc()).update)(name=short)
+    assert (await face(Author.objects.get)(name="abc")).age == -3
+    await face(Book.objects.create)(title="x", author=row, pages=1)
+    books = Book.objects.filter(title__lt=F("author__name").apply(Upper).apply(Concat, Value("z")))
+    assert await face(books.count)() == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["Lower", 3, Lower("name"), int, dict, lambda e: "x"],
+    ids=["text", "number", "instance", "int", "dict", "lambda"],
+)
+def test_what_apply_refuses(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"apply\(\)"):
+        F("name").apply(wrong)
+    with pytest.raises(TypeError, match="argument"):
+        F("name").apply(Length, 1, 2)
+
+
+def test_expressions_are_values() -> None:
+    for expression in (F("a") + 1, Value("x"), Lower("name"), Func("a", function="F"), Case(When(Q(a=1), then="b"))):
+        assert expression == copy.deepcopy(expression)
+        assert pickle.loads(pickle.dumps(expression)) == expression
+    assert F("a") + 1 != F("a") + 2
+    assert Value(1) != Value(True)
+    assert Lower("a") != Upper("a")
+    assert len({Value(1), Value(1), Value(2)}) == 2
