@@ -524,10 +524,10 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         return arun(fetch.fetch(self)).__await__()
 
     def __len__(self) -> int:
-        return len(run(fetch.fetch(self)))
+        return len(run(fetch.fetch(self)) if self._rows is None else self._rows)
 
     def __bool__(self) -> bool:
-        return bool(run(fetch.fetch(self)))
+        return bool(run(fetch.fetch(self)) if self._rows is None else self._rows)
 
     def __contains__(self, item: object) -> bool:
         return item in run(fetch.fetch(self))
