@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.core import Func, OrderBy, as_reference
@@ -14,6 +14,9 @@ from dorm.sql.node import Node, Output, Param, Scope, Text, typed
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
+
+
+A = TypeVar("A", bound="Aggregate")
 
 
 class Aggregate(Func):
@@ -60,6 +63,7 @@ class Aggregate(Func):
                 name = type(self).__name__
                 raise FieldError(f"Cannot compute {name}({expression!r}): its argument is an aggregate itself.")
         super().__init__(*expressions, **extra)
+        self.given = self.output if "output_field" in extra else None
         self.distinct = distinct
         keys = _ordering(order_by)
         self._shape = (len(self.args), filter is not None, default is not None, len(keys))
@@ -110,6 +114,18 @@ class Aggregate(Func):
 
     def options(self) -> tuple[Hashable, ...]:
         return (*super().options(), self.distinct, self._shape)
+
+    def rebuilt(self: A, args: tuple[Node, ...]) -> A:
+        made = super().rebuilt(args)
+        default = made.default
+        if isinstance(default, Param) and default.output is not None and made.output is not None:
+            listed = default.output.sql_type.kind == "json" and made.output.sql_type.kind != "json"
+            if listed:
+                # A list as default of a list: bound as what it stands for.
+                place = made._shape[0] + made._shape[1]
+                typed_default = Param(default.slot, made.output)
+                made.args = (*made.args[:place], typed_default, *made.args[place + 1 :])
+        return made
 
     def infer_output(self) -> Output | None:
         if type(self).output_field is not Node.output_field:

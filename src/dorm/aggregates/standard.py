@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.aggregates.base import STAR, Aggregate
 from dorm.db.types import BIGINT, DOUBLE, SqlType
-from dorm.functions.base import FLOAT_RESULT, NUMERIC_RESULT, kind_of, number
-from dorm.sql.convert import PLAIN, as_type
-from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Scope, Text, TypedOutput, typed
+from dorm.functions.base import FLOAT_RESULT, NUMERIC_RESULT, in_type, kind_of, number
+from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Text, TypedOutput, typed
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
@@ -54,7 +53,14 @@ class _NumberOutput(TypedOutput):
         return float if self.sql_type.kind == "double" else int
 
 
-class Sum(Aggregate):
+class _OfValues(Aggregate):
+    """An aggregate whose result is of the kind of its values, unless *output_field* says otherwise."""
+
+    def argument(self, compiler: Compiler, node: Node) -> str:
+        return in_type(compiler, node, self.given) if self.given is not None else node.sql(compiler)
+
+
+class Sum(_OfValues):
     """Sum of the values; None over no rows."""
 
     function = "SUM"
@@ -75,35 +81,35 @@ class Sum(Aggregate):
         return exact or super().named(compiler)
 
 
-class Avg(Aggregate):
+class Avg(_OfValues):
     """Mean of the values: a float, or a Decimal or timedelta for a column of these; None over no rows."""
 
     function = "AVG"
     allow_distinct = True
 
-    def resolve(self, scope: Scope) -> Node:
-        made = super().resolve(scope)
-        if isinstance(made, Avg):
-            made.args = (as_type(made.args[0], PLAIN), *made.args[1:])
-        return made
-
     def infer_output(self) -> Output | None:
         output = typed(self.args[0]).output
         if output is not None and output.sql_type.kind == "numeric":
-            # The mean has more digits than the column.
-            return PLAIN
+            return NUMERIC_RESULT
         if output is not None and output.sql_type.kind == "interval":
             return TypedOutput(output.sql_type)
         return FLOAT_OUTPUT if output is None else _NumberOutput("Avg", output.sql_type, DOUBLE)
 
+    def call(self, compiler: Compiler, arguments: list[str]) -> str:
+        output = self.args[0].output
+        if output is None or self.given is not None or output.sql_type.kind != "numeric":
+            return super().call(compiler, arguments)
+        name, inner = compiler.dialect.average(arguments[0], output.sql_type)
+        return f"{name}({'DISTINCT ' if self.distinct else ''}{inner})"
 
-class Min(Aggregate):
+
+class Min(_OfValues):
     """Smallest value; None over no rows."""
 
     function = "MIN"
 
 
-class Max(Aggregate):
+class Max(_OfValues):
     """Largest value; None over no rows."""
 
     function = "MAX"

@@ -58,6 +58,10 @@ class Fragments:
     supports_server_aggregates: bool = False
     """ARRAY_AGG, JSONB_AGG and the statistics of pairs."""
 
+    def average(self, sql: str, sql_type: SqlType) -> tuple[str, str]:
+        """Return the function for the mean of decimals of *sql_type*, and its arguments; the mean is a plain number."""
+        return "AVG", sql
+
     def string_agg(self, value: str, separator: str, distinct: bool, order: str) -> str:
         """Return the texts of a group joined; *order* is empty or a clause with a space before it."""
         return f"STRING_AGG({'DISTINCT ' if distinct else ''}{value}, {separator}{order})"

@@ -126,6 +126,11 @@ class SqliteFragments(Fragments):
         return f"SUBSTR({sql}, 1, {wanted.length})" if wanted.length is not None else sql
 
     # -- aggregates ----------------------------------------------------------------------------------------------
+    def average(self, sql: str, sql_type: SqlType) -> tuple[str, str]:
+        if is_scaled(sql_type):
+            return "dorm_avg_scaled", f"{sql}, {sql_type.scale or 0}"
+        return "AVG", f"CAST({sql} AS REAL)"
+
     def string_agg(self, value: str, separator: str, distinct: bool, order: str) -> str:
         if distinct:
             # GROUP_CONCAT takes no separator with DISTINCT.

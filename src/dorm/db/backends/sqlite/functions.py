@@ -225,6 +225,32 @@ class _SumOfDecimals:
     final = value
 
 
+class _AverageOfScaled:
+    """AVG over decimals that are whole numbers of their last digit: the nearest float to the exact mean."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.count = 0
+        self.scale = 0
+
+    def step(self, *values: Any) -> None:
+        self._add(values, 1)
+
+    def inverse(self, *values: Any) -> None:
+        self._add(values, -1)
+
+    def _add(self, values: tuple[Any, ...], sign: int) -> None:
+        value, self.scale = values
+        if value is not None:
+            self.total += sign * value
+            self.count += sign
+
+    def value(self) -> float | None:
+        return float(fractions.Fraction(self.total, self.count * 10**self.scale)) if self.count else None
+
+    final = value
+
+
 class _Spread:
     """Variance or standard deviation of numbers, kept as exact fractions while rows come and go."""
 
@@ -374,4 +400,4 @@ def register(db: apsw.Connection) -> None:
         db.create_scalar_function(name, function, arguments, deterministic=True)
     db.create_collation("dorm_decimal", _compare_decimals)
     for name, factory in _AGGREGATES.items():
-        db.create_window_function(name, factory, 1)
+        db.create_window_function(name, factory, -1)
