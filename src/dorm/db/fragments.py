@@ -52,6 +52,14 @@ class Fragments:
         """Return *sql* as a number to compute with."""
         return sql
 
+    def supports_listed(self, kind: str) -> bool:
+        """True when a long list of values of *kind* can be one parameter (`in_listed`)."""
+        return False
+
+    def in_listed(self, lhs: str, placeholder: str) -> str:
+        """Return membership of *lhs* in a JSON list that is one parameter."""
+        raise NotSupportedError(f"{self.vendor} cannot take a list apart")
+
     # -- aggregates ----------------------------------------------------------------------------------------------
     supports_aggregate_order: bool = True
     """ORDER BY may stand within an aggregate."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.lookups.registry import bilateral_of, find_lookup, for_all
 from dorm.lookups.values import bucket
 from dorm.sql.boolean import Condition, Nothing
-from dorm.sql.node import TEXT_OUTPUT, Column, Node, Output, Param, QueryLike, Scope, Text
+from dorm.sql.node import BOOLEAN_OUTPUT, TEXT_OUTPUT, Column, Node, Output, Param, QueryLike, Scope, Text
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -57,7 +58,31 @@ class Pattern(Comparison):
         dialect = compiler.dialect
         left = dialect.lookup_left(self.lookup, lhs.sql(compiler), lhs.output.sql_type if lhs.output else None)
         right = compiler.param(self.slot, TEXT_OUTPUT, dialect.pattern(self.lookup))
-        return dialect.lookups[self.lookup].format(lhs=left, rhs=right)
+        template = dialect.lookups[self.lookup]
+        if "{wide}" not in template:
+            return template.format(lhs=left, rhs=right)
+        return template.format(lhs=left, rhs=right, wide=compiler.param(self.slot, BOOLEAN_OUTPUT, _is_wide))
+
+
+def _is_wide(text: str) -> int:
+    """Return 1 for text with letters outside ASCII, whose case some backends don't know."""
+    return int(not text.isascii())
+
+
+LONG_LIST = 1000
+"""Longer lists are one parameter where the dialect can take one apart."""
+
+
+class _Listed:
+    """Turns a list into the text of a JSON list of bound values."""
+
+    __slots__ = ("bind",)
+
+    def __init__(self, bind: Callable[[Any], Any] | None) -> None:
+        self.bind = bind
+
+    def __call__(self, values: Any) -> str:
+        return json.dumps(list(values) if self.bind is None else list(map(self.bind, values)))
 
 
 class InList(Condition):
@@ -76,6 +101,10 @@ class InList(Condition):
         left = lhs.sql(compiler)
         if compiler.dialect.supports_array_parameters:
             return compiler.dialect.in_array(left, compiler.array(self.slot, lhs.output))
+        kind = lhs.output.sql_type.kind if lhs.output is not None else ""
+        if self.size > LONG_LIST and compiler.dialect.supports_listed(kind):
+            bind = lhs.output.bind(compiler.dialect) if lhs.output is not None else None
+            return compiler.dialect.in_listed(left, compiler.param(self.slot, TEXT_OUTPUT, _Listed(bind)))
         return f"{left} IN ({compiler.padded(self.slot, self.size, lhs.output)})"
 
     def null_rejecting(self) -> frozenset[str]:

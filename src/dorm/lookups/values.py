@@ -66,7 +66,7 @@ def value_key(path: str, value: Any, values: Literals) -> Hashable:
         return ("in", bucket(len(value)))
     if last == "range":
         return ("range", *[value_key("", bound, values) for bound in value])
-    if last == "isnull":
-        return ("isnull", value) if isinstance(value, bool) else _kind(value)
+    if last in ("isnull", "isnotnull"):
+        return (last, value) if isinstance(value, bool) else _kind(value)
     values.append(value)
     return _kind(value)

@@ -51,6 +51,8 @@ _MOMENTS = ("date", "time", "timestamp", "timestamptz")
 # https://www.sqlite.org/lang_expr.html#the_like_glob_regexp_match_and_extract_operators: LIKE ignores the case of ASCII
 # letters only, GLOB none.
 _LIKE = r"{lhs} LIKE {rhs} ESCAPE '\'"
+_ILIKE = rf"(CASE WHEN {{wide}} THEN dorm_fold({{lhs}}) LIKE {{rhs}} ESCAPE '\' ELSE {_LIKE} END)"
+"""Letters outside ASCII are folded by a function of dorm's, and only where the pattern has such letters."""
 
 
 class SqliteDialect(SqliteFragments, Dialect):
@@ -75,13 +77,13 @@ class SqliteDialect(SqliteFragments, Dialect):
         "gte": "{lhs} >= {rhs}",
         "lt": "{lhs} < {rhs}",
         "lte": "{lhs} <= {rhs}",
-        "iexact": _LIKE,
+        "iexact": _ILIKE,
         "contains": "{lhs} GLOB {rhs}",
         "startswith": "{lhs} GLOB {rhs}",
         "endswith": "{lhs} GLOB {rhs}",
-        "icontains": _LIKE,
-        "istartswith": _LIKE,
-        "iendswith": _LIKE,
+        "icontains": _ILIKE,
+        "istartswith": _ILIKE,
+        "iendswith": _ILIKE,
         "regex": "{lhs} REGEXP {rhs}",
         "iregex": "{lhs} REGEXP {rhs}",
     }
@@ -336,14 +338,19 @@ def _wrapped(before: str, escape: Callable[[str], str], after: str) -> Converter
     return lambda text: f"{before}{escape(text)}{after}"
 
 
+def _folded(convert: Converter) -> Converter:
+    """Return *convert* for a text whose case is folded where SQLite itself cannot ignore it."""
+    return lambda text: convert(text if text.isascii() else text.casefold())
+
+
 _PATTERNS: dict[str, Converter] = {
-    "iexact": _like,
+    "iexact": _folded(_like),
     "contains": _wrapped("*", _glob, "*"),
     "startswith": _wrapped("", _glob, "*"),
     "endswith": _wrapped("*", _glob, ""),
-    "icontains": _wrapped("%", _like, "%"),
-    "istartswith": _wrapped("", _like, "%"),
-    "iendswith": _wrapped("%", _like, ""),
+    "icontains": _folded(_wrapped("%", _like, "%")),
+    "istartswith": _folded(_wrapped("", _like, "%")),
+    "iendswith": _folded(_wrapped("%", _like, "")),
     "regex": str,
     "iregex": lambda text: f"(?i){text}",
 }

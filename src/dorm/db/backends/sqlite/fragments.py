@@ -125,6 +125,13 @@ class SqliteFragments(Fragments):
         # A type's length means nothing to SQLite; a cast to it cuts elsewhere.
         return f"SUBSTR({sql}, 1, {wanted.length})" if wanted.length is not None else sql
 
+    def supports_listed(self, kind: str) -> bool:
+        # JSON has no bytes, and its numbers are read to the last digit but one only.
+        return kind not in ("bytes", "double", "")
+
+    def in_listed(self, lhs: str, placeholder: str) -> str:
+        return f"{lhs} IN (SELECT value FROM JSON_EACH({placeholder}))"
+
     # -- aggregates ----------------------------------------------------------------------------------------------
     def average(self, sql: str, sql_type: SqlType) -> tuple[str, str]:
         if is_scaled(sql_type):
