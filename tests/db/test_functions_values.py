@@ -10,9 +10,18 @@ from typing import Any
 
 import pytest
 
-from dorm import F, Value, functions as f
+from dorm import F, FieldError, Value, functions as f
 from dorm.expressions import Expression
-from dorm.fields import CharField, DateField, DateTimeField, DecimalField, FloatField, IntegerField, TimeField
+from dorm.fields import (
+    CharField,
+    DateField,
+    DateTimeField,
+    DecimalField,
+    FloatField,
+    IntegerField,
+    TextField,
+    TimeField,
+)
 from tests.support.faces import Face
 from tests.support.models import Everything
 
@@ -110,9 +119,9 @@ CONVERSION: list[tuple[Expression, Any]] = [
     (f.Cast("date", DateTimeField()), datetime.datetime(2024, 8, 17)),
     (f.Cast(f.Cast("date", CharField()), DateField()), datetime.date(2024, 8, 17)),
     (f.NullIf("integer", Value(8)), 7),
-    (f.Greatest("integer", "small"), 7),
-    (f.Least("integer", "small"), -3),
-    (f.Greatest("decimal", "integer"), decimal.Decimal(7)),
+    (f.Greatest("small", "integer"), 7),
+    (f.Least("small", "integer"), -3),
+    (f.Greatest("decimal", "integer", output_field=DecimalField(max_digits=9, decimal_places=2)), decimal.Decimal(7)),
 ]
 DATES: list[tuple[Expression, Any]] = [
     (f.ExtractYear("moment"), 2024),
@@ -198,16 +207,16 @@ async def test_every_function_can_order_and_group(face: Face) -> None:
 
 async def test_concat_takes_null_as_empty_text(face: Face) -> None:
     await face(Everything.objects.create)(char="a", integer=3)
-    qs = Everything.objects.annotate(x=f.Concat("char", Value("-"), "text", "integer"))
+    qs = Everything.objects.annotate(x=f.Concat("char", Value("-"), "text", "integer", output_field=TextField()))
     assert (await face(qs.get)()).x == "a-3"
 
 
 async def test_coalesce_gives_the_first_that_is_not_null(face: Face) -> None:
     await face(Everything.objects.create)(char="a")
     qs = Everything.objects.annotate(
-        one=f.Coalesce("text", "char"),
+        one=f.Coalesce("text", "char", output_field=TextField()),
         two=f.Coalesce("decimal", Value(decimal.Decimal("1.5"))),
-        three=f.Coalesce("integer", "small"),
+        three=f.Coalesce("small", "integer"),
     )
     row = await face(qs.get)()
     assert (row.one, row.two, row.three) == ("a", decimal.Decimal("1.5"), None)
@@ -215,7 +224,7 @@ async def test_coalesce_gives_the_first_that_is_not_null(face: Face) -> None:
 
 async def test_greatest_and_least_with_null(face: Face, backend: str) -> None:
     await face(Everything.objects.create)(integer=3)
-    row = await face(Everything.objects.annotate(x=f.Greatest("integer", "small"), y=f.Least("integer", "small")).get)()
+    row = await face(Everything.objects.annotate(x=f.Greatest("small", "integer"), y=f.Least("small", "integer")).get)()
     assert (row.x, row.y) == ((3, 3) if backend == "postgresql" else (None, None))
 
 
@@ -285,6 +294,25 @@ def test_arguments_that_are_refused(make: Any, error: type[Exception], message: 
 def test_parts_that_an_expression_does_not_have(expression: Expression, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Everything.objects.annotate(x=expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        f.Coalesce("text", "char"),
+        f.Coalesce("char", "text"),
+        f.Concat("char", "text"),
+        f.Concat("char", "integer"),
+        f.Greatest("integer", "small"),
+        f.Least("decimal", "integer"),
+        f.Coalesce("decimal", Value(0)),
+        f.Coalesce("integer", Value("x")),
+        f.Coalesce("date", "moment"),
+    ],
+)
+def test_mixed_types_need_an_output_field(expression: Expression) -> None:
+    with pytest.raises(FieldError, match=r"Expression contains mixed types: \w+, \w+. You must set output_field."):
+        list(Everything.objects.annotate(x=expression))
 
 
 def test_round_before_the_point(backend: str) -> None:

@@ -438,7 +438,18 @@ class Func(Expression):
         if type(self).output_field is not Node.output_field:
             # A subclass declares it, as an attribute or as a property.
             return self.output_field
-        return common_output(self.args, type(self).__name__)
+        return common_output(self.args, "Expression")
+
+    def resolve(self, scope: Scope) -> Node:
+        args = tuple(arg.resolve(scope) for arg in self.args)
+        try:
+            return self.rebuilt(args)
+        except FieldError as exc:
+            # Said where the type is needed: an ExpressionWrapper or a Cast around this gives it.
+            made = copy.copy(self)
+            made.args = args
+            made.untyped = exc
+            return made
 
     # -- rendering -----------------------------------------------------------------------------------------------
     def sql(self, compiler: Compiler) -> str:

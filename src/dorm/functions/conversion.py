@@ -110,7 +110,7 @@ class _OfOneType(Func):
         super().__init__(*expressions, **extra)
 
     def infer_output(self) -> Output | None:
-        return common_output(self.args, type(self).__name__)
+        return common_output(self.args, "Expression")
 
     def render(self, compiler: Compiler) -> str:
         wanted = self.output

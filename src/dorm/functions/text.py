@@ -143,8 +143,7 @@ class Concat(Func):
         super().__init__(*expressions, **extra)
 
     def infer_output(self) -> Output | None:
-        texts = tuple(arg for arg in self.args if kind_of(arg) in ("varchar", "text"))
-        return common_output(texts, "Concat") or TEXT_OUTPUT
+        return common_output(self.args, "Expression") or TEXT_OUTPUT
 
     def render(self, compiler: Compiler) -> str:
         parts = [f"COALESCE({self._text(compiler, arg)}, '')" for arg in self.args]

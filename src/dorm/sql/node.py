@@ -405,7 +405,10 @@ def typed(node: Node) -> Node:
 
 
 def common_output(args: tuple[Node, ...], what: str) -> Output | None:
-    """Return the output that all *args* with one share; raise FieldError (as Django does) when they differ."""
+    """Return the output that all *args* with one share; raise FieldError (as Django does) when they differ.
+
+    A later one must be of the class of the first one or of a class above it.
+    """
     found: Output | None = None
     for arg in args:
         output = arg.output
@@ -413,15 +416,40 @@ def common_output(args: tuple[Node, ...], what: str) -> Output | None:
             continue
         if found is None:
             found = output
+        elif not _is_like(found, output):
+            raise FieldError(
+                f"{what} contains mixed types: {output_name(found)}, {output_name(output)}. You must set output_field."
+            )
         elif type(found) is not type(output) or found.sql_type != output.sql_type:
-            numeric = _wider(found, output)
-            if numeric is None:
-                raise FieldError(
-                    f"{what} contains mixed types: {output_name(found)}, {output_name(output)}. "
-                    "You must set output_field."
-                )
-            found = numeric
+            found = _wider(found, output) or found
     return found
+
+
+def _is_like(first: Output, other: Output) -> bool:
+    """True when *first* is of the class of field that *other* is, or of one below it."""
+    if getattr(first, "is_relation", False) or getattr(other, "is_relation", False):
+        return _wider(first, other) is not None
+    name = output_name(other)
+    if isinstance(first, TypedOutput) and first.sql_type.kind not in _FIELD_NAMES:
+        return first.sql_type.kind == other.sql_type.kind
+    return name in _class_names(first) or output_name(first) == name
+
+
+def _class_names(output: Output) -> set[str]:
+    """Return the names of an output's field class and of those above it, as Django's hierarchy has them."""
+    if isinstance(output, TypedOutput):
+        names = {output_name(output)}
+    else:
+        names = {cls.__name__ for cls in type(output).__mro__}
+    if "CharField" in names:
+        names.discard("TextField")
+    if "SmallIntegerField" in names or "AutoField" in names:
+        names |= {"IntegerField"}
+    if names & {"BigAutoField", "PositiveBigIntegerField"}:
+        names |= {"BigIntegerField", "IntegerField"}
+    if "DateTimeField" in names:
+        names |= {"DateField"}
+    return names
 
 
 _WIDTH = {"smallint": 0, "integer": 1, "bigint": 2, "numeric": 3, "double": 4}
