@@ -268,6 +268,22 @@ async def test_managers_and_related_managers(face: Face, cached: Counter) -> Non
     assert cached.taken() == 1
 
 
+async def test_prefetches_are_cached_too(face: Face, cached: Counter) -> None:
+    ann, book = await library(face)
+    qs = Author.objects.prefetch_related("books__review_set").cache()
+    cached.taken()
+    for _ in range(2):
+        (author,) = await face.rows(qs._clone())
+        assert [each.title for each in author.books.all()] == ["A"]
+    assert cached.taken() == 3
+    await face(Review.objects.create)(book=book, stars=5)
+    cached.taken()
+    (author,) = await face.rows(qs._clone())
+    assert cached.taken() == 1
+    assert [review.stars for review in author.books.all()[0].review_set.all()] == [5]
+    await face(ann.save)()
+
+
 async def test_key_parts_separate_results(face: Face, cached: Counter) -> None:
     await library(face)
     tenant = "one"

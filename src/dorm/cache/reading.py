@@ -11,6 +11,7 @@ import hashlib
 import pickle
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +40,25 @@ class CacheSettings(NamedTuple):
 
     timeout: int | None
     using: str
+
+
+_inherited: ContextVar[CacheSettings | None] = ContextVar("dorm_cached_prefetch", default=None)
+
+
+@operation
+def handed_down(wanted: CacheSettings, inner: Operation[None]) -> Operation[None]:
+    """Run *inner*, the prefetches of a cached queryset: their querysets are cached as it is (`inherited`)."""
+    before = _inherited.get()
+    _inherited.set(wanted)
+    try:
+        yield from inner
+    finally:
+        _inherited.set(before)
+
+
+def inherited() -> CacheSettings | None:
+    """Return what the queryset around a prefetch was told."""
+    return _inherited.get()
 
 
 def checked_timeout(timeout: Any) -> int | None:

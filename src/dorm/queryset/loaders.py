@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dorm.cache.reading import inherited
 from dorm.db.operation import Operation, operation
 from dorm.expressions.core import F
 from dorm.models.state import PREFETCHED
@@ -274,6 +275,10 @@ def matching(
     if plan.query.is_sliced:
         plan, bounds = per_parent.taken_off(plan, rows._values)
         rows = rows._with(plan, rows._values)
+    cache = inherited()
+    if cache is not None and rows._cache is None:
+        rows = rows._clone()
+        rows._cache = cache
     most = fetch.reading(rows).dialect.max_parameters // 2
     found: list[Any] = []
     for start in range(0, len(keys), most):

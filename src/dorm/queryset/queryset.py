@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
+from dorm.cache.reading import handed_down
 from dorm.conf.fetch_modes import FetchMode
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, run
@@ -622,7 +623,8 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
             return
         if not is_object:
             raise FieldError("prefetch_related() needs instances: it cannot be combined with values().")
-        yield from prefetch(rows, self._prefetch, alias)
+        loading = prefetch(rows, self._prefetch, alias)
+        yield from loading if self._cache is None else handed_down(self._cache, loading)
 
 
 class _Combined(type):
