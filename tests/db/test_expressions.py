@@ -61,7 +61,7 @@ async def one(face: Face, expression: object) -> object:
         (Case(When(integer__gt=40, then=Value("big")), default=Value("small")), "big"),
         (Case(When(integer__gt=50, then=Value("big"))), None),
         (Case(When(integer__gt=50, then="small"), default="integer"), 42),
-        (Case(When(Q(integer=42) & ~Q(small=4), then=F("decimal")), default=Value(0)), Decimal("10.125")),
+        (Case(When(Q(integer=42) & ~Q(small=4), then=F("decimal")), default=Value(Decimal(0))), Decimal("10.125")),
         (Case(default=Value(3)), 3),
         (RawSQL("%s * integer + 1", (2,), dorm.IntegerField()), 85),
         (Value(True), True),

@@ -63,7 +63,6 @@ class Aggregate(Func):
                 name = type(self).__name__
                 raise FieldError(f"Cannot compute {name}({expression!r}): its argument is an aggregate itself.")
         super().__init__(*expressions, **extra)
-        self.given = self.output if "output_field" in extra else None
         self.distinct = distinct
         keys = _ordering(order_by)
         self._shape = (len(self.args), filter is not None, default is not None, len(keys))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.aggregates.base import STAR, Aggregate
 from dorm.db.types import BIGINT, DOUBLE, SqlType
-from dorm.functions.base import FLOAT_RESULT, NUMERIC_RESULT, in_type, kind_of, number
+from dorm.functions.base import FLOAT_RESULT, NUMERIC_RESULT, kind_of, number
 from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Text, TypedOutput, typed
 
 if TYPE_CHECKING:
@@ -53,14 +53,7 @@ class _NumberOutput(TypedOutput):
         return float if self.sql_type.kind == "double" else int
 
 
-class _OfValues(Aggregate):
-    """An aggregate whose result is of the kind of its values, unless *output_field* says otherwise."""
-
-    def argument(self, compiler: Compiler, node: Node) -> str:
-        return in_type(compiler, node, self.given) if self.given is not None else node.sql(compiler)
-
-
-class Sum(_OfValues):
+class Sum(Aggregate):
     """Sum of the values; None over no rows."""
 
     function = "SUM"
@@ -81,7 +74,7 @@ class Sum(_OfValues):
         return exact or super().named(compiler)
 
 
-class Avg(_OfValues):
+class Avg(Aggregate):
     """Mean of the values: a float, or a Decimal or timedelta for a column of these; None over no rows."""
 
     function = "AVG"
@@ -97,19 +90,19 @@ class Avg(_OfValues):
 
     def call(self, compiler: Compiler, arguments: list[str]) -> str:
         output = self.args[0].output
-        if output is None or self.given is not None or output.sql_type.kind != "numeric":
+        if output is None or output.sql_type.kind != "numeric":
             return super().call(compiler, arguments)
         name, inner = compiler.dialect.average(arguments[0], output.sql_type)
         return f"{name}({'DISTINCT ' if self.distinct else ''}{inner})"
 
 
-class Min(_OfValues):
+class Min(Aggregate):
     """Smallest value; None over no rows."""
 
     function = "MIN"
 
 
-class Max(_OfValues):
+class Max(Aggregate):
     """Largest value; None over no rows."""
 
     function = "MAX"

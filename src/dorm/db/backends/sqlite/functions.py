@@ -327,6 +327,7 @@ class _Fold:
 
 
 _AGGREGATES: dict[str, Callable[[], Any]] = {
+    "dorm_avg_scaled": _AverageOfScaled,
     "dorm_mode": _Mode,
     "dorm_sum_decimal": _SumOfDecimals,
     "dorm_var_pop": lambda: _Spread(False, False),
