@@ -53,7 +53,7 @@ async def prefetch() -> None:
 
 async def get_or_create() -> None:
     await Publisher.objects.aget_or_create(name="p")
-    await Publisher.objects.aupdate_or_create(name="p", defaults={"name": "q"})
+    await Author.objects.aupdate_or_create(name="p", defaults={"age": 3})
 
 
 async def delete() -> None:
