@@ -43,9 +43,16 @@ def contestants(group: str, against: str | None, with_peers: bool) -> list[Conte
 @click.option("--only", multiple=True, help="Only these scenarios.")
 @click.option("--rounds", default=9, show_default=True, help="Turns of each contestant in each scenario.")
 @click.option("--against", help="Another checkout of dorm to measure beside this one.")
+@click.option("--cpu", is_flag=True, help="Show ratios of the client's CPU time: steadier on a busy machine.")
 @click.option("--docs", is_flag=True, help="Write the tables into docs/performance.md.")
 def main(
-    with_peers: bool, groups: tuple[str, ...], only: tuple[str, ...], rounds: int, against: str | None, docs: bool
+    with_peers: bool,
+    groups: tuple[str, ...],
+    only: tuple[str, ...],
+    rounds: int,
+    against: str | None,
+    cpu: bool,
+    docs: bool,
 ) -> None:
     """Measure dorm in multiples of the bare driver's time; JSON goes to .bench/."""
     console = Console(width=None if sys.stdout.isatty() else 200)
@@ -58,9 +65,9 @@ def main(
         if results is None:
             continue
         everything[group] = results
-        report.show(console, group, results)
+        report.show(console, group, results, cpu)
         if docs:
-            report.into_docs(ROOT / "docs" / "performance.md", f"{group}-peers" if with_peers else group, results)
+            report.into_docs(ROOT / "docs" / "performance.md", f"{group}-peers" if with_peers else group, results, cpu)
     extra: dict[str, Any] = {} if only else {"overheads": overheads.show(console)}
     console.print(f"written to {report.save(Path(ROOT / '.bench'), everything, extra)}")
 

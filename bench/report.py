@@ -24,11 +24,11 @@ def budgets(group: str) -> dict[str, float | None]:
     return {each.name: each.budget[column] if column is not None else None for each in SCENARIOS}
 
 
-def figure(result: Result) -> str:
+def figure(result: Result, cpu: bool) -> str:
     """Return a ratio with its spread."""
     if result.error:
         return "failed"
-    low, middle, high = result.quartiles()
+    low, middle, high = result.quartiles(cpu)
     return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
 
@@ -43,7 +43,7 @@ def _arranged(results: list[Result]) -> tuple[list[str], dict[str, dict[str, Res
     return names, found
 
 
-def _cells(group: str, results: list[Result]) -> tuple[list[str], list[tuple[list[str], bool]]]:
+def _cells(group: str, results: list[Result], cpu: bool) -> tuple[list[str], list[tuple[list[str], bool]]]:
     """Return the heading and the rows of a table, each with whether dorm is within its budget."""
     names, found = _arranged(results)
     most = budgets(group)
@@ -52,18 +52,18 @@ def _cells(group: str, results: list[Result]) -> tuple[list[str], list[tuple[lis
     for scenario, by_name in found.items():
         limit = most[scenario]
         dorm = by_name.get("dorm")
-        missed = limit is not None and dorm is not None and (bool(dorm.error) or dorm.quartiles()[1] > limit)
+        missed = limit is not None and dorm is not None and (bool(dorm.error) or dorm.quartiles(cpu)[1] > limit)
         reference = by_name[names[0]]
         cells = [titles[scenario], f"{reference.per_call() * 1e6:,.1f} us", f"{limit:g}" if limit else ""]
-        cells += [figure(by_name[name]) if name in by_name else "" for name in names[1:]]
+        cells += [figure(by_name[name], cpu) if name in by_name else "" for name in names[1:]]
         lines.append((cells, missed))
     return ["scenario", names[0], "budget", *names[1:]], lines
 
 
-def show(console: Console, group: str, results: list[Result]) -> None:
+def show(console: Console, group: str, results: list[Result], cpu: bool = False) -> None:
     """Print a group's table; what is over its budget is marked."""
-    heading, lines = _cells(group, results)
-    table = Table(title=f"{group}: time in multiples of {heading[1]}, median (quartiles)")
+    heading, lines = _cells(group, results, cpu)
+    table = Table(title=f"{group}: {'CPU' if cpu else 'wall'} time in multiples of {heading[1]}, median (quartiles)")
     for number, name in enumerate(heading):
         table.add_column(name, justify="left" if not number else "right")
     for cells, missed in lines:
@@ -94,9 +94,9 @@ def machine() -> str:
     return f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}"
 
 
-def into_docs(page: Path, group: str, results: list[Result]) -> None:
+def into_docs(page: Path, group: str, results: list[Result], cpu: bool = False) -> None:
     """Replace a group's table in a page, between its marks."""
-    heading, lines = _cells(group, results)
+    heading, lines = _cells(group, results, cpu)
     begin = BEGIN.format(group)
     text = page.read_text()
     if begin not in text:

@@ -52,13 +52,15 @@ class Result:
     seconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
+    cpu_ratios: list[float] = field(default_factory=list)
     error: str = ""
 
-    def quartiles(self) -> tuple[float, float, float]:
-        """Return the quartiles of the ratios to the reference."""
-        if len(self.ratios) < 2:
-            return (self.ratios[0],) * 3
-        low, middle, high = statistics.quantiles(self.ratios, n=4, method="inclusive")
+    def quartiles(self, cpu: bool = False) -> tuple[float, float, float]:
+        """Return the quartiles of the ratios to the reference, of wall or of client CPU time."""
+        ratios = self.cpu_ratios if cpu else self.ratios
+        if len(ratios) < 2:
+            return (ratios[0],) * 3
+        low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
         return low, middle, high
 
     def per_call(self) -> float:
@@ -239,6 +241,7 @@ def _measured(scenario: Scenario, workers: list[tuple[Worker, Auditor]], rounds:
                 result.cpu.append(answer["cpu"])
         for key, spent in seconds.items():
             results[key].ratios.append(spent / seconds[reference])
+            results[key].cpu_ratios.append(results[key].cpu[-1] / max(results[reference].cpu[-1], 1e-9))
     return list(results.values())
 
 
