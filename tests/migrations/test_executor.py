@@ -177,6 +177,33 @@ operations = [ops.RunPython(fill, ops.RunPython.noop)]
     assert rows("SELECT name FROM shop_author") == [("default",)]
 
 
+async def test_rows_and_tables_change_in_one_migration(project: Project, executor: Executor) -> None:
+    shop = project.app("shop", {"0001_initial": FIRST})
+    project.migration(
+        "shop",
+        "0002_both",
+        """
+        dependencies = [("shop", "0001_initial")]
+
+        def fill(apps, schema_editor):
+            author = apps.get_model("shop", "Author").objects.create(name="Ann")
+            apps.get_model("shop", "Book").objects.create(title="A", author=author)
+
+        operations = [
+            ops.RunPython(fill, ops.RunPython.noop),
+            ops.AddField("Book", "pages", dorm.IntegerField(default=1)),
+            ops.RunSQL("INSERT INTO shop_book (title, author_id, pages) SELECT 'B', id, 2 FROM shop_author",
+                       "DELETE FROM shop_book"),
+            ops.AddField("Book", "note", dorm.IntegerField(default=1)),
+        ]
+        """,
+    )
+    await executor.migrate("shop", shop)
+    assert rows("SELECT title, pages, note FROM shop_book ORDER BY title") == [("A", 1, 1), ("B", 2, 1)]
+    await executor.rollback("shop", shop, "1")
+    assert rows("SELECT title FROM shop_book") == []
+
+
 async def test_fake_records_only(shop: Any, executor: Executor) -> None:
     await executor.migrate("shop", shop, fake=True)
     assert tables() == {"dorm_migrations"}

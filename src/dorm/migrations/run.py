@@ -198,6 +198,9 @@ def run_operation(editor: Editor, step: Step, operation: Any, old: ProjectState,
     change = operation.backwards if step.backwards else operation.forwards
     try:
         yield from change(label, editor, old, new)
+        if editor.inside and (operation.is_data or operation.calls_user_code):
+            # Rows that were written may wait for their references to be checked, which ALTER TABLE does not like.
+            yield from editor.dialect.schema.settle(editor)
     except DatabaseError as exc:
         exc.add_note(f"in {step.migration}, operation {operation.describe()!r}")
         raise

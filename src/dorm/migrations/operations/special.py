@@ -167,9 +167,6 @@ class RunPython(Operation):
             yield CallUser(None, code, *arguments)
         else:
             yield CallUser(code, None, *arguments)
-        settle = getattr(editor.dialect.schema, "settle", None)
-        if settle is not None and editor.inside:
-            yield from settle(editor)
 
     def describe(self) -> str:
         return "Raw Python operation"
