@@ -15,7 +15,11 @@ from dorm.signals import Signal
 def announce(signal: Signal, sender: Any, **told: Any) -> Operation[None]:
     """Call the receivers of *signal* in order; what one raises aborts the operation."""
     for receiver, is_async in signal.live_receivers(sender):
-        if is_async:
+        as_operation = getattr(receiver, "as_operation", None)
+        if as_operation is not None:
+            # A receiver that does I/O, written once for both faces.
+            yield from as_operation(signal=signal, sender=sender, **told)
+        elif is_async:
             yield CallUser(signal.skip_async, receiver, signal=signal, sender=sender, **told)
         else:
             yield CallUser(receiver, None, signal=signal, sender=sender, **told)

@@ -1,0 +1,164 @@
+"""Every change of a model's rows kept in a table of its own.
+
+``@track_history`` adds the model ``<Name>Historical`` on the table ``<table>_history``: the columns of the model
+beside ``history_id``, ``history_date``, ``history_type`` ("+", "~", "-") and ``history_user_id``. Rows are written by
+signals of ``save`` and ``delete``, in the transaction of the change, in sync and async code alike; bulk methods,
+``update`` and ``delete`` of querysets without signals write none (`record_history_for` does it by hand). Protect the
+table with the migration operation ``MakeTableAppendOnly("<table>_history")``.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import dorm
+from dorm.conf.settings import settings
+from dorm.contrib.pii import sentinel
+from dorm.db.operation import Operation, arun, operation, run
+from dorm.db.request import CallUser
+from dorm.fields.base import NOT_PROVIDED
+from dorm.signals import post_delete, post_save
+
+M = TypeVar("M", bound=type)
+
+KINDS: Final = ("+", "~", "-")
+
+_user: ContextVar[Any] = ContextVar("dorm_history_user", default=None)
+
+
+def set_history_user(user_id: Any) -> Token[Any]:
+    """Note who makes the changes of this task or thread from now on; give the token to `reset_history_user`."""
+    return _user.set(user_id)
+
+
+def reset_history_user(token: Token[Any]) -> None:
+    """Take a `set_history_user` back."""
+    _user.reset(token)
+
+
+def current_history_user() -> Any:
+    """Return who makes the changes here, None when nobody said."""
+    return _user.get()
+
+
+def _now() -> datetime:
+    now = datetime.now(UTC)
+    return now if settings.USE_TZ else now.replace(tzinfo=None)
+
+
+class HistoryManager(dorm.Manager[Any]):
+    """Manager of a historical model; ``objects`` is itself, so that both spellings work."""
+
+    @property
+    def objects(self) -> HistoryManager:
+        """The manager itself."""
+        return self
+
+
+def _copied(field: Any) -> tuple[str, Any]:
+    """Return name and field of the historical column for *field*: same type, no keys, no automatic values."""
+    source = field
+    while source.is_relation:
+        source = source.target_field
+    if source.sql_type.auto:
+        made: Any = dorm.BigIntegerField()
+    else:
+        made = source.clone()
+        made.primary_key = made.unique = False
+        made.auto_now = made.auto_now_add = False
+        made.default = made.db_default = NOT_PROVIDED
+    made.null, made.blank = True, True
+    made.db_index = field.primary_key
+    made.db_column = field.column
+    made.pii = field.pii
+    return field.attname, made
+
+
+def track_history(model: M) -> M:
+    """Class decorator: keep the history of *model* as ``Model.history``."""
+    meta: Any = model._meta  # type: ignore[attr-defined]  # a model
+    columns = dict(_copied(field) for field in meta.fields if field.column is not None)
+    options = type(
+        "Meta", (), {"app_label": meta.app_label, "db_table": f"{meta.db_table}_history", "ordering": ["-history_id"]}
+    )
+    historical = type(
+        f"{model.__name__}Historical",
+        (dorm.Model,),
+        {
+            "__module__": model.__module__,
+            "__qualname__": f"{model.__qualname__}Historical",
+            "__doc__": f"A state of a {model.__name__}.",
+            **columns,
+            "history_id": dorm.BigAutoField(primary_key=True),
+            "history_date": dorm.DateTimeField(default=_now),
+            "history_type": dorm.CharField(max_length=1),
+            "history_user_id": dorm.BigIntegerField(null=True),
+            "objects": HistoryManager(),
+            "Meta": options,
+        },
+    )
+    model.history = historical.objects  # type: ignore[attr-defined]  # the point of the decorator
+    recorder = _Recorder(historical)
+    model._history_recorder = recorder  # type: ignore[attr-defined]  # signals hold it weakly
+    post_save.connect(recorder, sender=model, weak=False, dispatch_uid=("dorm.history", model))
+    post_delete.connect(recorder, sender=model, weak=False, dispatch_uid=("dorm.history", model))
+    return model
+
+
+class _Recorder:
+    """The receiver of a model's signals: an operation, so that it is written once for both faces."""
+
+    def __init__(self, historical: Any) -> None:
+        self.historical = historical
+
+    def __call__(self, **told: Any) -> None:
+        run(self.as_operation(**told))
+
+    @operation
+    def as_operation(
+        self, signal: Any, sender: Any, instance: Any, using: str | None = None, created: bool = False, **told: Any
+    ) -> Operation[None]:
+        """Write the row of one change."""
+        if told.get("raw"):
+            return
+        kind = "-" if signal is post_delete else "+" if created else "~"
+        yield from _record(self.historical, instance, kind, _user.get(), using)
+
+
+def _record(historical: Any, instance: Any, kind: str, user_id: Any, using: str | None) -> Operation[Any]:
+    masks = bool(getattr(settings, "HISTORY_MASK_PII", False))
+    values = {}
+    for field in type(instance)._meta.fields:
+        if field.column is not None:
+            value = getattr(instance, field.attname)
+            values[field.attname] = sentinel(field, value) if masks and field.pii else value
+    row = historical(**values, history_type=kind, history_user_id=user_id)
+    alias = using or instance._state.db
+    yield CallUser(row.save, row.asave, using=alias)
+    return row
+
+
+@operation
+def _by_hand(obj: Any, kind: str, user_id: Any) -> Operation[Any]:
+    manager = getattr(type(obj), "history", None)
+    if manager is None:
+        raise TypeError(f"{type(obj).__name__} has no history: decorate it with track_history")
+    if kind not in KINDS:
+        raise ValueError(f"kind takes '+', '~' or '-', not {kind!r}")
+    return (yield from _record(manager.model, obj, kind, _user.get() if user_id is None else user_id, None))
+
+
+def record_history_for(obj: Any, kind: str, *, user_id: Any = None) -> Any:
+    """Write a history row of *obj* as it is now; return it.
+
+    Args:
+        kind: ``"+"`` created, ``"~"`` changed, ``"-"`` deleted. user_id: who did it; None for the current user.
+    """
+    return run(_by_hand(obj, kind, user_id))
+
+
+async def arecord_history_for(obj: Any, kind: str, *, user_id: Any = None) -> Any:
+    """Async twin of `record_history_for`."""
+    return await arun(_by_hand(obj, kind, user_id))

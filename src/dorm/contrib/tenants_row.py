@@ -1,0 +1,137 @@
+"""Several tenants in one table: every row has a ``tenant_id``, and code sees the active tenant's rows only.
+
+Without an active tenant nothing is read or written through ``objects`` (`NoActiveTenantError`): a forgotten tenant is
+an error, never everybody's rows. ``unscoped`` is the way round for administrators. Raw SQL is not scoped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import dorm
+from dorm.db.context import register_context
+from dorm.exceptions import DormError
+
+_tenant: ContextVar[str | None] = ContextVar("dorm_tenant", default=None)
+
+
+class NoActiveTenantError(DormError):
+    """Rows of tenants were to be read or written with no tenant active."""
+
+
+@contextmanager
+def current_tenant(tenant_id: Any) -> Iterator[str]:
+    """Make *tenant_id* the active tenant in the block, in sync and async code and the tasks it starts."""
+    if tenant_id is None or str(tenant_id) == "":
+        raise ValueError("a tenant has an id: None and empty texts are none")
+    before = _tenant.get()
+    _tenant.set(str(tenant_id))
+    try:
+        yield str(tenant_id)
+    finally:
+        _tenant.set(before)
+
+
+def get_active_tenant() -> str | None:
+    """Return the active tenant, None without."""
+    return _tenant.get()
+
+
+register_context("dorm.tenants_row", get_active_tenant)
+
+
+def _required(what: str) -> str:
+    tenant = _tenant.get()
+    if tenant is None:
+        raise NoActiveTenantError(f"{what} needs a tenant: use it inside current_tenant(id), or `unscoped`")
+    return tenant
+
+
+class TenantQuerySet(dorm.QuerySet[Any]):
+    """A queryset that gives new rows the active tenant."""
+
+    def _stamped(self, objs: Iterable[Any]) -> list[Any]:
+        found = list(objs)
+        for obj in found:
+            obj.claim_tenant()
+        return found
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """As usual, for the active tenant."""
+        return super().bulk_create(self._stamped(objs), *args, **kwargs)
+
+    async def abulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """Async twin of `bulk_create`."""
+        return await super().abulk_create(self._stamped(objs), *args, **kwargs)
+
+    def update(self, **values: Any) -> int:
+        """As usual; rows can't be moved to another tenant."""
+        _refuse_move(values)
+        return super().update(**values)
+
+    async def aupdate(self, **values: Any) -> int:
+        """Async twin of `update`."""
+        _refuse_move(values)
+        return await super().aupdate(**values)
+
+
+def _refuse_move(values: dict[str, Any]) -> None:
+    if "tenant_id" in values and values["tenant_id"] != _tenant.get():
+        raise NoActiveTenantError("rows cannot be moved to another tenant by update()")
+
+
+class TenantManager(dorm.Manager.from_queryset(TenantQuerySet)):  # type: ignore[misc]  # a class made at run time
+    """Rows of the active tenant."""
+
+    def get_queryset(self) -> Any:
+        """Return the active tenant's rows; NoActiveTenantError without one."""
+        return super().get_queryset().filter(tenant_id=_required(f"{self.model.__name__}.objects"))
+
+
+def make_async_tenant_manager() -> TenantManager:
+    """Return a new `TenantManager`: it serves both faces."""
+    return TenantManager()
+
+
+class TenantModel(dorm.Model):
+    """Abstract: rows of tenants. ``objects`` is the active tenant's, ``unscoped`` everybody's."""
+
+    tenant_id = dorm.CharField(max_length=64, db_index=True, editable=False)
+
+    objects = TenantManager()
+    unscoped = dorm.Manager[Any]()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "unscoped"
+
+    def claim_tenant(self) -> None:
+        """Give a new row the active tenant; refuse a row of another one."""
+        tenant = _tenant.get()
+        if not self.tenant_id:
+            self.tenant_id = _required(f"saving a {type(self).__name__}")
+        elif tenant is not None and self.tenant_id != tenant:
+            raise NoActiveTenantError(f"this {type(self).__name__} belongs to another tenant than the active one")
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As usual, for the active tenant."""
+        self.claim_tenant()
+        super().save(*args, **kwargs)
+
+    async def asave(self, *args: Any, **kwargs: Any) -> None:
+        """Async twin of `save`."""
+        self.claim_tenant()
+        await super().asave(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """As usual, for the active tenant."""
+        self.claim_tenant()
+        return super().delete(*args, **kwargs)
+
+    async def adelete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Async twin of `delete`."""
+        self.claim_tenant()
+        return await super().adelete(*args, **kwargs)

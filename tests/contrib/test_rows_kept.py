@@ -1,0 +1,169 @@
+"""History, soft deletion, tenants: rows that are kept, marked, kept apart."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm.contrib import history, tenants_row
+from dorm.contrib.softdelete import SoftDeleteModel
+from dorm.contrib.tenants_row import NoActiveTenantError, TenantModel, current_tenant
+from dorm.db.context import result_key
+from dorm.migrations.schema import create_tables
+from tests.support.faces import Face
+
+
+@history.track_history
+class Article(dorm.Model):
+    title = dorm.CharField(max_length=50)
+    email = dorm.EmailField(default="", pii=True)
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+class Folder(SoftDeleteModel):
+    name = dorm.CharField(max_length=50)
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+class Note(SoftDeleteModel):
+    folder = dorm.ForeignKey(Folder, related_name="notes")
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+class Invoice(TenantModel):
+    number = dorm.IntegerField()
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+@pytest.fixture(autouse=True)
+def tables(empty_database: dict[str, Any]) -> None:
+    create_tables([Article, Article.history.model, Folder, Note, Invoice])  # type: ignore[attr-defined]
+
+
+# -- history -----------------------------------------------------------------------------------------------------
+
+
+async def test_every_change_has_its_row(face: Face) -> None:
+    token = history.set_history_user(7)
+    article = await face(Article.objects.create)(title="one", email="a@b.de")
+    history.reset_history_user(token)
+    article.title = "two"
+    await face(article.save)()
+    key = article.pk
+    await face(article.delete)()
+    rows = await face.rows(Article.history.filter(id=key).order_by("history_id"))  # type: ignore[attr-defined]
+    assert [(row.history_type, row.title, row.history_user_id) for row in rows] == [
+        ("+", "one", 7),
+        ("~", "two", None),
+        ("-", "two", None),
+    ]
+    assert Article.history.model._meta.db_table == "contrib_tests_article_history"  # type: ignore[attr-defined]
+
+
+async def test_history_leaves_with_its_transaction_and_masks(face: Face) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with face.atomic():
+            await face(Article.objects.create)(title="gone")
+            raise ZeroDivisionError
+    assert await face(Article.history.count)() == 0  # type: ignore[attr-defined]
+    dorm.configure(HISTORY_MASK_PII=True)
+    try:
+        article = await face(Article.objects.create)(title="x", email="a@b.de")
+        assert (await face(Article.history.get)(id=article.pk)).email == "[REDACTED]"  # type: ignore[attr-defined]
+    finally:
+        dorm.configure(HISTORY_MASK_PII=False)
+    row = await face(history.record_history_for)(article, "~", user_id=3)
+    assert row.history_user_id == 3
+    with pytest.raises(ValueError, match="kind"):
+        await face(history.record_history_for)(article, "?")
+
+
+# -- soft deletion -----------------------------------------------------------------------------------------------
+
+
+async def test_rows_are_marked_and_come_back(face: Face) -> None:
+    folder = await face(Folder.objects.create)(name="a")
+    await face(Note.objects.create)(folder=folder)
+    assert await face(folder.delete)() == (1, {"contrib_tests.Folder": 1})
+    assert folder.is_deleted
+    assert await face(Folder.objects.count)() == 0
+    assert await face(Folder.all_objects.count)() == 1
+    assert await face(Folder.deleted_objects.count)() == 1
+    assert await face(Note.objects.count)() == 1
+    await face(folder.restore)()
+    assert await face(Folder.objects.count)() == 1
+    count, labels = await face(folder.delete)(cascade=True)
+    assert (count, labels) == (2, {"contrib_tests.Folder": 1, "contrib_tests.Note": 1})
+    assert await face(Note.objects.count)() == 0
+    assert await face(Folder.deleted_objects.all().restore)() == 1
+
+
+async def test_querysets_mark_and_hard_deletes_remove(face: Face) -> None:
+    for name in "abc":
+        await face(Folder.objects.create)(name=name)
+    assert await face(Folder.objects.filter(name__in=["a", "b"]).delete)() == (2, {"contrib_tests.Folder": 2})
+    assert await face(Folder.all_objects.count)() == 3
+    await face((await face(Folder.objects.get)(name="c")).delete)(hard=True)
+    assert await face(Folder.all_objects.count)() == 2
+
+
+# -- tenants -----------------------------------------------------------------------------------------------------
+
+
+async def test_tenants_see_their_own_rows_only(face: Face) -> None:
+    for tenant in ("a", "b"):
+        with current_tenant(tenant):
+            await face(Invoice.objects.create)(number=1)
+            await face(Invoice.objects.bulk_create)([Invoice(number=2)])
+    with current_tenant("a"):
+        assert await face(Invoice.objects.count)() == 2
+        mine = await face(Invoice.objects.get)(number=1)
+        assert mine.tenant_id == "a"
+        assert await face(Invoice.objects.filter(number=1).update)(number=9) == 1
+        with pytest.raises(NoActiveTenantError):
+            await face(Invoice.objects.all().update)(tenant_id="b")
+    assert await face(Invoice.unscoped.count)() == 4
+    assert await face(Invoice.unscoped.filter(number=9).count)() == 1
+    with current_tenant("b"):
+        with pytest.raises(NoActiveTenantError, match="another tenant"):
+            await face(mine.save)()
+        with pytest.raises(NoActiveTenantError):
+            await face(mine.delete)()
+        assert await face(Invoice.objects.all().delete)() == (2, {"contrib_tests.Invoice": 2})
+    assert await face(Invoice.unscoped.count)() == 2
+
+
+async def test_without_a_tenant_nothing_is_read_or_written(face: Face) -> None:
+    with pytest.raises(NoActiveTenantError, match="current_tenant"):
+        await face(Invoice.objects.count)()
+    with pytest.raises(NoActiveTenantError):
+        await face(Invoice(number=1).save)()
+    with pytest.raises(ValueError, match="tenant"):
+        current_tenant("").__enter__()
+    with current_tenant(5):
+        assert tenants_row.get_active_tenant() == "5"
+        assert "5" in str(result_key())
+
+
+def test_tasks_have_their_own_tenants() -> None:
+    async def work(name: str) -> str:
+        with current_tenant(name):
+            await Invoice.objects.acreate(number=1)
+            await asyncio.sleep(0)
+            return (await Invoice.objects.aget()).tenant_id
+
+    async def main() -> list[str]:
+        return await asyncio.gather(work("a"), work("b"))
+
+    assert asyncio.run(main()) == ["a", "b"]

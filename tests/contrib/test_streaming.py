@@ -1,0 +1,127 @@
+"""Exports: forms, masks whatever way personal data comes in, bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import decimal
+import io
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm.contrib import pii, streaming
+from dorm.expressions import RawSQL
+from dorm.functions import Lower
+from tests.contrib.models import Customer, Order
+from tests.support.faces import Face
+
+pytestmark = pytest.mark.usefixtures("shop")
+SECRET = "ann@example.com"
+
+
+async def _bytes(face: Face, name: str, source: Any, **options: Any) -> bytes:
+    if face.is_async:
+        return b"".join([chunk async for chunk in getattr(streaming, f"a{name}")(source, **options)])
+    return b"".join(getattr(streaming, name)(source, **options))
+
+
+async def _data(face: Face) -> None:
+    customer = await face(Customer.objects.create)(name="Ann", email=SECRET, phone=5551234)
+    await face(Order.objects.create)(customer=customer, number=1)
+
+
+_SOURCES = {
+    "all": lambda: Customer.objects.all(),
+    "manager": lambda: Customer.objects,
+    "values": lambda: Customer.objects.values(),
+    "values_list": lambda: Customer.objects.values_list("id", "email", "phone"),
+    "named": lambda: Customer.objects.values_list("email", named=True),
+    "flat": lambda: Customer.objects.values_list("email", flat=True),
+    "annotated": lambda: Customer.objects.annotate(shown=Lower("email")),
+    "annotated values": lambda: Customer.objects.annotate(shown=Lower("email")).values("shown"),
+    "joined": lambda: Order.objects.values("customer__email", "number"),
+    "reverse": lambda: Customer.objects.values("orders__number", "email"),
+    "select_related": lambda: Order.objects.select_related("customer"),
+    "aggregate": lambda: Order.objects.values("number").annotate(most=dorm.Max("customer__email")),
+    "union": lambda: Customer.objects.values("name").union(Customer.objects.values("email")),
+    "raw": lambda: Customer.objects.annotate(x=RawSQL("email", [])).values("x"),
+}
+
+
+@pytest.mark.parametrize("form", ["stream_json", "stream_jsonl", "stream_ndjson_pretty", "stream_csv"])
+@pytest.mark.parametrize("source", _SOURCES)
+async def test_personal_data_never_shows(face: Face, form: str, source: str) -> None:
+    await _data(face)
+    masked = await _bytes(face, form, _SOURCES[source](), mask_pii=True)
+    assert SECRET.encode() not in masked
+    assert b"5551234" not in masked
+    assert masked
+    if source not in ("select_related",):
+        assert SECRET.encode() in await _bytes(face, form, _SOURCES[source]())
+
+
+async def test_forms(face: Face) -> None:
+    await _data(face)
+    rows = json.loads(await _bytes(face, "stream_json", Customer.objects.all(), mask_pii=True))
+    assert rows == [{"id": 1, "name": "Ann", "email": "[REDACTED]", "phone": None}]
+    assert await _bytes(face, "stream_json", Customer.objects.none()) == b"[]"
+    assert await _bytes(face, "stream_jsonl", Customer.objects.none()) == b""
+    table = await _bytes(face, "stream_csv", Customer.objects.all(), columns=["name", "nothing"])
+    assert list(csv.reader(io.StringIO(table.decode()))) == [["name", "nothing"], ["Ann", ""]]
+
+
+def test_values_of_every_type() -> None:
+    row = {
+        "date": datetime.date(2026, 1, 2),
+        "span": datetime.timedelta(minutes=1),
+        "money": decimal.Decimal("1.50"),
+        "id": uuid.UUID(int=1),
+        "raw": b"\xff",
+        "text": "ä\n",
+    }
+    found = json.loads(b"".join(streaming.stream_jsonl([row])))
+    assert found == {
+        "date": "2026-01-02",
+        "span": 60.0,
+        "money": "1.50",
+        "id": "00000000-0000-0000-0000-000000000001",
+        "raw": "ff",
+        "text": "ä\n",
+    }
+    assert b"".join(streaming.stream_jsonl([(1, 2), 3])) == b'{"col_0":1,"col_1":2}\n{"value":3}\n'
+    guarded = b"".join(streaming.stream_csv([{"a": "=1+1"}], guard_formulas=True))
+    assert guarded == b"a\r\n'=1+1\r\n"
+    with pytest.raises(ValueError, match="chunk_size"):
+        streaming.stream_json([], chunk_size=0)
+
+
+def test_instances_are_masked_in_copies_and_lists() -> None:
+    customer = Customer.objects.create(name="Ann", email=SECRET)
+    assert SECRET.encode() not in b"".join(streaming.stream_jsonl([customer], mask_pii=True))
+    assert customer.email == SECRET
+    assert pii.has_pii_fields(Customer)
+    assert [field.name for field in pii.pii_fields(Customer)] == ["email", "phone"]
+    assert pii.mask_dict(Customer, {"email": SECRET, "phone": 5, "other": 1}) == {
+        "email": "[REDACTED]",
+        "phone": None,
+        "other": 1,
+    }
+    assert pii.mask_instance(customer).email == "[REDACTED]"
+
+
+async def test_a_row_is_anonymised_for_good(face: Face) -> None:
+    await _data(face)
+    await face(pii.anonymize_row)(await face(Customer.objects.get)(name="Ann"))
+    found = await face(Customer.objects.get)(name="Ann")
+    assert (found.email, found.phone) == ("[REDACTED]", None)
+
+
+def test_the_first_bytes_come_before_the_last_row() -> None:
+    Customer.objects.bulk_create([Customer(name=str(number)) for number in range(50)])
+    chunks = streaming.stream_jsonl(Customer.objects.all(), chunk_size=10)
+    assert next(chunks).count(b"\n") == 10
+    chunks.close()  # type: ignore[attr-defined]  # a generator
