@@ -45,7 +45,8 @@ def _owners() -> Iterator[tuple[str, dict[str, Any]]]:
         yield module.__name__, own
         for name, value in own.items():
             if inspect.isclass(value):
-                members = {key: getattr(value, key) for key in dir(value) if not key.startswith("_")}
+                # Managers of abstract models refuse to be looked at: they are no pairs.
+                members = {key: getattr(value, key, None) for key in dir(value) if not key.startswith("_")}
                 yield f"{module.__name__}.{name}", members
 
 

@@ -226,7 +226,7 @@ class LagAwareReadRouter:
             return 0.0, 2**64, None
         session = database.session(self.probe_timeout)
         try:
-            session.query(_internal(f"SET statement_timeout = {int(self.probe_timeout * 1000)}"))
+            session.execute(_internal(f"SET statement_timeout = {int(self.probe_timeout * 1000)}"))
             ((in_recovery, lag, is_current, replayed, is_blind),) = session.query(_internal(sql))
         finally:
             session.abort()
