@@ -1,0 +1,88 @@
+"""``dorm plans record|check|show``: query plans in a file under version control."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dorm.cli.project import FAILED, Refused, project_command
+
+_FILE = click.option(
+    "--file", "path", type=click.Path(path_type=Path, dir_okay=False), default=Path("plans.json"), show_default=True
+)
+
+
+@click.group()
+def plans() -> None:
+    """Record query plans in a file for version control, and compare them with those of now."""
+
+
+@project_command("record", models=False)
+@click.argument("tag")
+@click.argument("sql")
+@click.option("--params", metavar="JSON", help="A JSON list of values for the placeholders %s.")
+@click.option("--database", default="default", show_default=True, metavar="ALIAS")
+@_FILE
+def record(tag: str, sql: str, params: str | None, database: str, path: Path) -> None:
+    """Record the plan of SQL under TAG. The statement is not run."""
+    from dorm.contrib import plan_drift
+
+    click.echo(plan_drift.record_to_file(path, tag, sql, params=_values(params), using=database))
+
+
+def _values(text: str | None) -> list[Any]:
+    if text is None:
+        return []
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise Refused(f"--params is no JSON: {exc.msg}") from exc
+    if not isinstance(found, list):
+        raise Refused("--params takes a JSON list")
+    return found
+
+
+@project_command("check", models=False)
+@click.argument("tags", nargs=-1)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_FILE
+@click.pass_context
+def check(ctx: click.Context, tags: tuple[str, ...], form: str, path: Path) -> None:
+    """Compare recorded plans with those of now; exit code 1 when one drifted, its trees are printed."""
+    from dorm.contrib import plan_drift
+
+    results = plan_drift.check_file(path, list(tags) or None)
+    drifted = [each for each in results if each.drifted]
+    if form == "json":
+        click.echo(json.dumps([_as_dict(each) for each in results], indent=2))
+    else:
+        for each in drifted:
+            click.echo(plan_drift.diff_text(each))
+        click.echo(f"{len(drifted)} of {len(results)} plans drifted", err=True)
+    if drifted:
+        ctx.exit(FAILED)
+
+
+def _as_dict(result: Any) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in ("tag", "drifted", "baseline", "current", "note")}
+
+
+@project_command("show", models=False)
+@click.argument("tags", nargs=-1)
+@_FILE
+def show(tags: tuple[str, ...], path: Path) -> None:
+    """Print recorded plans."""
+    from dorm.contrib import plan_drift
+
+    for tag, entry in sorted(plan_drift.read_file(path).items()):
+        if not tags or tag in tags:
+            plan = entry["plan"]
+            click.echo(f"{tag}  {entry['sql']}")
+            click.echo("\n".join(f"  {line}" for line in (plan.splitlines() if isinstance(plan, str) else plan)))
+
+
+for _command in (record, check, show):
+    plans.add_command(_command)

@@ -1,0 +1,70 @@
+"""``dorm plans`` and ``dorm rotate-keys``."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+
+from tests.support.cli import Scratch
+
+OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+
+
+def _database(scratch: Scratch, *statements: str) -> None:
+    connection = sqlite3.connect(scratch.folder / "db.sqlite3")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_plans_are_recorded_and_checked(scratch: Scratch) -> None:
+    scratch.settings(apps="[]")
+    _database(scratch, "CREATE TABLE t (a int)", "CREATE INDEX by_a ON t (a)")
+    assert "by_a" in scratch.ok("plans", "record", "t.by_a", "SELECT a FROM t WHERE a = %s", "--params", "[1]")
+    assert "t.by_a" in scratch.ok("plans", "show")
+    scratch.ok("plans", "check")
+    _database(scratch, "DROP INDEX by_a")
+    ran = scratch.run("plans", "check")
+    assert ran.code == 1
+    assert "--- baseline:t.by_a" in ran.out
+    assert "1 of 1 plans drifted" in ran.err
+    assert json.loads(scratch.run("plans", "check", "--format", "json").out)[0]["drifted"] is True
+    assert scratch.run("plans", "record", "x", "DROP TABLE t").code == 1
+    assert scratch.run("plans", "record", "x", "SELECT 1", "--params", "{").code == 2
+
+
+def test_keys_are_rotated(scratch: Scratch) -> None:
+    scratch.app(
+        "blog",
+        """
+        from dorm.contrib.encrypted import EncryptedCharField
+
+        class Patient(dorm.Model):
+            number = EncryptedCharField(max_length=40)
+        """,
+    )
+    scratch.settings(more=f"FIELD_ENCRYPTION_KEYS = [{OLD!r}]")
+    scratch.write(
+        "fill.py",
+        """
+        from blog.models import Patient
+        from dorm.migrations.schema import create_tables
+        create_tables([Patient])
+        Patient.objects.create(number="1")
+        """,
+    )
+    scratch.write("load.py", "from dorm.conf.project import load_settings, import_models\nload_settings(None)\n"
+                             "import_models()\nimport fill\n")  # fmt: skip
+    import subprocess
+    import sys
+
+    from tests.support.cli import _SRC
+
+    subprocess.run([sys.executable, "load.py"], cwd=scratch.folder, env={"PYTHONPATH": _SRC}, check=True)
+    scratch.settings(more=f"FIELD_ENCRYPTION_KEYS = [{NEW!r}, {OLD!r}]")
+    assert "key 1: 1" in scratch.ok("rotate-keys", "--verify")
+    assert "1 rows would be rewritten" in scratch.ok("rotate-keys", "--dry-run")
+    assert "1 rows rewritten" in scratch.ok("rotate-keys", "--model", "blog.Patient")
+    assert "key 0: 1" in scratch.ok("rotate-keys", "--verify")

@@ -1,0 +1,192 @@
+"""Outbox, idempotency keys, ASGI middlewares."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm.contrib.asgi import NPlusOneMiddleware, OTelDormMiddleware
+from dorm.contrib.idempotency import IdempotencyRecord, aidempotency_key, idempotency_key, purge_expired
+from dorm.contrib.nplusone import NPlusOneError
+from dorm.contrib.otel import uninstrument
+from dorm.contrib.outbox import OutboxEvent, OutboxRelay, record_event
+from dorm.migrations.schema import create_tables
+from tests.support.faces import Face
+
+
+class Event(OutboxEvent):
+    class Meta:
+        app_label = "contrib_tests"
+
+
+class Key(IdempotencyRecord):
+    class Meta:
+        app_label = "contrib_tests"
+
+
+@pytest.fixture(autouse=True)
+def tables(empty_database: dict[str, Any]) -> None:
+    create_tables([Event, Key])
+
+
+# -- outbox ------------------------------------------------------------------------------------------------------
+
+
+async def test_events_leave_with_their_transaction_and_in_order(face: Face) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with face.atomic():
+            await face(record_event)(Event, "gone")
+            raise ZeroDivisionError
+    async with face.atomic():
+        for number in range(5):
+            await face(record_event)(Event, "made", {"number": number})
+    sent: list[int] = []
+    relay = OutboxRelay(Event, lambda event: sent.append(event.payload["number"]), batch_size=3)
+    assert await face(relay.drain_once)() == 3
+    assert await face(relay.drain_once)() == 2
+    assert await face(relay.drain_once)() == 0
+    assert sent == [0, 1, 2, 3, 4]
+    assert await face(Event.objects.filter(status="published").count)() == 5
+    with pytest.raises(ValueError, match="event_type"):
+        await face(record_event)(Event, "")
+
+
+async def test_what_fails_is_tried_again_and_given_up_in_the_end(face: Face) -> None:
+    await face(record_event)(Event, "bad")
+    await face(record_event)(Event, "good")
+
+    def publish(event: Any) -> None:
+        if event.event_type == "bad":
+            raise OSError("down: secret")
+
+    relay = OutboxRelay(Event, publish, max_attempts=2)
+    assert await face(relay.drain_once)() == 1
+    assert await face(relay.drain_once)() == 0
+    event = await face(Event.objects.get)(event_type="bad")
+    assert (event.status, event.attempts, event.last_error) == ("dead", 2, "OSError")
+
+
+async def test_a_relay_that_dies_in_a_batch_loses_nothing(face: Face) -> None:
+    for number in range(4):
+        await face(record_event)(Event, "made", {"number": number})
+    sent: list[int] = []
+
+    def dies(event: Any) -> None:
+        sent.append(event.payload["number"])
+        if len(sent) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await face(OutboxRelay(Event, dies).drain_once)()
+    assert await face(Event.objects.filter(status="pending").count)() == 4
+    relay = OutboxRelay(Event, lambda event: sent.append(event.payload["number"]))
+    assert await face(relay.drain_once)() == 4
+    assert sorted(set(sent)) == [0, 1, 2, 3]
+
+
+def test_two_relays_never_send_one_event_at_the_same_time() -> None:
+    for number in range(20):
+        record_event(Event, "made", {"number": number})
+    sent: list[int] = []
+    guard = threading.Lock()
+
+    def publish(event: Any) -> None:
+        time.sleep(0.002)
+        with guard:
+            sent.append(event.payload["number"])
+
+    def work() -> None:
+        relay = OutboxRelay(Event, publish, batch_size=3)
+        for _ in range(12):
+            relay.drain_once()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(sent) == list(range(20))
+
+
+def test_a_relay_runs_until_it_is_stopped() -> None:
+    record_event(Event, "made")
+    relay = OutboxRelay(Event, lambda event: relay.stop(), poll_interval_s=0.01)
+    relay.run()
+    assert Event.objects.filter(status="published").count() == 1
+
+    async def publish(event: Any) -> None:
+        again.stop()
+
+    record_event(Event, "made")
+    again = OutboxRelay(Event, publish, poll_interval_s=0.01)
+    asyncio.run(again.arun())
+    assert Event.objects.filter(status="published").count() == 2
+
+
+# -- idempotency -------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_request_replays_the_first(face: Face) -> None:
+    work: list[int] = []
+
+    async def serve(fails: bool = False) -> Any:
+        if face.is_async:
+            async with aidempotency_key("k", model=Key) as key:
+                if not key.replay:
+                    work.append(1)
+                    await key.astore({"id": 7})
+                    if fails:
+                        raise ZeroDivisionError
+                return key.response
+        with idempotency_key("k", model=Key) as key:
+            if not key.replay:
+                work.append(1)
+                key.store({"id": 7})
+                if fails:
+                    raise ZeroDivisionError
+            return key.response
+
+    with pytest.raises(ZeroDivisionError):
+        await serve(fails=True)
+    assert await serve() == {"id": 7}
+    assert await serve() == {"id": 7}
+    assert len(work) == 2
+    assert await face(purge_expired)(Key, older_than_seconds=1000) == 0
+    assert await face(purge_expired)(Key, older_than_seconds=0) == 1
+
+
+# -- middlewares -------------------------------------------------------------------------------------------------
+
+
+def _serve(app: Any, kind: str = "http") -> None:
+    asyncio.run(app({"type": kind, "method": "GET", "path": "/x"}, None, None))
+
+
+def test_a_request_that_repeats_itself_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(4):
+            await Event.objects.acount()
+
+    _serve(NPlusOneMiddleware(app, threshold=5))
+    _serve(NPlusOneMiddleware(app, threshold=3), "lifespan")
+    assert caplog.text == ""
+    _serve(NPlusOneMiddleware(app, threshold=3))
+    assert "GET /x: N+1: 4 statements" in caplog.text
+    with pytest.raises(NPlusOneError):
+        _serve(NPlusOneMiddleware(app, threshold=3, raise_on_detect=True))
+    with pytest.raises(ValueError, match="threshold"):
+        NPlusOneMiddleware(app, threshold=0)
+
+
+def test_a_request_is_traced() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await Event.objects.acount()
+
+    _serve(OTelDormMiddleware(app))
+    uninstrument()
+    assert dorm.pool_stats()["in_use"] == 0

@@ -1,0 +1,168 @@
+"""Reads from a real streaming replica: idle, paused, stopped, brought back; one's own writes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import dorm
+from dorm.conf.settings import settings
+from dorm.contrib import lag_router
+from dorm.contrib.lag_router import LagAwareReadRouter
+from dorm.db.connection import close_all
+from tests.contrib.models import Customer
+
+pytestmark = pytest.mark.slow
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Cluster:
+    """A primary and a replica of our own, in a folder of their own."""
+
+    def __init__(self) -> None:
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+        if not found:
+            pytest.skip("PostgreSQL's server programs are not installed")
+        self.bin = os.path.dirname(found[-1])
+        self.folder = tempfile.mkdtemp(prefix="dorm-replica-")
+        self.as_user: list[str] = []
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+            self.as_user = ["runuser", "-u", "postgres", "--"]
+        self.ports = {"primary": _free_port(), "replica": _free_port()}
+        self._run("initdb", "-D", self._data("primary"), "-U", "postgres", "-A", "trust", "--no-sync")
+        self.start("primary", "-c fsync=off -c wal_level=replica")
+        source = f"host=127.0.0.1 port={self.ports['primary']} user=postgres"
+        self._run("pg_basebackup", "-D", self._data("replica"), "-R", "-X", "stream", "-c", "fast", "-d", source)
+        self.start("replica", "-c hot_standby=on")
+
+    def _data(self, name: str) -> str:
+        return f"{self.folder}/{name}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [*self.as_user, f"{self.bin}/{program}", *arguments], check=True, capture_output=True, timeout=60
+        )
+
+    def start(self, name: str, more: str = "") -> None:
+        options = f"-p {self.ports[name]} -k {self.folder} -c listen_addresses=127.0.0.1 {more}"
+        self._run("pg_ctl", "-D", self._data(name), "-w", "-o", options, "-l", f"{self.folder}/{name}.log", "start")
+
+    def stop(self, name: str) -> None:
+        if Path(self._data(name), "postmaster.pid").exists() or os.geteuid() == 0:
+            subprocess.run(
+                [*self.as_user, f"{self.bin}/pg_ctl", "-D", self._data(name), "-m", "immediate", "-w", "stop"],
+                capture_output=True,
+                timeout=60,
+            )
+
+    def url(self, name: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.ports[name]}/postgres"
+
+    def execute(self, name: str, sql: str) -> Any:
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            cursor = connection.execute(sql)  # type: ignore[call-overload]  # texts of this test
+            return cursor.fetchall() if cursor.description else None
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    made = Cluster()
+    yield made
+    for name in ("replica", "primary"):
+        made.stop(name)
+    shutil.rmtree(made.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def router(cluster: Cluster) -> Iterator[LagAwareReadRouter]:
+    before = dict(settings._given)
+    made = LagAwareReadRouter(
+        replicas=["replica"], max_lag_seconds=0.5, cache_seconds=0.05, failure_threshold=2, cooldown_seconds=0.5
+    )
+    databases = {"default": cluster.url("primary"), "replica": cluster.url("replica")}
+    dorm.configure(DATABASES=databases, DATABASE_ROUTERS=[made], READ_AFTER_WRITE_WINDOW=None)
+    yield made
+    close_all()
+    dorm.connections.reset()
+    dorm.configure(DATABASE_ROUTERS=[])
+    settings._given.clear()
+    settings._given.update(before)
+
+
+def _until(router: LagAwareReadRouter, alias: str, seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while router.db_for_read(Customer) != alias:
+        assert time.monotonic() < end, f"reads never went to {alias}: {router.snapshot()}"
+        time.sleep(0.06)
+
+
+def test_the_life_of_a_replica(cluster: Cluster, router: LagAwareReadRouter, caplog: pytest.LogCaptureFixture) -> None:
+    _until(router, "replica")
+    # Nothing written for longer than the lag allowed: an idle primary is no lag.
+    cluster.execute("primary", "CREATE TABLE IF NOT EXISTS ticks (a int)")
+    time.sleep(1.0)
+    _until(router, "replica")
+    # Replay paused while the primary goes on: lag.
+    cluster.execute("replica", "SELECT pg_wal_replay_pause()")
+    cluster.execute("primary", "INSERT INTO ticks VALUES (1)")
+    time.sleep(0.8)
+    _until(router, "default")
+    assert not router.snapshot()["replica"]["breaker_open"]
+    cluster.execute("replica", "SELECT pg_wal_replay_resume()")
+    _until(router, "replica")
+    # Gone: the breaker opens; back: one trial closes it.
+    cluster.stop("replica")
+    _until(router, "default")
+    end = time.monotonic() + 10
+    while not router.snapshot()["replica"]["breaker_open"]:
+        assert time.monotonic() < end
+        router.db_for_read(Customer)
+        time.sleep(0.06)
+    cluster.start("replica", "-c hot_standby=on")
+    _until(router, "replica")
+    assert "is left alone" in caplog.text
+
+
+def test_one_reads_what_one_wrote(cluster: Cluster, router: LagAwareReadRouter) -> None:
+    cluster.execute("primary", "DROP TABLE IF EXISTS contrib_tests_customer")
+    cluster.execute(
+        "primary",
+        "CREATE TABLE contrib_tests_customer "
+        "(id bigserial PRIMARY KEY, name varchar(100), email varchar(254), phone int)",
+    )
+    _until(router, "replica")
+    time.sleep(0.3)
+    end = lag_router.read_your_writes()
+    try:
+        cluster.execute("replica", "SELECT pg_wal_replay_pause()")
+        Customer.objects.create(name="Ann")
+        assert Customer.objects.filter(name="Ann").count() == 1
+        with dorm.transaction.atomic():
+            Customer.objects.create(name="Bob")
+            Customer.objects.create(name="Cid")
+        assert Customer.objects.count() == 3
+        assert Customer.objects.using("replica").count() == 0
+        cluster.execute("replica", "SELECT pg_wal_replay_resume()")
+        _until(router, "replica")
+        assert Customer.objects.count() == 3
+    finally:
+        end()
+        lag_router.position.set(None)
