@@ -1,0 +1,83 @@
+"""What the hooks cost a statement: nothing installed, each alone, all together. ``python bench/hooks.py``
+
+A point read on SQLite in memory, sync; CPU time, the best of several rounds. Prints microseconds a statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import process_time
+from typing import Any
+
+import dorm
+from dorm.contrib import nplusone, otel, prometheus, querystats, slow_explain, sql_allowlist
+from dorm.contrib.querylog import watch
+from dorm.db.hooks import chain
+from dorm.migrations.schema import create_tables
+
+ROUNDS, NUMBER = 7, 2_000
+
+dorm.configure(DATABASES={"default": "sqlite://"}, SLOW_QUERY_MS=10_000)
+
+
+class Row(dorm.Model):
+    name = dorm.CharField(max_length=50)
+
+    class Meta:
+        app_label = "bench"
+
+
+def measured() -> float:
+    """Return the best time of a point read, microseconds."""
+    best = 1e9
+    for _ in range(ROUNDS):
+        start = process_time()
+        for _ in range(NUMBER):
+            Row.objects.filter(id=1).exists()
+        best = min(best, (process_time() - start) / NUMBER)
+    return best * 1e6
+
+
+def _nplusone() -> Callable[[], None]:
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="log", DEBUG_NPLUSONE_THRESHOLD=10**9)
+    nplusone.install_debug_global()
+    return lambda: dorm.configure(DEBUG_NPLUSONE=False)
+
+
+def _allowlist() -> Callable[[], None]:
+    sql_allowlist.install([], raise_on_violation=False)
+    Row.objects.filter(id=1).exists()
+    found = sql_allowlist.rejected_templates()
+    return sql_allowlist.install(found)
+
+
+INSTALLS: dict[str, Callable[[], Callable[[], Any]]] = {
+    "querystats": lambda: querystats.collector().enable(),
+    "prometheus": prometheus.install,
+    "query log (count)": lambda: watch(lambda seen: None),
+    "slow explain": slow_explain.install,
+    "allow-list": _allowlist,
+    "N+1": _nplusone,
+    "OpenTelemetry (no SDK)": otel.instrument,
+}
+
+
+def main() -> None:
+    """Print the table."""
+    create_tables([Row])
+    Row.objects.create(name="x")
+    plain = measured()
+    print(f"{'nothing installed':26}{plain:8.2f} us")
+    for name, install in INSTALLS.items():
+        end = install()
+        print(f"{name:26}{measured() - plain:+8.2f} us")
+        end()
+    assert not chain.active
+    ends = [install() for install in INSTALLS.values()]
+    print(f"{'all of them':26}{measured() - plain:+8.2f} us")
+    for end in ends:
+        end()
+
+
+if __name__ == "__main__":
+    main()
