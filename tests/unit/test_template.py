@@ -114,12 +114,12 @@ def test_any_text_has_a_template_and_it_is_stable(sql: str, vendor: str) -> None
 
 
 def test_secret_columns_are_masked() -> None:
-    insert = 'INSERT INTO "user" ("name", "password") VALUES ($1, $2), ($3, $4)'
+    insert = 'INSERT INTO "user" ("nick", "password") VALUES ($1, $2), ($3, $4)'
     assert shown_params(insert, ("ann", "s1", "bob", "s2"), "postgresql") == "('ann', ***, 'bob', ***)"
     update = "UPDATE user SET api_key = ?, age = ? WHERE id = ?"
     assert shown_params(update, ("k", 3, 4), "sqlite") == "(***, 3, 4)"
-    compared = "SELECT id FROM user WHERE name = %s AND auth_token = %s"
+    compared = "SELECT id FROM user WHERE nick = %s AND auth_token = %s"
     assert shown_params(compared, ("ann", "t"), "postgresql") == "('ann', ***)"
     bulk = 'UPDATE "user" SET "password" = CASE WHEN "id" = ? THEN ? END'
     assert shown_params(bulk, (1, "s"), "sqlite") == "(***, ***)"
-    assert shown_params("SELECT id FROM user WHERE name = ?", ("x" * 1000,), "sqlite").endswith("...,)")
+    assert shown_params("SELECT id FROM user WHERE nick = ?", ("x" * 1000,), "sqlite").endswith("...,)")
