@@ -297,7 +297,8 @@ class Model(metaclass=ModelBase):
             ValueError: unknown names, contradicting options, or a related instance that is not saved.
             DatabaseError: *force_update* or *update_fields* matched no row.
         """
-        self._check_twin("save")
+        if type(self).asave is not Model.asave:
+            self._check_twin("save")
         run(self._save_operation(force_insert, force_update, using, update_fields))
 
     async def asave(
@@ -309,7 +310,8 @@ class Model(metaclass=ModelBase):
         update_fields: Iterable[str] | None = None,
     ) -> None:
         """Async twin of `save`."""
-        self._check_twin("asave")
+        if type(self).save is not Model.save:
+            self._check_twin("asave")
         await arun(self._save_operation(force_insert, force_update, using, update_fields))
 
     def _save_operation(
@@ -356,19 +358,20 @@ class Model(metaclass=ModelBase):
             keep_parents: leave the rows in the tables of parent models.
         Raises: ProtectedError, RestrictedError: rows that point at it forbid it.
         """
-        self._check_twin("delete")
+        if type(self).adelete is not Model.adelete:
+            self._check_twin("delete")
         return run(delete_ops.delete_instance(self, using, keep_parents))
 
     async def adelete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Async twin of `delete`."""
-        self._check_twin("adelete")
+        if type(self).delete is not Model.delete:
+            self._check_twin("adelete")
         return await arun(delete_ops.delete_instance(self, using, keep_parents))
 
     def _check_twin(self, name: str) -> None:
-        """Refuse a method whose twin alone the model overrides: what the override does would be left out."""
-        twin = name[1:] if name.startswith("a") else f"a{name}"
+        """Refuse a method whose twin is overridden while it is not: what the override does would be left out."""
         cls = type(self)
-        if getattr(cls, name) is getattr(Model, name) and getattr(cls, twin) is not getattr(Model, twin):
+        if getattr(cls, name) is getattr(Model, name):
             announce.missing_twin(cls, name)()
 
     def refresh_from_db(
