@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import FieldError, choices_text, nearest
+from dorm.expressions.core import F
 from dorm.expressions.filtered import Filtered, FilteredStep
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import OuterReference
@@ -64,6 +65,7 @@ class Resolver:
         self._below_not = False
         self._subqueries = 0
         self._last: Route | None = None
+        self._inside: tuple[tuple[Any, ...], str, list[Join]] | None = None
         self.aliases: frozenset[str] = query.aliases
 
     @property
@@ -237,10 +239,13 @@ class Resolver:
         last = self._joined(alias, route.steps[first + 1 :], inner, f"{alias}_")
         node, rest = self._finished(Column(last, route.column, route.output, route.optional), list(route.rest), path)
         before, self._negated = self._negated, False
+        if isinstance(value, Node) and type(value) is not F:
+            # What an expression names over the same partners is a column of the partner that the subquery is about.
+            self._inside = (route.steps[: first + 1], alias, inner)
         try:
             condition = self._compared(node, rest, path, value)
         finally:
-            self._negated = before
+            self._negated, self._inside = before, None
         found = ExistsSelect(Select(step.table, alias, (_ONE,), joins=tuple(inner), where=And((*link, condition))))
         if is_missing and wanted:
             # No partner at all counts as a partner whose columns are NULL, as an outer join gives it.
@@ -268,8 +273,20 @@ class Resolver:
             self._last = None
             return self._finished(annotation, names[1:], path)
         route = self._route(names, path)
-        alias = self._joined(self.query.alias, route.steps)
+        alias = self._inner_alias(route)
+        if alias is None:
+            alias = self._joined(self.query.alias, route.steps)
         return self._finished(Column(alias, route.column, route.output, route.optional), list(route.rest), path)
+
+    def _inner_alias(self, route: Route) -> str | None:
+        """Return the alias that *route* ends at in the subquery that is being made; None where it leads elsewhere."""
+        if self._inside is None:
+            return None
+        steps, alias, joins = self._inside
+        width = len(steps)
+        if [step.key for step in route.steps[:width]] != [step.key for step in steps]:
+            return None
+        return self._joined(alias, route.steps[width:], joins, f"{alias}_")
 
     def _route(self, names: list[str], path: str) -> Route:
         filtered = self.query.filtered.get(names[0])
