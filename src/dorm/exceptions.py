@@ -250,6 +250,11 @@ class ValidationError(DormError):
 class InvalidValue(DataError, ValidationError, ValueError, TypeError):
     """A value that its field cannot take; nothing was sent. The message names the value's type, never the value."""
 
+    def __init__(
+        self, message: Messages, code: str | None = "invalid", params: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, code, params)
+
 
 # -- helpers for messages ----------------------------------------------------------------------------------------
 

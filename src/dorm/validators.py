@@ -336,7 +336,8 @@ class URLValidator(Validator):
         user, at, _ = parts.netloc.rpartition("@")
         if at and (not user or re.search(r"[/@]", user) or user.count(":") > 1):
             return False
-        if parts.netloc.endswith(":") or (port is not None and port > 65535):
+        digits = re.search(r":(\d*)\Z", parts.netloc)
+        if (digits is not None and not 1 <= len(digits[1]) <= 5) or (port is not None and port > 65535):
             return False
         if "[" in parts.netloc:
             return _is_ip(host, 6)

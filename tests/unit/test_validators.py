@@ -1,0 +1,148 @@
+"""Validators: what they accept, and the message and code of what they refuse."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm import validators
+
+GOOD: list[tuple[Any, Any]] = [
+    *[
+        (validators.URLValidator(), url)
+        for url in (
+            "http://www.djangoproject.com/",
+            "http://localhost/",
+            "http://example.com./",
+            "http://example.com:65535/",
+            "http://su--b.valid-----hyphens.com/",
+            "http://200.8.9.10:8000/test",
+            "http://userid:password@example.com:8080",
+            "http://مثال.إختبار",
+            "http://[::ffff:192.9.5.5]/",
+            "ftp://example.com/a?b=c#d",
+        )
+    ],
+    *[
+        (validators.validate_email, address)
+        for address in (
+            "email@here.com",
+            "weirder-email@here.and.there.com",
+            "email@[127.0.0.1]",
+            "email@localhost",
+            '"test@test"@example.com',
+            "test@domain.with.idn.tld.उदाहरण.परीक्षा",
+        )
+    ],
+    (validators.validate_slug, "a-b_1"),
+    (validators.validate_unicode_slug, "é-b"),
+    (validators.validate_ipv46_address, "::1"),
+    (validators.validate_integer, "-5"),
+    (validators.validate_comma_separated_integer_list, "1,2"),
+    (validators.int_list_validator(sep=".", allow_negative=True), "-1.2"),
+    (validators.StepValueValidator(0.1), 0.3),
+    (validators.StepValueValidator(3, offset=1), 7),
+    (validators.DecimalValidator(5, 2), Decimal("1E2")),
+    (validators.RegexValidator("x", inverse_match=True), "abc"),
+    (validators.MinValueValidator(lambda: 3), 3),
+    (validators.validate_domain_name, "example.com"),
+]
+
+
+@pytest.mark.parametrize(("validator", "value"), GOOD, ids=lambda each: type(each).__name__)
+def test_good_values_pass(validator: Any, value: Any) -> None:
+    assert validator(value) is None
+
+
+BAD: list[tuple[Any, Any, str]] = [
+    *[
+        (validators.URLValidator(), url, "Enter a valid URL.")
+        for url in (
+            "foo",
+            "http://",
+            "http://example",
+            "http://invalid-.com",
+            "http://-invalid.com",
+            "file://localhost/path",
+            "http://foo.bar?q=Spaces should be encoded",
+            "http://256.1.1.1",
+            "http://foo:bar:baz@example.com",
+            "http://example.com:000000080/",
+            "http://example.com:65536/",
+            "http://[::1:2::3]:8000/",
+            "http://www.example.com\n",
+            5,
+        )
+    ],
+    *[
+        (validators.validate_email, address, "Enter a valid email address.")
+        for address in (
+            None,
+            "",
+            "abc",
+            "abc@",
+            "a @x.cz",
+            "a@@b.com",
+            "email@127.0.0.1",
+            "a@invalid-.com",
+            "a\n@b.com",
+        )
+    ],
+    (validators.MinLengthValidator(1), "", "Ensure this value has at least 1 character (it has 0)."),
+    (validators.MaxLengthValidator(2), "abc", "Ensure this value has at most 2 characters (it has 3)."),
+    (validators.MinValueValidator(3), 2, "Ensure this value is greater than or equal to 3."),
+    (validators.StepValueValidator(3), 4, "Ensure this value is a multiple of step size 3."),
+    (validators.DecimalValidator(2, 1), Decimal("123"), "Ensure that there are no more than 2 digits in total."),
+    (validators.DecimalValidator(5, 1), Decimal("1.23"), "Ensure that there are no more than 1 decimal place."),
+    (validators.DecimalValidator(5, 2), Decimal("NaN"), "Enter a number."),
+    (validators.ProhibitNullCharactersValidator(), "a\0", "Null characters are not allowed."),
+    (validators.validate_ipv4_address, "1.1.1", "Enter a valid IPv4 address."),
+    (validators.validate_ipv6_address, "1.1.1.1", "Enter a valid IPv6 address."),
+]
+
+
+@pytest.mark.parametrize(("validator", "value", "message"), BAD, ids=lambda each: type(each).__name__)
+def test_bad_values_are_refused_in_djangos_words(validator: Any, value: Any, message: str) -> None:
+    with pytest.raises(dorm.ValidationError) as caught:
+        validator(value)
+    assert caught.value.messages == [message]
+    assert caught.value.code
+    assert caught.value.params is None or "value" in caught.value.params
+
+
+def test_a_message_of_ones_own() -> None:
+    with pytest.raises(dorm.ValidationError, match="5 is below 7"):
+        validators.MinValueValidator(7, message="%(value)s is below %(limit_value)s")(5)
+
+
+def test_a_refused_value_is_a_validation_error_too() -> None:
+    with pytest.raises(dorm.ValidationError) as caught:
+        dorm.IntegerField().prepare("x")
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, dorm.DataError)
+    assert caught.value.code == "invalid"
+
+
+class Year(dorm.TextChoices):
+    FRESHMAN = "FR", "Freshman"
+    SENIOR = "SR"
+    __empty__ = "(unknown)"
+
+
+def test_choices_have_labels_names_and_values() -> None:
+    assert Year.choices == [(None, "(unknown)"), ("FR", "Freshman"), ("SR", "Senior")]
+    assert (Year.labels, Year.values) == (["(unknown)", "Freshman", "Senior"], [None, "FR", "SR"])
+    assert Year.names == ["__empty__", "FRESHMAN", "SENIOR"]
+    assert str(Year.SENIOR) == f"{Year.SENIOR}" == "SR"
+    assert Year.FRESHMAN.label == "Freshman"
+    assert "SR" in Year
+    assert "XX" not in Year
+    assert dorm.TextChoices("Medal", "GOLD SILVER").choices == [("GOLD", "Gold"), ("SILVER", "Silver")]  # type: ignore[attr-defined]  # made by a call
+    with pytest.raises(ValueError, match="duplicate values"):
+
+        class Twice(dorm.IntegerChoices):
+            A = 1
+            B = 1
