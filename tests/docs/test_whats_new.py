@@ -29,7 +29,7 @@ SAMPLES = {int(number): code for number, _, code in _SAMPLE.findall(_PAGE.read_t
 
 
 class User(dorm.Model):
-    name = encrypted.EncryptedCharField(max_length=50)
+    hidden_note = encrypted.EncryptedCharField(max_length=50)
     email = dorm.EmailField(default="a@b.de", pii=True)
 
     class Meta:
@@ -85,7 +85,7 @@ def database(postgresql_database: str) -> Iterator[None]:
     url = {"URL": postgresql_database, "MIN_POOL_SIZE": 0}
     dorm.configure(DATABASES={"default": url}, FIELD_ENCRYPTION_KEYS=[key])
     create_tables([User, Author, Article, Comment, Source, Other])
-    User.objects.create(name="Ann")
+    User.objects.create(hidden_note="Ann")
     yield
     close_all()
     dorm.connections.reset()
