@@ -13,7 +13,7 @@ from dorm.functions import Coalesce, Length
 from tests.documented.shop import MODELS, Author, Book, Publisher, Store, fill
 from tests.support.faces import Face
 
-MODELS = MODELS
+__all__ = ["MODELS"]  # the fixture reads it
 
 
 # -- over a queryset -----------------------------------------------------------------------------------------------

@@ -435,7 +435,8 @@ async def test_proxy_models(face: Face) -> None:
     assert await face(Person.objects.count)() == 2
     assert [p.first_name for p in await face.rows(MyPerson.objects.all())] == ["zed", "foo"]
     assert type(await face(Person.objects.get)(pk=made.pk)) is Person
-    assert await face(MyPerson.objects.filter(pk=made.pk).delete)() == (1, {"doc_models.MyPerson": 1}) or True
+    total, _ = await face(MyPerson.objects.filter(pk=made.pk).delete)()
+    assert total == 1
 
 
 def test_field_names_may_not_clash_with_a_concrete_parent() -> None:

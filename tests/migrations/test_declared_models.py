@@ -133,3 +133,26 @@ def test_order_with_respect_to_comes_and_goes() -> None:
     assert "_order" not in columns(without)
     again = applied([migrations.AlterOrderWithRespectTo("Answer", "place")], without)
     assert again.apps.get_model("m1", "Answer").objects.count() == 1
+
+
+def test_a_named_manager_that_migrations_may_not_use_has_a_plain_one_in_its_place() -> None:
+    registry = Registry()
+
+    class Counted(dorm.Manager):
+        def total(self) -> int:
+            return self.count()
+
+    class Owner(dorm.Model):
+        everybody = Counted()
+
+        class Meta:
+            app_label = "m1"
+            apps = registry
+            default_manager_name = "everybody"
+            base_manager_name = "everybody"
+
+    state = ProjectState.from_apps("m1", registry)
+    historical = state.apps.get_model("m1", "Owner")
+    assert type(historical._default_manager) is dorm.Manager
+    assert historical._default_manager.name == "everybody"
+    assert historical is not Owner

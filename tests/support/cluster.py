@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -81,7 +82,8 @@ class Cluster:
     def thaw(self) -> None:
         """Let them go on."""
         for pid in self._processes():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it may have ended since it was listed
+                os.kill(pid, signal.SIGCONT)
 
     def __enter__(self) -> Cluster:
         self._run(f"{self._bin}/initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-N")

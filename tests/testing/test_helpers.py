@@ -226,7 +226,7 @@ def test_a_project_gets_databases_of_its_own(tmp_path: Path, database_settings: 
     (tmp_path / "blog").mkdir()
     (tmp_path / "blog/__init__.py").write_text("")
     (tmp_path / "blog/models.py").write_text("import dorm\n\nclass Note(dorm.Model):\n    text = dorm.TextField()\n")
-    (tmp_path / "pytest.ini").write_text("[pytest]\ndorm_settings = settings\naddopts = -p dorm.test.plugin\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\ndorm_settings = settings\n")
     (tmp_path / "test_it.py").write_text(
         "import asyncio, dorm, pytest\nfrom blog.models import Note\n\n"
         "@pytest.mark.parametrize('n', range(4))\n"

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from dorm.conf.registry import Registry, registry
 from dorm.exceptions import FieldDoesNotExist, MigrationError, choices_text, nearest
+from dorm.manager import Manager
 from dorm.migrations.indexes import column_of
 from dorm.migrations.values import comparable, imported, renamed_in
 from dorm.models.base import Model, ModelBase
@@ -164,6 +165,10 @@ class ModelState:
         bases = tuple(apps.rendered(base) if isinstance(base, str) else base for base in self.bases)
         body: dict[str, Any] = {name: each.clone() for name, each in self.fields.items()}
         body.update({name: copy.copy(manager) for name, manager in self.managers})
+        for option in ("default_manager_name", "base_manager_name"):
+            # A manager that migrations may not use has a plain one in its place.
+            if (name := options.get(option)) is not None:
+                body.setdefault(name, Manager())
         body.update({"Meta": meta, "__module__": "__fake__", "__qualname__": self.name})
         return ModelBase(self.name, bases, body)
 
