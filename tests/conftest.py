@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -20,6 +21,11 @@ from dorm.migrations.schema import create_tables
 from tests.support.faces import Face
 from tests.support.models import MODELS
 from tests.support.servers import postgresql_url
+
+# The same examples each time; DORM_TEST_RANDOM=1 looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True, database=None)
+if not os.environ.get("DORM_TEST_RANDOM"):
+    hypothesis.settings.load_profile("same")
 
 _SQLITE_OPTIONS = {"synchronous": "OFF"}
 """Tests lose nothing when the machine loses power."""

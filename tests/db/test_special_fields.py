@@ -169,6 +169,8 @@ async def test_addresses_hstore_and_text_without_case(face: Face) -> None:
     assert (await face(Net.objects.get)(name="sTRAIGHT")).pk == found.pk
     assert (await face(Net.objects.get)(address="2001:db8:0::1")).extra == {}
     assert await face(Net.objects.filter(address__startswith="192.").count)() == 1
+    await face(Net.objects.create)(address="::ffff:1749:ff2e", extra={})
+    assert (await face(Net.objects.get)(address="::ffff:23.73.255.46")).address == "::ffff:23.73.255.46"
     assert await face(Net.objects.filter(address__in=["192.0.2.1", "::1"]).count)() == 1
 
 

@@ -99,6 +99,12 @@ def _quoted(text: str) -> str:
 _PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|NULL)(?:, )?')
 
 
+def load_address(value: Any) -> str:
+    """Return an address of `ipaddress` as text; IPv4 within IPv6 with its dots, as the field keeps it."""
+    within = getattr(value, "ipv4_mapped", None)
+    return str(value) if within is None else f"::ffff:{within}"
+
+
 def load_hstore(text: str) -> dict[str, str | None]:
     """Return the dict that an hstore's text stands for."""
     return {_plain(key): None if value is None else _plain(value) for key, value in _pairs(text)}

@@ -13,6 +13,7 @@ from dorm.db.backends.postgresql.adapt import (
     NULLS,
     Null,
     dump_hstore,
+    load_address,
     load_hstore,
     load_range,
     untyped,
@@ -222,7 +223,7 @@ class PostgresDialect(PostgresFragments, Dialect):
     def loader(self, sql_type: SqlType) -> Converter | None:
         kind = sql_type.kind
         if kind == "inet":
-            return str
+            return load_address
         if kind == "hstore":
             return load_hstore
         return load_range if kind.endswith("range") else None
