@@ -12,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import tables
+from bench import cores, tables
 from bench.scenarios import Scenario
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +97,11 @@ class Worker:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def turn(self, scenario: str, n: int) -> dict[str, Any]:
         """Have it do *scenario* n times."""
         assert self._process.stdin is not None, "a worker listens on a pipe"
@@ -163,7 +168,8 @@ class Auditor:
     """Looks into a contestant's database by the bare driver, and puts it back in order."""
 
     def __init__(self, url: str) -> None:
-        if url.startswith("postgresql:"):
+        self._is_sqlite = not url.startswith("postgresql:")
+        if not self._is_sqlite:
             import psycopg
 
             self._db: Any = psycopg.connect(url, autocommit=True)
@@ -174,6 +180,13 @@ class Auditor:
     def look(self, scenario: Scenario) -> str:
         """Return what the turn left behind."""
         return repr(self._db.execute(scenario.checked).fetchall()) if scenario.checked else ""
+
+    def sessions(self) -> list[int]:
+        """Return the server's processes that serve the contestant; none where it has no server."""
+        if self._is_sqlite:
+            return []
+        listed = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        return [pid for (pid,) in self._db.execute(listed)]
 
     def clean(self, scenario: Scenario) -> None:
         """Undo a turn."""
@@ -247,11 +260,20 @@ def _measured(scenario: Scenario, workers: list[tuple[Worker, Auditor]], rounds:
 
 def _turn(scenario: Scenario, worker: Worker, auditor: Auditor, n: int) -> dict[str, Any]:
     auditor.clean(scenario)
+    _place(worker, auditor)
     answer = worker.turn(scenario.name, n)
     if "digest" in answer:
         answer["digest"] += auditor.look(scenario)
     auditor.clean(scenario)
     return answer
+
+
+def _place(worker: Worker, auditor: Auditor) -> None:
+    sessions = auditor.sessions() if cores.may_be_placed() else []
+    if sessions:
+        # PermissionError: a server of another user. Its place is left to the kernel, for every contestant alike.
+        with suppress(PermissionError):
+            cores.place(worker.pid, sessions)
 
 
 def _calibrated(scenario: Scenario, worker: Worker, auditor: Auditor) -> tuple[int, str]:
