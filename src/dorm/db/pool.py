@@ -159,9 +159,9 @@ class FairSemaphore(ForkAware):
             self.release()
 
     # -- who holds what ------------------------------------------------------------------------------------------
-    def held(self, thing: object) -> None:
-        """Note that the task or thread running now holds a permit for *thing*, for messages."""
-        self._holders[id(thing)] = (_running(), time.monotonic())
+    def held(self, thing: object, who: asyncio.Task[Any] | threading.Thread) -> None:
+        """Note that *who* holds a permit for *thing*, for messages."""
+        self._holders[id(thing)] = (who, time.monotonic())
 
     def returned(self, thing: object) -> None:
         """Forget who held it."""
@@ -172,15 +172,6 @@ class FairSemaphore(ForkAware):
         now = time.monotonic()
         listed = [f"{_named(who)} since {now - since:.1f} s" for who, since in list(self._holders.values())]
         return f" (held by {', '.join(listed)})" if listed else ""
-
-
-def _running() -> asyncio.Task[Any] | threading.Thread:
-    """Return the task that runs now, else the thread."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
-    return task or threading.current_thread()
 
 
 def _named(who: asyncio.Task[Any] | threading.Thread) -> str:

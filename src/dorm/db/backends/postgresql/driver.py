@@ -53,7 +53,7 @@ class _State(Generic[C]):
         self.deferred = Deferred()
         self.rides = True
         self.is_far = False
-        self.returned_at = time.monotonic()
+        self.returned_at = self.handed_out_at = time.monotonic()
         self._broken = False
         self._stale_plans = False
 
