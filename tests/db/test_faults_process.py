@@ -26,6 +26,9 @@ from tests.support.models import Author
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.usefixtures("database")
 
+UNDER_LOAD = {"postgresql": 60.0, "sqlite": 8.0}
+"""Seconds that the pool is used by all at once; writers of SQLite stand in one queue, so there is less to see."""
+
 
 def in_child(work: Any) -> None:
     """Run *work* in a forked child and check that it was well."""
@@ -238,8 +241,9 @@ def test_threads_and_tasks_share_one_ceiling(database: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_a_pool_of_ten_under_two_hundred_tasks_and_fifty_threads(backend: str) -> None:
-    end = time.monotonic() + 4
+    end = time.monotonic() + UNDER_LOAD[backend]
     done = {"threads": 0, "tasks": 0}
     lock = threading.Lock()
 
@@ -259,7 +263,7 @@ def test_a_pool_of_ten_under_two_hundred_tasks_and_fifty_threads(backend: str) -
             done["tasks"] += 1
 
     async def tasks() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(UNDER_LOAD[backend] + 60):
             await asyncio.gather(*[task(number) for number in range(200)])
 
     threads = [threading.Thread(target=thread, args=(number,)) for number in range(50)]
