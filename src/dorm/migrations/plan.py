@@ -98,24 +98,26 @@ def _undone(loader: Loader, nodes: list[Node], applied: set[Node]) -> list[Step]
 def states_before(loader: Loader, steps: Sequence[Step]) -> dict[Node, ProjectState]:
     """Return the state before each migration of *steps*, as it is at that point of a real run.
 
-    For a step back it is the state of all that is applied and comes before it in the order of the whole graph.
+    What stays applied comes first, wherever it stands in the graph: a step of one app meets the tables of another app
+    as they are in the database by then. Of steps back it is the state that they lead to.
     """
-    wanted = {step.node for step in steps}
-    if not wanted:
+    if not steps:
         return {}
-    going_forward = any(not step.backwards for step in steps)
-    found: dict[Node, ProjectState] = {}
+    back = [step for step in steps if step.backwards]
+    gone = {step.node for step in back}
     state = loader.unmigrated_state()
-    left = set(wanted)
     for node in loader.graph.ordered():
-        if not left:
-            break
-        if node in wanted:
-            found[node] = state.clone()
-            left.discard(node)
-        elif (node not in loader.applied and going_forward) or node not in loader.applied:
-            continue
-        loader.graph.nodes[node].mutate_state(state, preserve=False)
+        if node in loader.applied and node not in gone:
+            loader.graph.nodes[node].mutate_state(state, preserve=False)
+    found: dict[Node, ProjectState] = {}
+    between = state.clone()
+    for step in reversed(back):
+        found[step.node] = between.clone()
+        step.migration.mutate_state(between, preserve=False)
+    for step in steps:
+        if not step.backwards:
+            found[step.node] = state.clone()
+            step.migration.mutate_state(state, preserve=False)
     return found
 
 
