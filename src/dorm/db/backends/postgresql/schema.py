@@ -26,6 +26,16 @@ from dorm.db.types import SqlType
 
 _INTEGERS = ("smallint", "integer", "bigint")
 _TEXTS = ("varchar", "text")
+_NUMERIC = frozenset({*_INTEGERS, "double", "numeric", "boolean"})
+_CASTS: dict[str, frozenset[str]] = {
+    "json": _NUMERIC,
+    "date": frozenset({"timestamp", "timestamptz"}),
+    "time": frozenset({"interval"}),
+    "timestamp": frozenset({"date", "time", "timestamptz"}),
+    "timestamptz": frozenset({"date", "time", "timestamp"}),
+    "interval": frozenset({"time"}),
+}
+"""Casts between types of different families."""
 
 
 class PostgresSchema(Schema):
@@ -254,10 +264,12 @@ class PostgresSchema(Schema):
 
     def _cast(self, old: ColumnDef, new: ColumnDef) -> str:
         name = self.quote(new.name)
-        if new.type.kind == "boolean" and old.type.kind in _INTEGERS:
+        if new.type.kind == "boolean" and old.type.kind in _NUMERIC - {"boolean"}:
             return f"({name} <> 0)"
-        if old.type.kind == "boolean" and new.type.kind != "boolean" and new.type.kind not in _TEXTS:
+        if old.type.kind == "boolean" and new.type.kind in _NUMERIC - {"boolean"}:
             return f"{name}::integer::{self.type_of(new)}"
+        if not _has_cast(old.type, new.type):
+            return f"{name}::text::{self.type_of(new)}"
         return f"{name}::{self.type_of(new)}"
 
     def _fill(self, editor: Editor, table: TableDef, column: ColumnDef) -> Operation[None]:
@@ -292,6 +304,20 @@ def _casts_by_itself(old: SqlType, new: SqlType) -> bool:
     if old.kind == new.kind and old.kind in ("numeric", *_INTEGERS):
         return True
     return old.kind in _INTEGERS and new.kind in _INTEGERS
+
+
+def _has_cast(old: SqlType, new: SqlType) -> bool:
+    """Tell whether the server converts one type into the other; where it does not, the text of the value is read anew.
+
+    Every type is cast to and from text; types of extensions are taken to know one another.
+    Source: https://www.postgresql.org/docs/current/catalog-pg-cast.html, and the rows of that table.
+    """
+    kinds = {old.kind, new.kind}
+    if kinds & {"varchar", "text", "citext", "custom", "hstore"} or kinds <= _NUMERIC:
+        return True
+    if old.kind == new.kind:
+        return old.kind != "enum"
+    return new.kind in _CASTS.get(old.kind, ())
 
 
 def rewrites(old: SqlType, new: SqlType) -> bool:
