@@ -35,7 +35,7 @@ common = st.fixed_dictionaries(
 )
 plain_fields = st.one_of(
     st.builds(lambda o, d: dorm.IntegerField(default=d, **o), common, st.integers(-5, 5)),
-    st.builds(lambda o, n: dorm.CharField(max_length=n, default="x'\"\n", **o), common, st.integers(1, 50)),
+    st.builds(lambda o, n: dorm.CharField(max_length=n, default="x'\"\n", **o), common, st.integers(4, 50)),
     st.builds(lambda o: dorm.TextField(default="", **o), common),
     st.builds(lambda o: dorm.BooleanField(default=False, **o), common),
     st.builds(

@@ -161,6 +161,10 @@ class ModelState:
     def render(self, apps: StateApps) -> Any:
         """Return a model class with these parts, in the registry *apps*."""
         options = {name: value for name, value in self.options.items() if value is not None}
+        if "ordering" in options:
+            # Between two steps it may name a field that is gone, or not there yet.
+            names = self._names(apps)
+            options["ordering"] = [each for each in options["ordering"] if _is_known(each, names)]
         meta = type("Meta", (), {**options, "app_label": self.app_label, "apps": apps})
         bases = tuple(apps.rendered(base) if isinstance(base, str) else base for base in self.bases)
         body: dict[str, Any] = {name: each.clone() for name, each in self.fields.items()}
@@ -171,6 +175,21 @@ class ModelState:
                 body.setdefault(name, Manager())
         body.update({"Meta": meta, "__module__": "__fake__", "__qualname__": self.name})
         return ModelBase(self.name, bases, body)
+
+    def _names(self, apps: StateApps) -> set[str]:
+        """Return the names that an ordering may begin with: fields, columns of relations, those of its bases."""
+        found = {"pk", "?", "_order", *self.fields, *(f"{name}_id" for name in self.fields)}
+        for base in self.bases:
+            if isinstance(base, str) and base in apps.states:
+                found |= apps.states[base]._names(apps)
+            elif not isinstance(base, str) and hasattr(base, "_meta"):
+                found |= set(base._meta.names())
+        return found
+
+
+def _is_known(ordering: Any, names: set[str]) -> bool:
+    """True when an entry of ``ordering`` begins with one of *names*; expressions are left alone."""
+    return not isinstance(ordering, str) or ordering.lstrip("-+").partition("__")[0] in names
 
 
 def _manager_parts(manager: Any) -> Any:

@@ -112,9 +112,11 @@ def alter_throughs(editor: Editor, old: Any, new: Any) -> Doing[None]:
         if name not in before:
             yield from create_models(editor, [through])
         elif editor.table(before[name]) != editor.table(through):
-            yield from rename_through(editor, before[name], through)
-            moved = replace(editor.table(before[name]), name=through._meta.db_table)
-            yield from schema.alter_tables(editor, [(_like(moved, editor.table(through)), editor.table(through))])
+            moved = yield from rename_through(editor, before[name], through)
+            # No table was renamed here: a reference that names another one really leads elsewhere.
+            targets = zip(moved.foreign_keys, editor.table(before[name]).foreign_keys, strict=True)
+            moved = replace(moved, foreign_keys=tuple(replace(a, table=b.table) for a, b in targets))
+            yield from schema.alter_tables(editor, [(moved, editor.table(through))])
 
 
 def _field_name(through: Any) -> str:
@@ -127,8 +129,8 @@ def _field_name(through: Any) -> str:
     return str(through._meta.object_name)
 
 
-def rename_through(editor: Editor, old: Any, new: Any) -> Doing[None]:
-    """Give a many-to-many table and its columns their new names."""
+def rename_through(editor: Editor, old: Any, new: Any) -> Doing[TableDef]:
+    """Give a many-to-many table and its columns their new names; return it as it is then."""
     before, after = editor.table(old), editor.table(new)
     schema = editor.dialect.schema
     for was, becomes in zip(before.columns, after.columns, strict=True):
@@ -139,6 +141,7 @@ def rename_through(editor: Editor, old: Any, new: Any) -> Doing[None]:
     target = _like(replace(before, name=after.name), after)
     if before != target:
         yield from schema.rename_table(editor, before, target)
+    return target
 
 
 def with_renamed_column(table: TableDef, old: str, new: str) -> TableDef:

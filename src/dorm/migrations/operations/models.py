@@ -327,6 +327,8 @@ class AlterModelTable(OptionOperation):
             before, after = model_of(from_state, label, name), model_of(to_state, label, name)
             if editor.allows(label, after):
                 yield from editor.dialect.schema.rename_parts(editor, editor.table(before), editor.table(after))
+                for mine, theirs in zip(automatic_throughs(before), automatic_throughs(after), strict=True):
+                    yield from rename_through(editor, mine, theirs)
 
     backwards = forwards
 
