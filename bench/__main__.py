@@ -40,7 +40,13 @@ def contestants(group: str, against: str | None, with_peers: bool) -> list[Conte
 @click.command()
 @click.option("--peers", "with_peers", is_flag=True, help="Also measure other ORMs, in environments of their own.")
 @click.option("--group", "groups", multiple=True, type=click.Choice(list(GROUPS)), help="Only these groups.")
-@click.option("--only", multiple=True, help="Only these scenarios.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice([each.name for each in SCENARIOS]),
+    metavar="NAME",
+    help=f"Only these scenarios: {', '.join(each.name for each in SCENARIOS)}.",
+)
 @click.option("--rounds", default=9, show_default=True, help="Turns of each contestant in each scenario.")
 @click.option("--against", help="Another checkout of dorm to measure beside this one.")
 @click.option("--cpu", is_flag=True, help="Show ratios of the client's CPU time: steadier on a busy machine.")
