@@ -22,7 +22,7 @@ def n_plus_one(stage: Stage) -> None:
             airlines: Any = Airline.objects.all()  # reverse relations are not in the type
             for airline in airlines:
                 airline.flights.order_by("pk").first()
-        return list(detector.details)
+        return [(detector.counts[finding.template], finding.hint) for finding in detector.details]
 
     found = stage.scene(
         "with nplusone.detect(threshold=5) as detector:\n"
@@ -30,8 +30,8 @@ def n_plus_one(stage: Stage) -> None:
         '        airline.flights.order_by("pk").first()',
         one_by_one,
     )
-    for finding in found:
-        stage.say(f"Found: one template {finding.count} times; {finding.hint}")
+    for times, hint in found:
+        stage.say(f"Found: one template {times} times; {hint}")
     names = stage.scene(
         'for flight in Flight.objects.order_by("pk")[:500]:\n    flight.carrier.name, flight.destination.name',
         lambda: {
@@ -99,10 +99,18 @@ def allow_list(stage: Stage) -> None:
     stage.title("A list of what may run")
     remove = sql_allowlist.install(["SELECT code, name FROM flights_airport WHERE code = ?"], allow_ddl=False)
     connection = dorm.connection_for("default")
+    listed = "SELECT code, name FROM flights_airport WHERE code = %s"
     try:
-        rows = connection.execute("SELECT code, name FROM flights_airport WHERE code = %s", ["JFK"])
-        stage.say(f"Listed: {dict(rows[0])}")
-        connection.execute("SELECT code, name FROM flights_airport WHERE code = %s OR 1 = 1", ["JFK"])
+        rows = stage.scene(
+            'sql_allowlist.install(["SELECT code, name FROM flights_airport WHERE code = ?"])\n'
+            f'connection.execute("{listed}", ["JFK"])',
+            lambda: connection.execute(listed, ["JFK"]),
+        )
+        stage.say(f"{dict(rows[0])}")
+        stage.scene(
+            f'connection.execute("{listed} OR 1 = 1", ["JFK"])',
+            lambda: connection.execute(f"{listed} OR 1 = 1", ["JFK"]),
+        )
     except sql_allowlist.SQLNotAllowedError as exc:
         stage.error(exc)
     finally:

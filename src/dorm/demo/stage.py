@@ -19,7 +19,8 @@ from dorm.signals import pre_query
 
 T = TypeVar("T")
 
-_LONGEST_SQL = 700
+_LONGEST_SQL = 1_500
+_PLACEHOLDERS = re.compile(r"([?$]\d+), (?:[?$]\d+, ){4,}([?$]\d+)")
 
 
 class Stage:
@@ -87,5 +88,5 @@ def _cell(value: Any) -> str:
 
 
 def _shown(sql: str) -> str:
-    text = re.sub(r"\s+", " ", sql)
+    text = _PLACEHOLDERS.sub(r"\1, ..., \2", re.sub(r"\s+", " ", sql))
     return text if len(text) <= _LONGEST_SQL else f"{text[:_LONGEST_SQL]} ..."
