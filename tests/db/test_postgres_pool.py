@@ -15,6 +15,7 @@ from dorm.db.connection import connections, get_async_connection, get_connection
 from tests.support.faces import Face
 
 MARK = "dorm-warm"
+OPEN = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PostgresCursor(SyncCursor):
-    """A server-side cursor of the open transaction."""
+    """A server-side cursor of the open transaction; it is there before its statement is sent."""
 
     def __init__(
         self, connection: PostgresConnection, cursor: psycopg.RawServerCursor[Any], statement: Statement, size: int
@@ -28,7 +28,13 @@ class PostgresCursor(SyncCursor):
         self._cursor = cursor
         self._statement = statement
         self._size = size
-        self.columns = tuple(column.name for column in cursor.description or ())
+        self._session = connection
+        connection.streams.add(self)
+
+    def described(self) -> Self:
+        """Take the names of the columns, once the statement was sent."""
+        self.columns = tuple(column.name for column in self._cursor.description or ())
+        return self
 
     def fetch(self) -> Rows:
         try:
@@ -37,7 +43,18 @@ class PostgresCursor(SyncCursor):
             raise self._failed(exc, self._statement) from exc
 
     def close(self) -> None:
-        # On a connection that is gone nothing is sent; the driver only wants to be told.
+        try:
+            with contextlib.suppress(*DRIVER_ERRORS):
+                self._cursor.close()
+        finally:
+            if self._cursor.closed:
+                self._session.streams.discard(self)
+            else:
+                # Interrupted: nobody knows whether the server has closed it.
+                self._session.abort()
+
+    def lost(self) -> None:
+        """Tell the driver that the connection was given up: nothing is sent any more."""
         with contextlib.suppress(*DRIVER_ERRORS):
             self._cursor.close()
 
@@ -76,7 +93,7 @@ class PostgresCopy(SyncCursor):
 
 
 class PostgresAsyncCursor(AsyncCursor):
-    """A server-side cursor of the open transaction."""
+    """A server-side cursor of the open transaction; it is there before its statement is sent."""
 
     def __init__(
         self,
@@ -90,7 +107,13 @@ class PostgresAsyncCursor(AsyncCursor):
         self._cursor = cursor
         self._statement = statement
         self._size = size
-        self.columns = tuple(column.name for column in cursor.description or ())
+        self._session = connection
+        connection.streams.add(self)
+
+    def described(self) -> Self:
+        """Take the names of the columns, once the statement was sent."""
+        self.columns = tuple(column.name for column in self._cursor.description or ())
+        return self
 
     async def fetch(self) -> Rows:
         try:
@@ -99,8 +122,25 @@ class PostgresAsyncCursor(AsyncCursor):
             raise self._failed(exc, self._statement) from exc
 
     async def close(self) -> None:
-        with contextlib.suppress(*DRIVER_ERRORS):
-            await self._cursor.close()
+        try:
+            with contextlib.suppress(*DRIVER_ERRORS):
+                await self._cursor.close()
+        finally:
+            if self._cursor.closed:
+                self._session.streams.discard(self)
+            else:
+                # Interrupted: nobody knows whether the server has closed it.
+                self._session.abort()
+
+    def lost(self) -> None:
+        """Tell the driver that the connection was given up, from code that cannot wait.
+
+        Nothing is sent on a closed connection, so closing ends without a pause, unless somebody is reading just now.
+        """
+        closing = self._cursor.close()
+        with contextlib.suppress(StopIteration, *DRIVER_ERRORS):
+            closing.send(None)
+        closing.close()
 
 
 class PostgresAsyncCopy(AsyncCursor):

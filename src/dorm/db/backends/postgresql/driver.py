@@ -51,6 +51,7 @@ class _State(Generic[C]):
         self.raw = raw
         self.alias = alias
         self.deferred = Deferred()
+        self.streams: set[PostgresCursor | PostgresAsyncCursor] = set()
         self.rides = True
         self.is_far = False
         self.returned_at = self.handed_out_at = time.monotonic()
@@ -101,6 +102,8 @@ class _State(Generic[C]):
     def abort(self) -> None:
         self._broken = True
         self.raw.pgconn.finish()
+        while self.streams:
+            self.streams.pop().lost()
 
     def failed(self, exc: Exception, statement: Statement | None) -> DatabaseError:
         """Return the error to raise for what psycopg raised."""
@@ -252,16 +255,16 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
     def open(self, statement: Statement, chunk_size: int) -> SyncCursor:
         self._flush()
         cursor = psycopg.RawServerCursor(self.raw, f"dorm_{next(_cursor_names)}")
+        opened = PostgresCursor(self, cursor, statement, chunk_size)
         try:
             run: Any = cursor.execute
             run(statement.sql, statement.params, binary=statement.template.binary)
         except BaseException as exc:
-            with contextlib.suppress(*DRIVER_ERRORS):
-                cursor.close()
+            opened.close()
             if not isinstance(exc, DRIVER_ERRORS):
                 raise
             raise self.failed(exc, statement) from exc
-        return PostgresCursor(self, cursor, statement, chunk_size)
+        return opened.described()
 
     def copy_in(self, statement: Statement, rows: Iterable[Sequence[Any]], types: tuple[str, ...]) -> int:
         self._flush()
@@ -466,16 +469,16 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
     async def open(self, statement: Statement, chunk_size: int) -> AsyncCursor:
         await self._flush()
         cursor = psycopg.AsyncRawServerCursor(self.raw, f"dorm_{next(_cursor_names)}")
+        opened = PostgresAsyncCursor(self, cursor, statement, chunk_size)
         try:
             run: Any = cursor.execute
             await run(statement.sql, statement.params, binary=statement.template.binary)
         except BaseException as exc:
-            with contextlib.suppress(*DRIVER_ERRORS):
-                await cursor.close()
+            await opened.close()
             if not isinstance(exc, DRIVER_ERRORS):
                 raise
             raise self.failed(exc, statement) from exc
-        return PostgresAsyncCursor(self, cursor, statement, chunk_size)
+        return opened.described()
 
     async def copy_in(
         self, statement: Statement, rows: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]], types: tuple[str, ...]

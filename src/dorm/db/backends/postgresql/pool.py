@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 import psycopg
@@ -27,6 +27,8 @@ from dorm.db.driver import AsyncConnection, AsyncPool, SyncConnection, SyncPool
 from dorm.db.limits import within
 from dorm.db.pool import FairSemaphore, ForkAware
 from dorm.exceptions import OperationalError
+
+C = TypeVar("C", PostgresConnection, PostgresAsyncConnection)
 
 IDLE_BEFORE_PING: Final = 30.0
 """Seconds a connection may have been idle before it is pinged at checkout (with POOL_CHECK)."""
@@ -135,6 +137,14 @@ class _Common:
         if time.monotonic() > until:
             raise failure(self.config, None)
 
+    def handed_out(self, raw: Any, connection: C) -> C:
+        """Note that the library handed *raw* out now; *connection* is its face of dorm, for as long as it lives."""
+        if raw.dorm is None:
+            raw.dorm = connection
+            connection.rides = not is_pooled_elsewhere(self.config)
+        connection.handed_out_at = time.monotonic()
+        return connection
+
     def must_ping(self, returned_at: float) -> bool:
         """True for a connection that was idle for long, or was returned before one was found dead."""
         if returned_at < self.suspect_before:
@@ -240,12 +250,7 @@ class PostgresPool(_Common, ForkAware, SyncPool):
                 continue
             except psycopg_pool.PoolClosed as exc:
                 raise OperationalError(f"the pool of {self.config.alias!r} was closed.") from exc
-            connection = raw.dorm
-            if connection is None:
-                connection = raw.dorm = PostgresConnection(raw, self.config.alias)
-                connection.rides = not is_pooled_elsewhere(self.config)
-            connection.handed_out_at = time.monotonic()
-            return connection
+            return self.handed_out(raw, raw.dorm or PostgresConnection(raw, self.config.alias))
 
     def release(self, connection: SyncConnection) -> None:
         assert isinstance(connection, PostgresConnection), "what was acquired comes back"
@@ -338,12 +343,7 @@ class PostgresAsyncPool(_Common, AsyncPool):
                 continue
             except psycopg_pool.PoolClosed as exc:
                 raise OperationalError(f"the pool of {self.config.alias!r} was closed.") from exc
-            connection = raw.dorm
-            if connection is None:
-                connection = raw.dorm = PostgresAsyncConnection(raw, self.config.alias)
-                connection.rides = not is_pooled_elsewhere(self.config)
-            connection.handed_out_at = time.monotonic()
-            return connection
+            return self.handed_out(raw, raw.dorm or PostgresAsyncConnection(raw, self.config.alias))
 
     async def _pinged(self, connection: PostgresAsyncConnection) -> bool:
         alive = False
