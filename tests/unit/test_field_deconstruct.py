@@ -111,7 +111,8 @@ def test_generated_fields_keep_expression_and_type() -> None:
 def test_what_was_not_given_is_not_written() -> None:
     assert dorm.IntegerField().deconstruct() == (None, "dorm.fields.IntegerField", [], {})
     assert dorm.CharField().deconstruct()[3] == {"max_length": 255}
-    assert dorm.SlugField().deconstruct()[3] == {"max_length": 50}
+    assert dorm.SlugField().deconstruct()[3] == {}
+    assert dorm.SlugField(max_length=60).deconstruct()[3] == {"max_length": 60}
     assert dorm.BinaryField().deconstruct()[3] == {}
     assert dorm.DateField(auto_now=True).deconstruct()[3] == {"auto_now": True}
     assert dorm.BigAutoField(primary_key=True).deconstruct()[3] == {"primary_key": True}

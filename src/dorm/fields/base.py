@@ -55,16 +55,21 @@ class Field(RegisterLookupMixin, Generic[T]):
 
     is_relation: ClassVar[bool] = False
     is_composite: ClassVar[bool] = False
-    many_to_one: ClassVar[bool] = False
+    many_to_one: ClassVar[bool | None] = None
     generated: ClassVar[bool] = False
     """True when the database computes every value of the column."""
     keeps_files: ClassVar[bool] = False
     """True when values are files, which are kept in a storage before the row is written."""
     assigned_by_descriptor: bool = False
     """True when the attribute of the model has a ``__set__`` that assignment must go through."""
-    one_to_one: ClassVar[bool] = False
-    one_to_many: ClassVar[bool] = False
-    many_to_many: ClassVar[bool] = False
+    one_to_one: ClassVar[bool | None] = None
+    one_to_many: ClassVar[bool | None] = None
+    many_to_many: ClassVar[bool | None] = None
+    hidden: ClassVar[bool] = False
+    related_model: Any = None
+    remote_field: Any = None
+    """The model and the relation at the other end of a relation."""
+
     empty_strings_allowed: ClassVar[bool] = True
     empty_values: ClassVar[Iterable[Any]] = EMPTY_VALUES
     description: ClassVar[str] = "a value"
@@ -215,10 +220,17 @@ class Field(RegisterLookupMixin, Generic[T]):
 
     def __str__(self) -> str:
         model = getattr(self, "model", None)
-        return f"{model.__name__}.{self.name}" if model is not None else type(self).__name__
+        return f"{model._meta.label}.{self.name}" if model is not None else type(self).__name__
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self}>"
+        name = getattr(self, "name", None)
+        cls = type(self)
+        return f"<{cls.__module__}.{cls.__qualname__}{'' if name is None else f': {name}'}>"
+
+    @property
+    def concrete(self) -> bool:
+        """True when the field has a column of its own."""
+        return getattr(self, "column", None) is not None
 
     def __lt__(self, other: object) -> bool:
         if isinstance(other, Field):

@@ -78,6 +78,12 @@ def parse_duration(text: str) -> datetime.timedelta | None:
     return None
 
 
+def duration_text(span: datetime.timedelta) -> str:
+    """Return *span* as ``[DD ]HH:MM:SS[.ffffff]``, which `parse_duration` reads; only days may be negative."""
+    clock = datetime.datetime.min + datetime.timedelta(seconds=span.seconds, microseconds=span.microseconds)
+    return f"{span.days} {clock.time().isoformat()}" if span.days else clock.time().isoformat()
+
+
 def _span(parts: dict[str, str], iso: bool) -> datetime.timedelta:
     sign = -1 if parts.pop("sign", "+") == "-" else 1
     micro = _micro(parts.pop("microseconds", None))

@@ -13,7 +13,7 @@ from dorm.db.types import DATE, INTERVAL, TIME, TIMESTAMP, TIMESTAMPTZ, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, ValidationError
 from dorm.fields.base import Field
 from dorm.fields.options import TextOptions
-from dorm.fields.parse import parse_date, parse_datetime, parse_duration, parse_time
+from dorm.fields.parse import duration_text, parse_date, parse_datetime, parse_duration, parse_time
 from dorm.sql import plan
 
 T = TypeVar("T")
@@ -367,6 +367,10 @@ class DurationField(Field[T]):
             if found is not None:
                 return found
         self.refuse(value)
+
+    def value_to_string(self, obj: Any) -> str:
+        value = self.value_from_object(obj)
+        return "" if value is None else duration_text(value)
 
 
 def _changed(names: frozenset[str]) -> None:

@@ -199,6 +199,12 @@ class URLField(CharField[T]):
     ) -> None:
         super().__init__(verbose_name, name, null=null, **options)  # type: ignore[call-overload, misc]  # the bases' overloads take literals
 
+    def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        if self.max_length == self.default_max_length:
+            del kwargs["max_length"]
+        return name, path, args, kwargs
+
 
 class SlugField(CharField[T]):
     """Letters, digits, underscores and hyphens; indexed.
@@ -249,6 +255,8 @@ class SlugField(CharField[T]):
         name, path, args, kwargs = super().deconstruct()
         if kwargs.pop("db_index", False) is False:
             kwargs["db_index"] = False
+        if self.max_length == self.default_max_length:
+            del kwargs["max_length"]
         if self.allow_unicode:
             kwargs["allow_unicode"] = True
         return name, path, args, kwargs

@@ -430,7 +430,7 @@ class Options:
                     self._require(name.removeprefix("-"), "indexes")
         for name in self.ordering:
             if isinstance(name, str):
-                first = name.lstrip("-+").partition("__")[0]
+                first = name.removeprefix("-").partition("__")[0]
                 if first not in ("?", "pk"):
                     self._require(first, "ordering")
 

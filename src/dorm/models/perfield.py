@@ -40,7 +40,8 @@ def _display(field: Any) -> Callable[..., Any]:
     def display(self: Any) -> Any:
         value = getattr(self, field.attname)
         label = labels(field).get(_hashable(value), value)
-        return label if label is None else str(label)
+        # A value without a label stays of its type; labels may be lazy texts.
+        return label if label is None or label is value else str(label)
 
     display.__doc__ = f"Return the label of ``{field.name}`` among its choices; the value itself where it has none."
     return display

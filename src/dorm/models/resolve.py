@@ -372,7 +372,7 @@ class Resolver:
 
     def _order(self, key: Any) -> Iterable[Order]:
         if isinstance(key, str):
-            descending, name = key.startswith("-"), key.lstrip("-+")
+            descending, name = key.startswith("-"), key.removeprefix("-")
             if name == "?":
                 yield Order(Text("RANDOM()"))
                 return

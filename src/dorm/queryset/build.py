@@ -124,6 +124,10 @@ def _filter(plan: Plan[Query], condition: Q, sticky: bool) -> tuple[Query, Prepa
 def ordered(plan: Plan[Query], values: Values, keys: Iterable[Any]) -> Built:
     """`order_by`."""
     names = tuple(keys)
+    wrong = [name for name in names if not isinstance(name, (str, Node))]
+    if wrong:
+        kinds = ", ".join(type(name).__name__ for name in wrong)
+        raise FieldError(f"Invalid order_by arguments: order_by() takes names and expressions, got {kinds}.")
     if plan.query.is_sliced:
         raise TypeError("Cannot reorder a query once a slice has been taken.")
     collected = Literals()
@@ -293,8 +297,13 @@ def valued(
     if expressions:
         plan, values = annotated(plan, values, expressions)
         names = (*names, *[name for name in expressions if name not in names])
+    if kind == "flat" and not names:
+        names = (plan.query.model._meta.fields[0].attname,)
     if kind == "flat" and len(names) != 1:
         raise TypeError("'flat' is not valid when values_list is called with more than one field.")
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"values() takes names; give this {type(name).__name__} a name: values(name=...).")
     return plan.step((kind, *names), lambda: _valued(plan, kind, names)), values
 
 
@@ -338,9 +347,9 @@ def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, A
     """Split what ``values_list`` was given into names and expressions, naming the latter."""
     plain: list[str] = []
     expressions: dict[str, Any] = {}
-    for number, name in enumerate(names, 1):
+    for name in names:
         if isinstance(name, Node):
-            label = getattr(name, "default_alias", f"{type(name).__name__.lower()}{number}")
+            label = getattr(name, "default_alias", f"{type(name).__name__.lower()}{len(expressions) + 1}")
             expressions[label] = name
             plain.append(label)
         else:
@@ -526,6 +535,8 @@ def _assigned(plan: Plan[Query], new: Mapping[str, Any]) -> tuple[Query, Prepare
                 f"Cannot update model field {field!r} (only non-relations and foreign keys permitted): "
                 f"{meta.object_name}.{name}."
             )
+        if field.generated:
+            raise FieldError(f"{field} is generated: the database computes it, and update() cannot set it.")
         node = value.resolve(resolver) if isinstance(value, Node) else resolver.literal(field, value)
         if node.contains_aggregate:
             raise FieldError(f"Aggregate functions are not allowed in update(): {meta.object_name}.{name}")

@@ -338,7 +338,9 @@ def part(plan: Plan[Query], alias: str | None, any_columns: bool) -> Part:
     elif query.kind == "object":
         select = key_select(query)
     elif len(query.columns) != 1:
-        raise TypeError(f"The QuerySet value for a subquery must select one column, not {len(query.columns)}.")
+        raise ValueError(
+            f"The QuerySet value for a subquery must have 1 selected field (received {len(query.columns)})."
+        )
     else:
         select, _ = rows_select(_unordered(query))
     if not any_columns and len(select.columns) > 1:

@@ -18,7 +18,7 @@ def dates(qs: QuerySet[Any, Any], name: str, kind: str, order: str) -> QuerySet[
     from dorm.functions import Trunc
 
     _check(kind, order, DATE_KINDS)
-    _check_field(qs, name, ("date", "timestamp", "timestamptz"))
+    _check_field(qs, name)
     return _distinct(qs, name, Trunc(name, kind, output_field=DateField()), order)
 
 
@@ -28,7 +28,7 @@ def datetimes(qs: QuerySet[Any, Any], name: str, kind: str, order: str, tzinfo: 
     from dorm.functions import Trunc
 
     _check(kind, order, MOMENT_KINDS)
-    _check_field(qs, name, ("timestamp", "timestamptz"))
+    _check_field(qs, name)
     return _distinct(qs, name, Trunc(name, kind, output_field=DateTimeField(), tzinfo=tzinfo), order)
 
 
@@ -44,9 +44,9 @@ def _check(kind: str, order: str, kinds: tuple[str, ...]) -> None:
         raise ValueError("'order' must be either 'ASC' or 'DESC'.")
 
 
-def _check_field(qs: QuerySet[Any, Any], name: str, kinds: tuple[str, ...]) -> None:
+def _check_field(qs: QuerySet[Any, Any], name: str) -> None:
     from dorm.models.resolve import Resolver
 
     output = Resolver(qs._plan.query, 0, "dates").reference(name).output
-    if output is None or output.sql_type.kind not in kinds:
-        raise TypeError(f"{name!r} isn't a {'DateField or ' if 'date' in kinds else ''}DateTimeField.")
+    if output is None or output.sql_type.kind not in ("date", "timestamp", "timestamptz"):
+        raise TypeError(f"{name!r} isn't a DateField or DateTimeField.")

@@ -39,8 +39,11 @@ class ManyToManyField(Field[Any], Generic[R]):
     """
 
     is_relation = True
+    many_to_one: ClassVar[bool] = False
+    one_to_one: ClassVar[bool] = False
+    one_to_many: ClassVar[bool] = False
+    remote_field: ManyToManyRel
     many_to_many: ClassVar[bool] = True
-    concrete: ClassVar[bool] = False
     column: Any
     empty_strings_allowed: ClassVar[bool] = False
     description: ClassVar[str] = "objects of another model"
