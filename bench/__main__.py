@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from pathlib import Path
@@ -62,13 +63,13 @@ def main(
 ) -> None:
     """Measure dorm in multiples of the bare driver's time; JSON goes to .bench/."""
     console = Console(width=None if sys.stdout.isatty() else 200)
-    scenarios = [each for each in SCENARIOS if not only or each.name in only]
+    scenarios = _named(only)
     everything: dict[str, list[Result]] = {}
     if with_peers:
         peers.prepare(console)
     for group in groups or tuple(GROUPS):
         results = _group(group, contestants(group, against, with_peers), scenarios, rounds, console)
-        if results is None:
+        if not results:
             continue
         everything[group] = results
         report.show(console, group, results, cpu)
@@ -76,6 +77,16 @@ def main(
             report.into_docs(ROOT / "docs" / "performance.md", f"{group}-peers" if with_peers else group, results, cpu)
     extra: dict[str, Any] = {} if only else {"overheads": overheads.show(console)}
     console.print(f"written to {report.save(Path(ROOT / '.bench'), everything, extra)}")
+
+
+def _named(only: tuple[str, ...]) -> list[Scenario]:
+    """Return the scenarios of those names, all without any; refuse names that are none."""
+    known = {each.name: each for each in SCENARIOS}
+    for name in only:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
+            raise click.BadParameter(f"{name!r} is no scenario; perhaps {', '.join(near)}?", param_hint="--only")
+    return [each for name, each in known.items() if not only or name in only]
 
 
 def _group(

@@ -59,7 +59,7 @@ class Result:
         """Return the quartiles of the ratios to the reference, of wall or of client CPU time."""
         ratios = self.cpu_ratios if cpu else self.ratios
         if len(ratios) < 2:
-            return (ratios[0],) * 3
+            return (ratios[0] if ratios else float("nan"),) * 3
         low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
         return low, middle, high
 
