@@ -75,6 +75,33 @@ async def codes(face: Face, **lookups: Any) -> list[Any]:
     return await face.rows(Item.objects.filter(**lookups).order_by("code").values_list("code", "name", "stock"))
 
 
+async def test_each_of_many_rows_gets_its_own_key(face: Face) -> None:
+    given = [Tag(item_id=None, text=str(number)) for number in range(150)]
+    item = (await face(Item.objects.bulk_create)(items("a")))[0]
+    for tag in given:
+        tag.item_id = item.pk
+    made = await face(Tag.objects.bulk_create)(given)
+    rows = await face.rows(Tag.objects.values_list("pk", "text"))
+    assert sorted(rows) == sorted((tag.pk, tag.text) for tag in made)
+    assert len(rows) == 150
+
+
+async def test_rows_unlike_the_others_go_in_beside_them(face: Face) -> None:
+    item = (await face(Item.objects.bulk_create)(items("a")))[0]
+
+    class Text(str):
+        pass
+
+    given = [Tag(item=item, text=str(number)) for number in range(70)]
+    given[65].text = Text("of a subclass")
+    given[66].text = Value("computed")
+    given[67] = Tag(pk=5000, item=item, text="67")
+    made = await face(Tag.objects.bulk_create)(given)
+    rows = dict(await face.rows(Tag.objects.values_list("pk", "text")))
+    assert len({tag.pk for tag in made}) == len(rows) == 70
+    assert [rows[tag.pk] for tag in made[64:70]] == ["64", "of a subclass", "computed", "67", "68", "69"]
+
+
 async def test_keys_and_columns_of_the_database_come_back(face: Face) -> None:
     made = await face(Item.objects.bulk_create)(items("a", "b", "c"))
     assert [item.code for item in made] == ["a", "b", "c"]

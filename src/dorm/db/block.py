@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import threading
+from asyncio import _get_running_loop
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,10 +32,9 @@ if hasattr(os, "register_at_fork"):
 
 def current_owner() -> object:
     """Return who runs now: the asyncio task, else the thread."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
+    if _get_running_loop() is None:
+        return threading.get_ident()
+    task = asyncio.current_task()
     return task if task is not None else threading.get_ident()
 
 

@@ -85,18 +85,20 @@ class Database:
         """Send a statement from blocking code."""
         if in_use.ever and (limit := limit_of(self.alias)) is not None:
             return self._limited(request, limit)
-        if self._block.get() is not None or self._pinned is not None:
-            block = self.current_block("sync")
-            if block is not None:
-                block.admit(request.statement)
-                if block.timeout_ms is not None:
-                    block.keep_time(self.dialect, None)
-                try:
-                    return request.on(blocking(block.connection))
-                except DatabaseError as exc:
-                    block.failed(request.statement, exc)
-                    raise
-        return (self._sync_pool or self.sync_pool).perform(request)
+        block = self._pinned
+        if block is None:
+            block = self._block.get()
+            if block is None:
+                return (self._sync_pool or self.sync_pool).perform(request)
+            block.check("sync")
+        block.admit(request.statement)
+        if block.timeout_ms is not None:
+            block.keep_time(self.dialect, None)
+        try:
+            return request.on(blocking(block.connection))
+        except DatabaseError as exc:
+            block.failed(request.statement, exc)
+            raise
 
     def _limited(self, request: StatementRequest[T], limit: Limit) -> T:
         """Send a statement from blocking code that may take so long only."""

@@ -36,6 +36,10 @@ class Dialect(Fragments, ABC):
     # -- what it can do ------------------------------------------------------------------------------------------
     supports_returning: bool = False
     """INSERT, UPDATE and DELETE can give rows back."""
+    tells_counted_key: bool = False
+    """The driver tells the key that an INSERT of one row counted, for less than RETURNING costs."""
+    rows_at_once: int = 0
+    """Rows that one INSERT ... VALUES ... RETURNING takes best, where many are sent one by one; 0 where that is as good."""
     numbers_placeholders: bool = False
     """A placeholder says which parameter it means, so one parameter may stand in several places."""
     supports_array_parameters: bool = False

@@ -40,7 +40,15 @@ class Router:
 
     def db_for_write(self, model: Any, hints: Mapping[str, Any] | None = None) -> str:
         """Return the alias that rows of *model* are written to."""
+        if not hints and self._routers is not None and not self._routers:
+            return "default"
         return self.answer("db_for_write", model, hints or {}, "default")
+
+    @property
+    def has_any(self) -> bool:
+        """True when there are routers to ask."""
+        routers = self._routers
+        return bool(self._loaded_routers() if routers is None else routers)
 
     def answer(self, method: str, model: Any, hints: Mapping[str, Any], default: str) -> str:
         """Return the routers' answer to ``db_for_read`` or ``db_for_write``."""
@@ -57,6 +65,8 @@ class Router:
 
     def wrote(self, model: Any) -> None:
         """Note that this task or thread writes *model* now."""
+        if self._routers is not None and not self._routers:
+            return
         window = settings.READ_AFTER_WRITE_WINDOW if self._loaded_routers() else None
         if window:
             now = time.monotonic()

@@ -17,10 +17,14 @@ class Template:
         binary: every column of the result has a binary loader (read by drivers that know two formats).
         prepare: False for texts too long or too many-valued to be worth a prepared statement.
         model: label of the model it was compiled for, for messages; empty for raw SQL.
+        tells_key: an INSERT of one row without RETURNING, whose answer is the key that the database counted (only
+            with the dialect's `tells_counted_key`).
+        many: the text for a number of rows at once, and that number; the first column that comes back is a key that
+            the database counts (only with the dialect's `rows_at_once`).
         natural: the user wrote it: a parameter has the type that its value suggests, nobody knows its column.
     """
 
-    __slots__ = ("binary", "model", "natural", "prepare", "reads", "sql")
+    __slots__ = ("binary", "many", "model", "natural", "prepare", "reads", "sql", "tells_key")
 
     def __init__(
         self,
@@ -31,6 +35,8 @@ class Template:
         prepare: bool = True,
         model: str = "",
         natural: bool = False,
+        tells_key: bool = False,
+        many: tuple[str, int] | None = None,
     ) -> None:
         self.sql = sql
         self.reads = reads
@@ -38,6 +44,8 @@ class Template:
         self.prepare = prepare
         self.model = model
         self.natural = natural
+        self.tells_key = tells_key
+        self.many = many
 
     def __repr__(self) -> str:
         return f"Template({self.sql!r})"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeVar, Unpack, overload
 from dorm.db.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, INTEGER_RANGES, SMALLINT, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue
 from dorm.fields.base import Field
+from dorm.fields.exact import passes
 from dorm.fields.options import TextOptions
 from dorm.validators import DecimalValidator, MaxValueValidator, MinValueValidator
 
@@ -76,6 +77,12 @@ class IntegerField(Field[T]):
         except (TypeError, ValueError, OverflowError) as exc:
             raise self.invalid(value) from exc
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the greatest number of the column."""
+        return self._lowest, self._highest
+
+    @passes(int)
     def prepare(self, value: Any) -> Any:
         number = value if type(value) is int else self._number(value)
         if self._lowest <= number <= self._highest:
@@ -406,6 +413,7 @@ class BooleanField(Field[T]):
         except InvalidValue as exc:
             raise self.invalid(value, "invalid_nullable" if self.null else "invalid") from exc
 
+    @passes(bool)
     def prepare(self, value: Any) -> Any:
         if value is True or value is False:
             return value
@@ -469,6 +477,7 @@ class FloatField(Field[T]):
     def sql_type(self) -> SqlType:
         return DOUBLE
 
+    @passes(float)
     def prepare(self, value: Any) -> Any:
         if type(value) is float:
             return value

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar, Unpack, overload
 from dorm.db.types import INET, TEXT, SqlType
 from dorm.exceptions import ImproperlyConfigured, ValidationError
 from dorm.fields.base import Field
+from dorm.fields.exact import passes
 from dorm.fields.options import CharOptions, TextFieldOptions, TextOptions
 from dorm.validators import (
     MaxLengthValidator,
@@ -73,6 +74,7 @@ class TextField(Field[T]):
     def to_python(self, value: Any) -> Any:
         return value if value is None or isinstance(value, str) else str(value)
 
+    @passes(str)
     def prepare(self, value: Any) -> Any:
         if type(value) is str:
             return value

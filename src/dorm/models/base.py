@@ -161,6 +161,20 @@ class Model(metaclass=ModelBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         meta = self._meta
+        blank = meta.blank
+        if (
+            blank is not None
+            and not args
+            and kwargs.keys() <= blank.names
+            and not (pre_init.is_connected or post_init.is_connected)
+        ):
+            values = self.__dict__
+            values.update(blank.constants)
+            for attname, make in blank.made:
+                if attname not in kwargs:
+                    values[attname] = make()
+            values.update(kwargs)
+            return
         if meta.abstract:
             raise TypeError("Abstract models cannot be instantiated.")
         told = pre_init.is_connected or post_init.is_connected

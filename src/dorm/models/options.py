@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.conf.registry import Registry, registry
 from dorm.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured, choices_text, nearest
+from dorm.models.blank import Blank, blank_of
 from dorm.models.meta import (
     DEFAULTS,
     INHERITED_FROM_CONCRETE,
@@ -160,6 +161,24 @@ class Options:
         """The columns of the model's own table that an UPDATE of a row sets."""
         return tuple(field for field in self.inserted_fields if field not in self.pk_fields)
 
+    @cached_property
+    def blank(self) -> Blank | None:
+        """What new instances start with, where their attributes are plain."""
+        return blank_of(self)
+
+    @cached_property
+    def inserts_plainly(self) -> bool:
+        """True when nothing but the fields' values takes part in an INSERT of one instance: no parents, no files."""
+        return not (
+            self.read_only
+            or self.proxy
+            or self.parents
+            or self.file_fields
+            or self.auto_created
+            or self.order_with_respect_to is not None
+            or any(hasattr(field, "before_save") for field in self.private_fields)
+        )
+
     @property
     def auto_field(self) -> Field[Any] | None:
         """The key that the database counts, or None."""
@@ -236,6 +255,8 @@ class Options:
         self._by_name.update({field.name: field for field in every})
         self.__dict__.pop("written_fields", None)
         self.__dict__.pop("counted_fields", None)
+        self.__dict__.pop("inserts_plainly", None)
+        self.__dict__.pop("blank", None)
         for heir in self._heirs:
             heir.refresh()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack,
 from dorm.db.operation import run
 from dorm.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from dorm.fields.base import NOT_PROVIDED, Field
+from dorm.fields.exact import passes_as_target
 from dorm.fields.options import FieldOptions
 from dorm.models.base import Model
 from dorm.models.deletion import parent_of
@@ -310,6 +311,7 @@ class ForeignKey(Field[T]):
     def prepares(self) -> bool:
         return True
 
+    @passes_as_target
     def prepare(self, value: Any) -> Any:
         """Return the key that *value* (an instance or a raw key) stands for."""
         if isinstance(value, Model):

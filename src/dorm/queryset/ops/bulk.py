@@ -14,7 +14,7 @@ from dorm.db.request import Execute, ExecuteMany, Query as Fetch, QueryMany
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import NotSupportedError
 from dorm.models.state import ORIGIN, origin_of
-from dorm.queryset.ops import announce, files, ordering, rowwrite, tables
+from dorm.queryset.ops import announce, files, ordering, rowbind, rowwrite, tables
 from dorm.queryset.ops.write import writing
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
@@ -75,8 +75,9 @@ def bulk_create(qs: QuerySet[Any, Any], objs: Iterable[Any], options: Options) -
     found = list(objs)
     if not found:
         return found
+    model, concrete = qs.model, meta.concrete_model
     for obj in found:
-        if not isinstance(obj, qs.model._meta.concrete_model):
+        if obj.__class__ is not model and not isinstance(obj, concrete):
             raise TypeError(f"bulk_create() of {qs.model.__name__} got an instance of {type(obj).__name__}.")
     for field in meta.private_fields:
         if hasattr(field, "before_save"):
@@ -175,16 +176,56 @@ def _batches(insertion: Insertion, meta: Any, objs: list[Any], size: int) -> Ope
             yield from files.keep(obj, insertion.database.alias)
     if meta.order_with_respect_to is not None:
         yield from ordering.place_all_last(objs, meta, insertion.database)
+    if insertion.conflict is None and insertion.back == ():
+        objs = yield from _insert_usual(insertion, meta, objs, size)
     for fields, same in _by_columns(meta, objs):
         for start in range(0, len(same), size):
             yield from _insert(insertion, meta, fields, same[start : start + size])
 
 
+@operation
+def _insert_usual(insertion: Insertion, meta: Any, objs: list[Any], size: int) -> Operation[list[Any]]:
+    """Insert the usual rows (`rowwrite.UsualInsert`) at the head of *objs*; return the others."""
+    database = insertion.database
+    dialect = database.dialect
+    usual = rowwrite.usual_insert(meta, dialect)
+    wanted, fields = usual.write, usual.fields
+    arrays = dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in fields)
+    bind = usual.bind_all if arrays else usual.bind
+    if bind is None or not wanted.back:
+        return objs
+    if arrays:
+        wanted = _from_arrays(meta, dialect, fields, None, wanted)
+    for start in range(0, len(objs), size):
+        part = objs[start : start + size]
+        try:
+            rows = bind(part)
+        except (KeyError, rowbind.Unusual):
+            return objs[start:]
+        if arrays:
+            whole = [dialect.array_binder(field.sql_type) for field in fields]
+            columns = [
+                list(column) if make is None else make(list(column))
+                for make, column in zip(whole, zip(*rows, strict=True), strict=True)
+            ]
+            back = yield from perform(Fetch(database, Statement(wanted.template, columns)))
+        else:
+            back = yield from perform(QueryMany(database, Statement(wanted.template, rows)))
+        if usual.key is None:
+            _take_back(wanted, part, back)
+        else:
+            _check_number(part, back)
+            key = usual.key
+            for obj, row in zip(part, back, strict=True):
+                obj.__dict__[key] = row[0]
+    return []
+
+
 def _prepare(meta: Any, objs: list[Any]) -> None:
     """Let relations take over the keys of their objects, and give keys with a default their value."""
     pk = meta.pk
-    for obj in objs:
-        for field in meta.checked_fields:
+    for field in meta.checked_fields:
+        for obj in objs:
             field.check_saved(obj, "bulk_create")
     if pk.has_default():
         for obj in objs:
@@ -313,7 +354,11 @@ def array_values(
 
 def _take_back(wanted: rowwrite.RowWrite, objs: list[Any], rows: list[Any]) -> None:
     """Put what the database made on the instances, matched by position."""
-    if len(rows) != len(objs):
-        raise AssertionError(f"{len(objs)} rows were inserted and {len(rows)} came back")
+    _check_number(objs, rows)
     for obj, row in zip(objs, rows, strict=True):
         wanted.take_back(obj, row)
+
+
+def _check_number(objs: list[Any], rows: list[Any]) -> None:
+    if len(rows) != len(objs):
+        raise AssertionError(f"{len(objs)} rows were inserted and {len(rows)} came back")

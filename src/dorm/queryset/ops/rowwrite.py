@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from dorm.db.dialect import Dialect
 from dorm.db.statement import Statement, Template
 from dorm.fields.overrides import save_binder, takes_null
+from dorm.queryset.ops import rowbind
 
 Converter: TypeAlias = "Callable[[Any], Any]"
 
@@ -50,6 +51,25 @@ class RowWrite:
         target = instance.__dict__
         for (field, load), value in zip(self.back, row, strict=True):
             target[field.attname] = value if load is None or (value is None and not takes_null(load)) else load(value)
+
+
+@dataclass(frozen=True, slots=True)
+class UsualInsert:
+    """INSERT of the columns that a new row of a model mostly has: all but those the database counts.
+
+    Args:
+        bind: takes instances to parameters; None for models whose rows must be looked at value by value.
+        bind_all: the same with plain None for NULL, for arrays and COPY.
+        key: attribute that gets the one value brought back as it is; None where `RowWrite.take_back` must see the row.
+        one: the text for a single row.
+    """
+
+    write: RowWrite
+    fields: tuple[Any, ...]
+    bind: rowbind.Binder | None
+    bind_all: rowbind.Binder | None
+    key: str | None
+    one: Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +117,29 @@ def insert(
     return found
 
 
+def usual_insert(meta: Any, dialect: Dialect) -> UsualInsert:
+    """Return the INSERT of a usual row into the table of *meta*."""
+
+    def make() -> tuple[UsualInsert, int]:
+        counted = meta.counted_fields
+        fields = tuple(field for field in meta.inserted_fields if field not in counted)
+        write = insert(meta, dialect, fields)
+        bind = rowbind.row_binder(fields, counted, write.binders, write.nulls, dialect)
+        bind_all = rowbind.row_binder(fields, counted, write.binders, [None] * len(fields), dialect)
+        if meta.parents or not (dialect.supports_returning or not write.back):
+            bind = bind_all = None
+        alone = len(write.back) == 1 and write.back[0][1] is None
+        key = write.back[0][0].attname if alone else None
+        one = write.template
+        if alone and fields and dialect.tells_counted_key and write.back[0][0] in counted:
+            one = insert(meta, dialect, fields, back=()).template
+            one = Template(one.sql, model=one.model, tells_key=True)
+        return UsualInsert(write, fields, bind, bind_all, key, one), 400 * len(fields)
+
+    found: UsualInsert = meta.plan.derive(("usual insert", dialect.fingerprint), make)
+    return found
+
+
 def insert_shape(
     meta: Any,
     dialect: Dialect,
@@ -121,9 +164,26 @@ def insert_shape(
         sql = dialect.insert_defaults(table)
     if conflict is not None:
         sql = conflict.added_to(sql, dialect)
+    many = None
     if back and dialect.supports_returning:
-        sql += returning(dialect, back)
-    return row_write(sql, dialect, fields, back, meta.label)
+        ending = returning(dialect, back)
+        if fields and conflict is None and not computed and back[0] in meta.counted_fields:
+            many = _many(dialect, f"INSERT INTO {table} ({columns}) VALUES ", fields, ending)
+        sql += ending
+    return row_write(sql, dialect, fields, back, meta.label, many)
+
+
+def _many(dialect: Dialect, start: str, fields: Sequence[Any], ending: str) -> tuple[str, int] | None:
+    """Return the INSERT of as many rows as go best at once, and their number; None where one at a time is as good."""
+    width = len(fields)
+    number = min(dialect.rows_at_once, dialect.max_parameters // width)
+    if number < 2:
+        return None
+    rows = []
+    for first in range(1, number * width + 1, width):
+        places = [dialect.placeholder(first + at, field.sql_type) for at, field in enumerate(fields)]
+        rows.append(f"({', '.join(places)})")
+    return f"{start}{', '.join(rows)}{ending}", number
 
 
 def left_to_database(meta: Any, fields: Sequence[Any], computed: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -166,12 +226,19 @@ def key_values(meta: Any, key: Any) -> tuple[Any, ...]:
     return tuple(key) if len(meta.pk_fields) > 1 else (key,)
 
 
-def row_write(sql: str, dialect: Dialect, fields: tuple[Any, ...], back: tuple[Any, ...], label: str) -> RowWrite:
+def row_write(
+    sql: str,
+    dialect: Dialect,
+    fields: tuple[Any, ...],
+    back: tuple[Any, ...],
+    label: str,
+    many: tuple[str, int] | None = None,
+) -> RowWrite:
     """Return *sql* with what its placeholders and its answer go through."""
     binary = all(dialect.has_binary_loader(field.sql_type) for field in back)
     binders = tuple(binder(field, dialect) for field in fields)
     return RowWrite(
-        Template(sql, binary=binary, model=label),
+        Template(sql, binary=binary, model=label, many=many),
         binders,
         tuple(dialect.null(field.sql_type) for field in fields),
         tuple((field, field.load(dialect)) for field in back),

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
+from dorm.db.perform import perform
+from dorm.db.request import Execute, Query as Fetch
 from dorm.db.router import router
+from dorm.db.statement import Statement
 from dorm.exceptions import DatabaseError, choices_text, nearest
 from dorm.models.state import ORIGIN, is_adding, origin_of
-from dorm.queryset.ops import announce, files, refresh, tables, write
+from dorm.queryset.ops import announce, files, refresh, rowbind, rowwrite, tables, write
 from dorm.signals import post_save, pre_save
 from dorm.transaction import in_transaction
 
@@ -22,12 +25,18 @@ ForceInsert: TypeAlias = "bool | tuple[type[Any], ...]"
 
 def alias_for_write(instance: Any, using: str | None) -> str:
     """Return the alias an instance is written to: the one given, its own, or the routers' answer."""
-    alias = using or router.db_for_write(type(instance), {"instance": instance})
-    router.wrote(type(instance))
+    model = type(instance)
+    alias = using
+    if not alias and not router.has_any:
+        # As the routers' answer comes to when there are none.
+        origin = instance.__dict__.get(ORIGIN)
+        return origin.alias if origin is not None else "default"
+    if not alias:
+        alias = router.db_for_write(model, {"instance": instance})
+    router.wrote(model)
     return alias
 
 
-@operation
 def save(
     instance: Any,
     force_insert: ForceInsert,
@@ -36,6 +45,58 @@ def save(
     update_fields: Iterable[str] | None,
 ) -> Operation[None]:
     """Insert or update the row of *instance*."""
+    if (
+        update_fields is None
+        and not force_update
+        and force_insert.__class__ is bool
+        and instance._meta.inserts_plainly
+        and not (pre_save.is_connected or post_save.is_connected)
+    ):
+        return _insert_or_save(instance, force_insert, using)
+    return _save(instance, force_insert, force_update, using, update_fields)
+
+
+@operation
+def _insert_or_save(instance: Any, force_insert: ForceInsert, using: str | None) -> Operation[None]:
+    """Insert a row as most are: a new one with plain values, of a model without anything that takes part in saving."""
+    meta = instance._meta
+    for field in meta.checked_fields:
+        field.check_saved(instance)
+    alias = alias_for_write(instance, using)
+    key = tables.key_of(instance, meta)
+    if key is None or force_insert:
+        database = connections[alias]
+        usual = rowwrite.usual_insert(meta, database.dialect)
+        if usual.bind is not None:
+            try:
+                params = usual.bind((instance,))[0]
+            except (KeyError, rowbind.Unusual):
+                params = None
+            if params is not None:
+                write = usual.write
+                statement = Statement(usual.one, params)
+                values = instance.__dict__
+                if usual.key is not None:
+                    rows = yield from perform(Fetch(database, statement))
+                    values[usual.key] = rows[0][0]
+                elif write.back:
+                    rows = yield from perform(Fetch(database, statement))
+                    write.take_back(instance, rows[0])
+                else:
+                    yield from perform(Execute(database, statement))
+                values[ORIGIN] = origin_of(alias)
+                return
+    yield from _save(instance, force_insert, False, using, None)
+
+
+@operation
+def _save(
+    instance: Any,
+    force_insert: ForceInsert,
+    force_update: bool,
+    using: str | None,
+    update_fields: Iterable[str] | None,
+) -> Operation[None]:
     meta = instance._meta
     announce.refuse_read_only(meta, "save()")
     for field in meta.checked_fields:
@@ -222,15 +283,23 @@ def created(qs: QuerySet[Any, Any], values: dict[str, Any]) -> Operation[Any]:
     return (yield announce.overridden(qs, "create", cls._base_create, **values))
 
 
-@operation
 def saved(
     instance: Any, using: str | None, update_fields: Iterable[str] | None = None, force_insert: bool = False
 ) -> Operation[None]:
     """Save *instance*, honouring an overridden ``save`` or ``asave``."""
     model = type(instance)
-    if (model.save, model.asave) == model._base_save:
-        yield from instance._save_operation(force_insert, False, using, update_fields)
-        return
+    own, aown = model._base_save
+    if model.save is own and model.asave is aown:
+        operation: Operation[None] = instance._save_operation(force_insert, False, using, update_fields)
+        return operation
+    return _told_to_save(instance, using, update_fields, force_insert)
+
+
+@operation
+def _told_to_save(
+    instance: Any, using: str | None, update_fields: Iterable[str] | None, force_insert: bool
+) -> Operation[None]:
+    model = type(instance)
     told: dict[str, Any] = {"using": using}
     if force_insert:
         told["force_insert"] = True

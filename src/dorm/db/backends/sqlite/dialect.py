@@ -60,6 +60,8 @@ class SqliteDialect(SqliteFragments, Dialect):
 
     vendor = "sqlite"
     supports_returning = True
+    tells_counted_key = True
+    rows_at_once = 64
     numbers_placeholders = True
     supports_filter_clause = True
     supports_transactional_ddl = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, TypeVar
 
 import apsw
@@ -72,15 +73,28 @@ class SqliteConnection(SyncConnection):
 
     # -- statements ----------------------------------------------------------------------------------------------
     def query(self, statement: Statement) -> Rows:
-        if self._began or not statement.template.reads:
+        template = statement.template
+        if self._began:
+            self._wrote = True
+            if self.deferred:
+                self._flush()
+            if not self._db.in_transaction:
+                self._check_transaction()
+        elif not template.reads:
             return self._writing(self._fetch, statement)
         try:
-            return self._run(statement.template.sql, statement.params).fetchall()
+            if template.tells_key:
+                return self._fetch(statement)
+            return self._run(template.sql, statement.params).fetchall()
         except _DRIVER_ERRORS as exc:
             raise self._translated(exc, statement) from exc
 
     def _fetch(self, statement: Statement) -> Rows:
-        return self._run(statement.template.sql, statement.params).fetchall()
+        rows = self._run(statement.template.sql, statement.params).fetchall()
+        if statement.template.tells_key:
+            # The key costs half of what RETURNING does. A trigger may have dropped the row: then there is none.
+            return [(self._db.last_insert_rowid(),)] if self._db.changes() else []
+        return rows
 
     def execute(self, statement: Statement) -> int:
         return self._writing(self._changes, statement)
@@ -116,9 +130,22 @@ class SqliteConnection(SyncConnection):
         return self._db.total_changes() - before
 
     def query_many(self, statement: Statement) -> Rows:
-        return self._writing(
-            lambda each: self._cursor.executemany(each.template.sql, each.params).fetchall(), statement
-        )
+        return self._writing(self._rows_of_many, statement)
+
+    def _rows_of_many(self, statement: Statement) -> Rows:
+        template, rows = statement.template, statement.params
+        found: Rows = []
+        whole = 0
+        if template.many is not None:
+            sql, number = template.many
+            whole = len(rows) - len(rows) % number
+            for start in range(0, whole, number):
+                params = list(chain.from_iterable(rows[start : start + number]))
+                # RETURNING promises no order; the keys were counted upwards in the order of the rows.
+                found += sorted(self._run(sql, params).fetchall())
+        if whole < len(rows):
+            found += self._cursor.executemany(template.sql, rows[whole:]).fetchall()
+        return found
 
     def script(self, statement: Statement) -> int:
         self._writing(self._fetch, statement)

@@ -1,0 +1,80 @@
+"""Generated functions that take the attributes of instances to the parameters of a statement that writes their rows.
+
+What makes a row unlike the others of its model (an expression, a column the database fills, an attribute that is not
+there) is found on the way and raised as `Unusual`: such rows are written by the road that looks at each value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+from dorm.fields.base import Field
+from dorm.fields.exact import exact_of
+from dorm.fields.overrides import takes_null
+from dorm.sql.node import Node
+
+Binder: TypeAlias = "Callable[[Iterable[Any]], list[tuple[Any, ...]]]"
+
+_MOST_FIELDS = 200
+"""Columns of a row that a function is generated for; wider tables go the other road."""
+
+
+class Unusual(Exception):
+    """A row that the generated function does not know how to bind."""
+
+
+def row_binder(
+    fields: Sequence[Any], absent: Sequence[Any], binders: Sequence[Any], nulls: Sequence[Any], dialect: Any
+) -> Binder | None:
+    """Return the function from instances to rows of parameters; None for fields that have a `pre_save` of their own.
+
+    Args:
+        fields: those whose values are bound, in order.
+        absent: fields that must be None or missing (the database counts them).
+        binders, nulls: what each value goes through, and what is bound for None, as of `RowWrite`.
+    """
+    if not fields or len(fields) > _MOST_FIELDS or any(type(field).pre_save is not Field.pre_save for field in fields):
+        return None
+    names: dict[str, Any] = {"Unusual": Unusual}
+    lines = ["def bound(objects):", "    found = []", "    add = found.append", "    for o in objects:"]
+    lines.append("        d = o.__dict__")
+    for field in absent:
+        lines.append(f"        if d.get({field.attname!r}) is not None: raise Unusual")
+    for number, (field, bind, null) in enumerate(zip(fields, binders, nulls, strict=True)):
+        value = f"v{number}"
+        names[f"other{number}"] = _other(bind, null)
+        lines.append(f"        {value} = d[{field.attname!r}]")
+        exact = exact_of(field) if not field.is_customised else None
+        if exact is None:
+            lines.append(f"        {value} = other{number}({value})")
+            continue
+        names[f"c{number}"] = exact.cls
+        meets = f"{value}.__class__ is c{number}"
+        if exact.low is not None:
+            meets += f" and {exact.low} <= {value} <= {exact.high}"
+        last = field.bind(dialect)
+        if last is None:
+            lines.append(f"        if not ({meets}): {value} = other{number}({value})")
+        else:
+            names[f"bind{number}"] = last
+            lines.append(f"        {value} = bind{number}({value}) if {meets} else other{number}({value})")
+    row = ", ".join(f"v{number}" for number in range(len(fields)))
+    lines += [f"        add(({row},))", "    return found"]
+    exec(compile("\n".join(lines) + "\n", "<dorm row binder>", "exec"), names)
+    made: Binder = names["bound"]
+    return made
+
+
+def _other(bind: Any, null: Any) -> Callable[[Any], Any]:
+    """Return what binds every value but those of the exact class."""
+    sees_null = takes_null(bind)
+
+    def other(value: Any) -> Any:
+        if isinstance(value, Node):
+            raise Unusual
+        if value is None and not sees_null:
+            return null
+        return value if bind is None else bind(value)
+
+    return other
