@@ -39,7 +39,7 @@ class Dialect(Fragments, ABC):
     tells_counted_key: bool = False
     """The driver tells the key that an INSERT of one row counted, for less than RETURNING costs."""
     rows_at_once: int = 0
-    """Rows that one INSERT ... VALUES ... RETURNING takes best, where many are sent one by one; 0 where that is as good."""
+    """Rows that one INSERT of many rows with RETURNING takes best; 0 where sending them one by one is as good."""
     numbers_placeholders: bool = False
     """A placeholder says which parameter it means, so one parameter may stand in several places."""
     supports_array_parameters: bool = False

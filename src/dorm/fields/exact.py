@@ -1,4 +1,4 @@
-"""Values that a field's `prepare` hands on as they are: known by their class, so that generated code need not call it."""
+"""Values that a field's `prepare` hands on as they are, known by class: generated code need not call it."""
 
 from __future__ import annotations
 
