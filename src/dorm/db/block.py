@@ -14,6 +14,7 @@ from typing import Any
 from dorm.db.dialect import Dialect
 from dorm.db.driver import Face
 from dorm.db.request import Connection
+from dorm.db.seeing import seen
 from dorm.db.statement import Statement
 from dorm.exceptions import DatabaseError, TransactionManagementError
 
@@ -79,6 +80,8 @@ class Block:
         touched: models written to, each with the savepoint in force; kept by the query cache.
         writes: statements sent in it that were no SELECTs of dorm's.
         timeout_ms: the time limit that the server keeps in this transaction, -1 for one that is not known.
+        path: the schemas that the server searches in this transaction, () for ones that are not known.
+        sets_path: *path* was changed in this transaction.
         manual: autocommit is off; *manual_lease* holds the connection.
         kept: the connection is held for its own sake, with or without a transaction; *kept_lease* holds it.
     """
@@ -97,6 +100,8 @@ class Block:
     touched: set[tuple[str, Mark | None]] = field(default_factory=set)
     writes: int = 0
     timeout_ms: int | None = None
+    path: tuple[str, ...] | None = None
+    sets_path: bool = False
     manual: bool = False
     manual_lease: Lease | None = None
     kept: bool = False
@@ -153,6 +158,26 @@ class Block:
         if self.levels and statement.template.model and not statement.template.reads and not error.nothing_done:
             self.spoil(error)
 
+    def keep(
+        self, dialect: Dialect, seconds: float | None, path: tuple[str, ...] | None
+    ) -> tuple[bool, tuple[str, ...] | None]:
+        """Have the server limit the statements of this transaction and search *path* in it.
+
+        Returns: whether it keeps the time; the path that is left to be set around each statement.
+        """
+        left = self.keep_path(dialect, path)
+        return self.keep_time(dialect, seconds), left
+
+    def keep_path(self, dialect: Dialect, path: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Have the server search *path* in this transaction; return it where there is no transaction."""
+        if not self.in_transaction:
+            return path
+        if path != self.path:
+            self.connection.deferred.add(seen(dialect, path, local=True))
+            self.path = path
+            self.sets_path = True
+        return None
+
     def keep_time(self, dialect: Dialect, seconds: float | None) -> bool:
         """Have the server limit the statements of this transaction; False where it cannot.
 
@@ -185,6 +210,19 @@ class Block:
     def mark_of(self, name: str | None) -> Mark | None:
         """Return the savepoint of that name, None when it is not set."""
         return next((mark for mark in self.savepoints if mark.name == name), None)
+
+    def settings_unknown(self) -> None:
+        """What the transaction told the server was undone, up to a savepoint."""
+        if self.timeout_ms is not None:
+            self.timeout_ms = -1
+        if self.sets_path:
+            self.path = ()
+
+    def settings_gone(self) -> None:
+        """What the transaction told the server ended with it."""
+        self.timeout_ms = None
+        self.path = None
+        self.sets_path = False
 
     def forget(self, mark: Mark) -> None:
         """Forget a savepoint and those set after it."""
@@ -232,3 +270,7 @@ class Lease:
     connection: Connection
     owned: bool
     in_transaction: bool = False
+    path: tuple[str, ...] | None = None
+    """The schemas that its transaction searches."""
+    alters_session: bool = False
+    """Its session was given another search path, which is taken back before anybody else has it."""

@@ -16,6 +16,8 @@ from dorm.db.block import Block, Lease
 from dorm.db.driver import AsyncConnection, AsyncPool, Face, SyncConnection, SyncPool
 from dorm.db.limits import SERVER_GRACE, Limit, Watch, in_use, limit_of, told
 from dorm.db.request import StatementRequest, asynchronous, blocking
+from dorm.db.scope import search_path_of
+from dorm.db.seeing import aseeing, aunseen, seeing, seen, unseen
 from dorm.exceptions import DatabaseError, TransactionManagementError
 
 T = TypeVar("T")
@@ -83,8 +85,10 @@ class Database:
     # -- statements ----------------------------------------------------------------------------------------------
     def perform(self, request: StatementRequest[T], /) -> T:
         """Send a statement from blocking code."""
-        if in_use.ever and (limit := limit_of(self.alias)) is not None:
-            return self._limited(request, limit)
+        if in_use.ever:
+            limit, path = limit_of(self.alias), search_path_of(self.alias)
+            if limit is not None or path is not None:
+                return self._bound(request, limit, path)
         block = self._pinned
         if block is None:
             block = self._block.get()
@@ -92,54 +96,61 @@ class Database:
                 return (self._sync_pool or self.sync_pool).perform(request)
             block.check("sync")
         block.admit(request.statement)
-        if block.timeout_ms is not None:
-            block.keep_time(self.dialect, None)
+        if block.timeout_ms is not None or block.path is not None:
+            block.keep(self.dialect, None, None)
         try:
             return request.on(blocking(block.connection))
         except DatabaseError as exc:
             block.failed(request.statement, exc)
             raise
 
-    def _limited(self, request: StatementRequest[T], limit: Limit) -> T:
-        """Send a statement from blocking code that may take so long only."""
+    def _bound(self, request: StatementRequest[T], limit: Limit | None, path: tuple[str, ...] | None) -> T:
+        """Send a statement from blocking code that may take so long only, or sees other schemas."""
         since = time.monotonic()
         block = self.current_block("sync")
         try:
             if block is None:
-                return self._limited_outside(request, since + limit.seconds)
+                return self._bound_outside(request, None if limit is None else since + limit.seconds, path)
             block.admit(request.statement)
             connection = blocking(block.connection)
-            if block.keep_time(self.dialect, limit.seconds):
-                return request.on(connection)
-            with Watch(connection, limit.seconds):
-                return request.on(connection)
+            kept, path = block.keep(self.dialect, None if limit is None else limit.seconds, path)
+            with seeing(self.dialect, connection, path):
+                if limit is None or kept:
+                    return request.on(connection)
+                with Watch(connection, limit.seconds):
+                    return request.on(connection)
         except DatabaseError as exc:
             if block is not None:
                 block.failed(request.statement, exc)
-            made = told(exc, limit, self.alias, since)
+            made = exc if limit is None else told(exc, limit, self.alias, since)
             if made is exc:
                 raise
             raise made from exc
 
-    def _limited_outside(self, request: StatementRequest[T], end: float) -> T:
+    def _bound_outside(self, request: StatementRequest[T], end: float | None, path: tuple[str, ...] | None) -> T:
         pool = self.sync_pool
         connection = pool.acquire()
         try:
-            with Watch(connection, max(0.001, end - time.monotonic())):
-                return request.on(connection)
+            with seeing(self.dialect, connection, path):
+                if end is None:
+                    return request.on(connection)
+                with Watch(connection, max(0.001, end - time.monotonic())):
+                    return request.on(connection)
         finally:
             pool.release(connection)
 
     async def aperform(self, request: StatementRequest[T], /) -> T:
         """Send a statement from asyncio code."""
-        if in_use.ever and (limit := limit_of(self.alias)) is not None:
-            return await self._alimited(request, limit)
+        if in_use.ever:
+            limit, path = limit_of(self.alias), search_path_of(self.alias)
+            if limit is not None or path is not None:
+                return await self._abound(request, limit, path)
         if self._block.get() is not None or self._pinned is not None:
             block = self.current_block("async")
             if block is not None:
                 block.admit(request.statement)
-                if block.timeout_ms is not None:
-                    block.keep_time(self.dialect, None)
+                if block.timeout_ms is not None or block.path is not None:
+                    block.keep(self.dialect, None, None)
                 try:
                     return await request.aon(self.async_connection(block))
                 except DatabaseError as exc:
@@ -147,31 +158,52 @@ class Database:
                     raise
         return await self.async_pool.perform(request)
 
-    async def _alimited(self, request: StatementRequest[T], limit: Limit) -> T:
-        """Send a statement from asyncio code that may take so long only."""
+    async def _abound(self, request: StatementRequest[T], limit: Limit | None, path: tuple[str, ...] | None) -> T:
+        """Send a statement from asyncio code that may take so long only, or sees other schemas."""
         since = time.monotonic()
         block = self.current_block("async")
         try:
             if block is None:
-                async with asyncio.timeout(limit.seconds):
-                    return await self.async_pool.perform(request)
+                async with asyncio.timeout(None if limit is None else limit.seconds):
+                    return await self._abound_outside(request, path)
             block.admit(request.statement)
-            kept = block.keep_time(self.dialect, limit.seconds)
-            async with asyncio.timeout(limit.seconds + (SERVER_GRACE if kept else 0)):
-                return await request.aon(self.async_connection(block))
+            kept, path = block.keep(self.dialect, None if limit is None else limit.seconds, path)
+            connection = self.async_connection(block)
+            async with asyncio.timeout(None if limit is None else limit.seconds + (SERVER_GRACE if kept else 0)):
+                async with aseeing(self.dialect, connection, path):
+                    return await request.aon(connection)
         except DatabaseError as exc:
             if block is not None:
                 block.failed(request.statement, exc)
-            made = told(exc, limit, self.alias, since)
+            made = exc if limit is None else told(exc, limit, self.alias, since)
             if made is exc:
                 raise
             raise made from exc
         except TimeoutError as exc:
+            if limit is None:
+                raise
             made = limit.exceeded(self.alias)
             made.statement = request.statement.sql
             if block is not None:
                 block.failed(request.statement, made)
             raise made from exc
+
+    async def _abound_outside(self, request: StatementRequest[T], path: tuple[str, ...] | None) -> T:
+        pool = self.async_pool
+        if path is None:
+            return await pool.perform(request)
+        connection = await pool.acquire()
+        try:
+            async with aseeing(self.dialect, connection, path):
+                reply = await request.aon(connection)
+        except GeneratorExit:
+            pool.discard(connection)
+            raise
+        except BaseException:
+            await pool.release(connection)
+            raise
+        await pool.release(connection)
+        return reply
 
     # -- blocks --------------------------------------------------------------------------------------------------
     def current_block(self, face: Face) -> Block | None:
@@ -239,32 +271,69 @@ class Database:
         return asynchronous(connection)
 
     # -- held connections ----------------------------------------------------------------------------------------
-    def acquire(self) -> Lease:
-        """Hold a connection from blocking code."""
+    def acquire(self, bare: bool = False) -> Lease:
+        """Hold a connection from blocking code; *bare* as `Acquire` has it."""
         if in_use.ever:
             limit_of(self.alias)
         block = self.current_block("sync")
         if block is not None:
-            return Lease(self.alias, block.connection, owned=False)
-        return Lease(self.alias, self.sync_pool.acquire(), owned=True)
+            lease = Lease(self.alias, block.connection, owned=False)
+        else:
+            lease = Lease(self.alias, self.sync_pool.acquire(), owned=True)
+        path = self._path_of(lease, block, bare) if in_use.ever else None
+        if path is not None:
+            try:
+                blocking(lease.connection).control(seen(self.dialect, path))
+            except BaseException:
+                self.discard(lease)
+                raise
+            lease.alters_session = True
+        return lease
 
-    async def aacquire(self) -> Lease:
-        """Hold a connection from asyncio code."""
+    async def aacquire(self, bare: bool = False) -> Lease:
+        """Asyncio form of `acquire`."""
         if in_use.ever:
             limit_of(self.alias)
         block = self.current_block("async")
         if block is not None:
-            return Lease(self.alias, self.async_connection(block), owned=False)
-        return Lease(self.alias, await self.async_pool.acquire(), owned=True)
+            lease = Lease(self.alias, self.async_connection(block), owned=False)
+        else:
+            lease = Lease(self.alias, await self.async_pool.acquire(), owned=True)
+        path = self._path_of(lease, block, bare) if in_use.ever else None
+        if path is not None:
+            try:
+                await asynchronous(lease.connection).control(seen(self.dialect, path))
+            except BaseException:
+                self.discard(lease)
+                raise
+            lease.alters_session = True
+        return lease
+
+    def _path_of(self, lease: Lease, block: Block | None, bare: bool) -> tuple[str, ...] | None:
+        """Return the search path that the session of *lease* is to be given; None where a transaction keeps it."""
+        path = search_path_of(self.alias)
+        if block is not None and block.in_transaction:
+            block.keep_path(self.dialect, path)
+            return None
+        if bare:
+            lease.path = path
+            return None
+        return path
 
     def release(self, lease: Lease) -> None:
         """Give a held connection back from blocking code."""
+        if lease.alters_session:
+            lease.alters_session = False
+            unseen(self.dialect, blocking(lease.connection))
         if lease.owned:
             lease.owned = False
             self.sync_pool.release(blocking(lease.connection))
 
     async def arelease(self, lease: Lease) -> None:
         """Give a held connection back from asyncio code."""
+        if lease.alters_session:
+            lease.alters_session = False
+            await aunseen(self.dialect, asynchronous(lease.connection))
         if lease.owned:
             lease.owned = False
             await self.async_pool.release(asynchronous(lease.connection))

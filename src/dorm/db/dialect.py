@@ -80,6 +80,8 @@ class Dialect(Fragments, ABC):
     """A cursor that is read in chunks lives in a transaction only."""
     supports_advisory_locks: bool = False
     """Sessions can hold locks on numbers (pg_advisory_lock)."""
+    supports_search_path: bool = False
+    """Names of tables are looked for in schemas that a session or a transaction chooses (`search_path`)."""
     supports_listen: bool = False
     """Sessions can wait for notifications (LISTEN)."""
     requires_limit_with_offset: str = ""
@@ -293,6 +295,13 @@ class Dialect(Fragments, ABC):
         None where the server keeps no time: the client cancels then.
         """
         return None
+
+    def search_path(self, schemas: Sequence[str] | None, local: bool) -> Template:
+        """Return what makes a session, or with *local* its open transaction, search *schemas*; None: its own path.
+
+        Raises: NotSupportedError: a session of this backend has no such path (``supports_search_path``).
+        """
+        raise NotSupportedError(f"{self.vendor} has no schemas that a session searches.")
 
     def savepoint(self, name: str) -> Template:
         return Template(f"SAVEPOINT {self.quote(name)}")

@@ -11,6 +11,7 @@ from dorm.db.driver import AsyncConnection, SyncConnection
 from dorm.db.operation import Operation, ask, operation
 from dorm.db.perform import pause
 from dorm.db.request import Connection, Request, asynchronous, blocking
+from dorm.db.seeing import seen
 from dorm.db.statement import Statement
 from dorm.exceptions import ConnectionFailed
 
@@ -31,18 +32,23 @@ class CurrentBlock(Request[Block | None]):
 
 
 class Acquire(Request[Lease]):
-    """Hold a connection: the block's, or one of the pool until `Release`."""
+    """Hold a connection: the block's, or one of the pool until `Release`.
 
-    __slots__ = ("database",)
+    Args:
+        bare: its session is left as it is; the transaction that begins on it, or each statement, tells the search path.
+    """
 
-    def __init__(self, database: Database) -> None:
+    __slots__ = ("bare", "database")
+
+    def __init__(self, database: Database, bare: bool = False) -> None:
         self.database = database
+        self.bare = bare
 
     def perform(self) -> Lease:
-        return self.database.acquire()
+        return self.database.acquire(self.bare)
 
     def aperform(self) -> Awaitable[Lease]:
-        return self.database.aacquire()
+        return self.database.aacquire(self.bare)
 
     def abandon(self, reply: object) -> None:
         if isinstance(reply, Lease):
@@ -203,25 +209,27 @@ class Rollback(_OnConnection):
 
 
 @operation
-def acquired(database: Database) -> Operation[Lease]:
+def acquired(database: Database, bare: bool = False) -> Operation[Lease]:
     """Hold a connection; a server that may be back in a moment is asked again."""
     attempts = settings.knobs.retry_attempts
     for attempt in range(1, attempts):
         try:
-            return (yield from ask(Acquire(database)))
+            return (yield from ask(Acquire(database, bare)))
         except ConnectionFailed as exc:
             if not exc.passing:
                 raise
             yield from pause(database, exc, attempt, attempts)
-    return (yield from ask(Acquire(database)))
+    return (yield from ask(Acquire(database, bare)))
 
 
 @operation
 def begun(database: Database, statement: Statement) -> Operation[Lease]:
     """Hold a connection with a transaction on it, which the first statement begins."""
-    lease = yield from acquired(database)
+    lease = yield from acquired(database, bare=True)
     try:
         yield Begin(lease.connection, statement)
+        if lease.path is not None:
+            lease.connection.deferred.add(seen(database.dialect, lease.path, local=True))
     except BaseException:
         yield Release(database, lease)
         raise

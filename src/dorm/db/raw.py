@@ -246,7 +246,7 @@ def held(database: Database) -> Operation[Block]:
     block: Block | None = yield CurrentBlock(database)
     if block is not None:
         return block
-    lease = yield from acquired(database)
+    lease = yield from acquired(database, bare=True)
     block = Block(database.alias, lease.connection, current_owner(), lease.connection.face, kept=True)
     block.kept_lease = lease
     database.enter(block)

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -79,9 +80,10 @@ class InFace(Request[T]):
             asyncio.get_running_loop()
         except RuntimeError:
             return asyncio.run(main())
-        # A notebook's loop runs in this thread: the migration gets a loop and a thread of its own.
+        # A notebook's loop runs in this thread: the migration gets a loop and a thread of its own, and sees what this
+        # one sees (the schema of a tenant).
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(lambda: asyncio.run(main())).result()
+            return pool.submit(copy_context().run, lambda: asyncio.run(main())).result()
 
     async def aperform(self) -> T:
         if self.face == "sync":

@@ -114,6 +114,7 @@ def _begin(database: Database, options: Options, held: Block | None) -> Operatio
     lease = yield from begun(database, statement)
     block = held or Block(database.alias, lease.connection, current_owner(), lease.connection.face)
     block.lease = lease
+    block.path, block.sets_path = lease.path, lease.path is not None
     block.touched.clear()
     block.sees_snapshot = options.read_only or options.isolation in ("repeatable read", "serializable")
     if chain.active:
@@ -153,8 +154,7 @@ def rollback_to_savepoint(database: Database, block: Block, mark: Mark) -> Opera
     yield from controlled(database, RollbackToSavepoint(database, block, mark.name, statement), statement)
     block.forget(mark)
     block.savepoints.append(mark)
-    if block.timeout_ms is not None:
-        block.timeout_ms = -1
+    block.settings_unknown()
     yield from call(undone, "on_rollback")
 
 
@@ -227,7 +227,7 @@ def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
         block.levels.clear()
         block.savepoints.clear()
         block.lease = None
-        block.timeout_ms = None
+        block.settings_gone()
         if not block.holds:
             database.leave(block)
         yield Release(database, lease)

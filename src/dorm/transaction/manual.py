@@ -159,11 +159,13 @@ def _set_autocommit(autocommit: bool, using: str | None) -> Operation[None]:
             block = Block(database.alias, lease.connection, current_owner(), lease.connection.face)
             database.enter(block)
         block.manual_lease, block.manual = lease, True
+        block.path, block.sets_path = lease.path, lease.path is not None
     elif autocommit and block is not None and block.manual:
         try:
             yield from controlled(database, Commit(block.connection), _COMMIT)
         finally:
             held, block.manual_lease, block.manual = block.manual_lease, None, False
+            block.settings_gone()
             if not block.holds:
                 database.leave(block)
             if held is not None:
@@ -184,7 +186,7 @@ def _finish(using: str | None, commits: bool) -> Operation[None]:
     else:
         yield from controlled(database, Rollback(connection), _ROLLBACK)
     block.savepoints.clear()
-    block.timeout_ms = None
+    block.settings_gone()
     connection.begin(internal(database.dialect.begin()))
 
 

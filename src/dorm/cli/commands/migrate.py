@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import click
@@ -44,11 +45,50 @@ def migrate(
 
     if dry_run and (fake or prune or run_syncdb):
         raise click.UsageError("--dry-run does nothing, so it goes with none of --fake, --prune and --run-syncdb.")
+    if tenant and all_tenants:
+        raise click.UsageError("--tenant names one, --all-tenants means every one: give one of them.")
     check_alias(database)
-    if tenant or all_tenants:
-        _tenants(tenant, database, verbosity)
-        return
     label, target = api.resolve(app_label, target, either=dry_run)
+    for scope in _scopes(tenant, all_tenants, database, verbosity, makes=not (dry_run or check_only)):
+        with scope:
+            _migrate(
+                ctx, label, target, verbosity, dry_run, fake, fake_initial, run_syncdb, prune, check_only, database
+            )
+
+
+def _scopes(
+    tenant: str | None, all_tenants: bool, database: str, verbosity: int, makes: bool
+) -> Iterator[AbstractContextManager[Any]]:
+    """Give what each run happens in: a tenant's schema, made where that is allowed, or nothing special."""
+    if not tenant and not all_tenants:
+        yield nullcontext()
+        return
+    from dorm.contrib import tenants
+
+    names = tenants.known_tenants(database) if tenant is None else [tenant]
+    for name in names:
+        if verbosity:
+            click.echo(f"Tenant {name}:")
+        if makes:
+            tenants.ensure_schema(name, using=database)
+        yield tenants.TenantContext(name, using=database)
+
+
+def _migrate(
+    ctx: click.Context,
+    label: str | None,
+    target: str | None,
+    verbosity: int,
+    dry_run: bool,
+    fake: bool,
+    fake_initial: bool,
+    run_syncdb: bool,
+    prune: bool,
+    check_only: bool,
+    database: str,
+) -> None:
+    from dorm.migrations import api
+
     if dry_run:
         _print_plan(ctx, api.dry(database, label, target), database)
         return
@@ -56,7 +96,9 @@ def migrate(
         waiting = api.unapplied(database, label)
         for node in waiting:
             click.echo(f"{node[0]}.{node[1]}")
-        ctx.exit(FAILED if waiting else 0)
+        if waiting:
+            ctx.exit(FAILED)
+        return
     if prune:
         _prune(ctx, database, label, verbosity)
         return
@@ -71,14 +113,6 @@ def migrate(
         report.line("Nothing to rollback" if target == "zero" else "No migrations to apply.")
         for text in api.pending_changes(database, report.loader):
             report.line(text)
-
-
-def _tenants(tenant: str | None, database: str, verbosity: int) -> None:
-    try:
-        run: Any = import_module("dorm.contrib.tenants").migrate_tenants
-    except (ImportError, AttributeError):
-        raise click.UsageError("--tenant and --all-tenants need dorm.contrib.tenants.") from None
-    run([tenant] if tenant else None, using=database, verbosity=verbosity)
 
 
 def _prune(ctx: click.Context, database: str, label: str | None, verbosity: int) -> None:

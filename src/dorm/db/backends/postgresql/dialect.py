@@ -103,6 +103,7 @@ class PostgresDialect(PostgresFragments, Dialect):
 
     vendor = "postgresql"
     supports_advisory_locks = True
+    supports_search_path = True
     supports_listen = True
     supports_returning = True
     numbers_placeholders = True
@@ -349,6 +350,10 @@ class PostgresDialect(PostgresFragments, Dialect):
     # -- transactions --------------------------------------------------------------------------------------------
     def statement_timeout(self, milliseconds: int | None) -> Template | None:
         return Template(f"SET LOCAL statement_timeout TO {'DEFAULT' if milliseconds is None else milliseconds}")
+
+    def search_path(self, schemas: Sequence[str] | None, local: bool) -> Template:
+        listed = "DEFAULT" if schemas is None else ", ".join(map(self.quote, schemas))
+        return Template(f"SET {'LOCAL ' if local else ''}search_path TO {listed}", prepare=False)
 
     def begin(self, isolation: IsolationLevel | None = None, read_only: bool = False) -> Template:
         if not self.has_transactions:
