@@ -658,7 +658,11 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
+    value: Any
+    if name == "__all__":
+        # Asked for by `from dorm import *` alone, which loads everything.
+        value = [*_HOME, *_SUBMODULES]
+    elif name in _HOME:
         # models first: the packages below it refer to one another and are written to be entered there.
         import_module("dorm.models")
         value = getattr(import_module(_HOME[name]), name)

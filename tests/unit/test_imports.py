@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 
 _NEVER = (
@@ -67,3 +69,45 @@ def test_a_first_query_on_sqlite_loads_no_optional_driver() -> None:
     assert "dorm.db.backends.sqlite" in modules
     assert not any(name.startswith(("dorm.cli", "dorm.contrib", "dorm.demo")) for name in modules)
     assert not any(name.startswith("dorm.db.backends.postgresql") for name in modules)
+
+
+PUBLIC = [
+    "models",
+    "fields",
+    "expressions",
+    "functions",
+    "aggregates",
+    "lookups",
+    "queryset",
+    "manager",
+    "constraints",
+    "indexes",
+    "transaction",
+    "signals",
+    "exceptions",
+    "validators",
+    "conf",
+    "db.connection",
+    "migrations.operations",
+    "cache",
+    "search",
+    "tree",
+    "test",
+    "serialize",
+    "inspect",
+    "budget",
+    "choices",
+    "storage",
+    "timezone",
+    "contrib.contenttypes",
+    "contrib.nplusone",
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_any_public_module_may_be_imported_first(name: str) -> None:
+    assert f"dorm.{name}" in loaded(f"import dorm.{name}")
+
+
+def test_a_star_import_gives_every_public_name() -> None:
+    loaded("from dorm import *\nassert Model and F and atomic and CharField and functions and ValidationError")

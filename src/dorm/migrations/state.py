@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 
 from dorm.conf.registry import Registry, registry
 from dorm.exceptions import FieldDoesNotExist, MigrationError, choices_text, nearest
-from dorm.manager import Manager
 from dorm.migrations.indexes import column_of
 from dorm.migrations.values import comparable, imported, renamed_in
 from dorm.models.base import Model, ModelBase
 from dorm.models.meta import together
+from dorm.queryset.manager import Manager
 
 Key: TypeAlias = str
 """``app_label.model_lower``."""

@@ -17,13 +17,13 @@ from dorm.exceptions import (
     nearest,
 )
 from dorm.fields.numbers import AutoField, BigAutoField
-from dorm.manager import Manager
 from dorm.models import inheritance, validation
 from dorm.models.options import Options
 from dorm.models.order import add_order
 from dorm.models.perfield import add_methods
 from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, is_adding, origin_of
 from dorm.queryset import late
+from dorm.queryset.manager import Manager
 from dorm.queryset.ops import announce, delete as delete_ops, refresh as refresh_ops, save as save_ops
 from dorm.queryset.query import root_plan
 from dorm.signals import class_prepared, post_init, pre_init

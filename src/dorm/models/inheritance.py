@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import FieldError, ImproperlyConfigured, choices_text, nearest
-from dorm.manager import Manager
 from dorm.models.options import Options
+from dorm.queryset.manager import Manager
 
 if TYPE_CHECKING:
     from dorm.models.base import ModelBase

@@ -25,8 +25,8 @@ from dorm.sql.plan import Plan
 
 if TYPE_CHECKING:
     from dorm.fields.base import Field
-    from dorm.manager import Manager
     from dorm.models.base import Model
+    from dorm.queryset.manager import Manager
     from dorm.queryset.query import Query
     from dorm.relations.foreign_key import ForeignKey
     from dorm.relations.reverse import ForeignObjectRel, ForwardRelation

@@ -441,7 +441,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
     @classmethod
     def as_manager(cls) -> Any:
         """Return a manager whose querysets are of this class and that has their methods."""
-        from dorm.manager import Manager  # it stands on this module
+        from dorm.queryset.manager import Manager  # it stands on this module
 
         made: Manager[Any] = Manager.from_queryset(cls)()
         made._built_with_asmanager = True

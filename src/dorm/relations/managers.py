@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dorm.conf.fetch_modes import FETCH_PEERS
 from dorm.db.operation import arun, run
-from dorm.manager import Manager
 from dorm.models.state import ORIGIN, PREFETCHED
 from dorm.queryset import build
 from dorm.queryset.known import Parent
+from dorm.queryset.manager import Manager
 from dorm.relations import changes
 
 if TYPE_CHECKING:

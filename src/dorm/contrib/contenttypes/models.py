@@ -9,8 +9,8 @@ from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.router import router
 from dorm.exceptions import ImproperlyConfigured
 from dorm.fields import CharField
-from dorm.manager import Manager
 from dorm.models.base import Model
+from dorm.queryset.manager import Manager
 from dorm.queryset.ops import bulk, fetch
 from dorm.transaction import on_rollback
 
