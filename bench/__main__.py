@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import overheads, peers, report
+from bench import migrations, overheads, peers, report
 from bench.run import ROOT, Contestant, Result, contest, postgresql_copies, sqlite_copies
 from bench.scenarios import SCENARIOS, Scenario
 
@@ -24,6 +24,9 @@ GROUPS = {
     "postgresql": [Contestant("psycopg", f"{_BARE}psycopg")],
     "postgresql-async": [Contestant("psycopg async", f"{_BARE}psycopg_async")],
 }
+
+MIGRATIONS = "migrations"
+"""The group that measures commands in large projects, and no driver."""
 
 
 def contestants(group: str, against: str | None, with_peers: bool) -> list[Contestant]:
@@ -40,7 +43,7 @@ def contestants(group: str, against: str | None, with_peers: bool) -> list[Conte
 
 @click.command()
 @click.option("--peers", "with_peers", is_flag=True, help="Also measure other ORMs, in environments of their own.")
-@click.option("--group", "groups", multiple=True, type=click.Choice(list(GROUPS)), help="Only these groups.")
+@click.option("--group", "groups", multiple=True, type=click.Choice([*GROUPS, MIGRATIONS]), help="Only these groups.")
 @click.option(
     "--only",
     multiple=True,
@@ -67,7 +70,12 @@ def main(
     everything: dict[str, list[Result]] = {}
     if with_peers:
         peers.prepare(console)
-    for group in groups or tuple(GROUPS):
+    extra: dict[str, Any] = {}
+    for group in groups or (*GROUPS, MIGRATIONS):
+        if group == MIGRATIONS:
+            if not only:
+                extra[group] = migrations.show(console)
+            continue
         results = _group(group, contestants(group, against, with_peers), scenarios, rounds, console)
         if not results:
             continue
@@ -75,7 +83,8 @@ def main(
         report.show(console, group, results, cpu)
         if docs:
             report.into_docs(ROOT / "docs" / "performance.md", f"{group}-peers" if with_peers else group, results, cpu)
-    extra: dict[str, Any] = {} if only else {"overheads": overheads.show(console)}
+    if not only and tuple(groups) != (MIGRATIONS,):
+        extra["overheads"] = overheads.show(console)
     console.print(f"written to {report.save(Path(ROOT / '.bench'), everything, extra)}")
 
 

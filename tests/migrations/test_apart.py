@@ -106,3 +106,20 @@ async def test_an_empty_column_becomes_any_type(project: Project, executor: Exec
     await executor.migrate_to("shop", shop, "1")
     await executor.migrate("shop", shop)
     assert rows("SELECT * FROM shop_thing") == []
+
+
+async def test_a_plan_over_tables_that_are_not_there_yet_can_be_shown(project: Project, executor: Executor) -> None:
+    writers = project.app("writers", {"0001_initial": WRITERS, "0002_renamed": RENAMED})
+    project.migration(
+        "writers",
+        "0003_again",
+        'dependencies = [("writers", "0002_renamed")]\n'
+        'operations = [ops.AlterField("Author", "age", dorm.IntegerField(default=1))]',
+    )
+    found = await executor.migrate("writers", writers, dry_run=True)
+    assert not [sql for sql, _ in found if "cannot be rendered" in sql]
+    for sql, _ in found:
+        execute(sql)
+    execute("INSERT INTO people (age) VALUES (3)")
+    with pytest.raises(dorm.IntegrityError):
+        execute("INSERT INTO people (age) VALUES (NULL)")

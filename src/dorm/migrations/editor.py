@@ -157,7 +157,8 @@ class MigrationConnection:
 
 def is_read(sql: str) -> bool:
     """True for text that begins like a SELECT; a dry run sends it in a read-only transaction, so it cannot write."""
-    return sql.lstrip()[:6].lower() in ("select", "pragma") or sql.lstrip()[:4].lower() == "with"
+    text = sql.lstrip().lower()
+    return text.startswith(("select", "with")) or (text.startswith("pragma") and "=" not in text)
 
 
 def split_sql(sql: str) -> list[str]:

@@ -243,6 +243,8 @@ class SqliteSchema(Schema):
         )
 
     def _check_references(self, editor: Editor, table: str) -> Operation[None]:
+        if not (yield from self.table_exists(editor, table)):
+            return  # a dry run over a table that is not there yet
         rows = yield from editor.read(f"PRAGMA foreign_key_check({self.quote(table)})")
         if rows:
             raise IntegrityError(
