@@ -243,6 +243,11 @@ def compare(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     """Build ``exact``, ``gt`` and their like."""
     if value is None:
         return none_as_value(name, lhs)
+    if name == "exact" and isinstance(value, QueryLike) and not value.gives_one:
+        raise ValueError(
+            "The QuerySet value for an exact lookup must be limited to one result using slicing ([:1]), "
+            "or be asked for with in."
+        )
     return Comparison(name, lhs, operand(lhs, value, scope))
 
 

@@ -66,6 +66,7 @@ class Resolver:
         self._subqueries = 0
         self._last: Route | None = None
         self._inside: tuple[tuple[Any, ...], str, list[Join]] | None = None
+        self._partner: Any = None
         self.aliases: frozenset[str] = query.aliases
 
     @property
@@ -79,7 +80,7 @@ class Resolver:
 
     # -- Scope ---------------------------------------------------------------------------------------------------
     def slot(self, prepare: Callable[[Any], Any] | None, /) -> int:
-        self.prepares.append(prepare)
+        self.prepares.append(prepare if self._partner is None else of_partner(self._partner, prepare))
         return self._first_slot + len(self.prepares) - 1
 
     def reference(self, name: str, /) -> Node:
@@ -186,12 +187,22 @@ class Resolver:
             reached, left = transformed(node, rest, self)
             raise self._unknown((left or rest)[0], path, reached)
         node, lookup = found
-        condition = build_lookup(lookup, node, related_value(node, value), self)
+        before, self._partner = self._partner, self._partner_met()
+        try:
+            condition = build_lookup(lookup, node, related_value(node, value, self._partner), self)
+        finally:
+            self._partner = before
         if isinstance(condition, InSelect):
             return self._within(condition, column)
         if type(condition) is Comparison:
             condition.args = aligned(*condition.args)
         return negatable(condition, column) if self._negated else condition
+
+    def _partner_met(self) -> Any:
+        """Return the options of the model whose objects the last path is about, None where a key of ours says which."""
+        last = self._last
+        met = last is not None and last.relation is not None and last.output is last.meta.pk and len(last.rest) < 2
+        return last.meta if last is not None and met else None
 
     def _within(self, condition: InSelect, column: Column | None) -> Node:
         inner = condition.args[1]
@@ -485,9 +496,29 @@ def without_null(select: Select) -> Select:
     return replace(select, where=conjunction((*rest, IsNull(column, False))))
 
 
-def related_value(node: Node, value: Any) -> Any:
+def of_partner(meta: Any, prepare: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Return *prepare* for objects of the model of *meta* as well as for their keys; other objects are refused."""
+
+    def key(value: Any) -> Any:
+        if not hasattr(type(value), "_meta"):
+            return value
+        given = type(value)
+        if not issubclass(given, meta.concrete_model) and not issubclass(meta.concrete_model, given):
+            raise ValueError(f'Cannot query "{given.__name__} object": Must be "{meta.object_name}" instance.')
+        if value.pk is None:
+            raise ValueError(f"This {given.__name__} has no key, which a condition on it needs. Save it first.")
+        return value.pk
+
+    def prepared(value: Any) -> Any:
+        value = [key(each) for each in value] if isinstance(value, (list, tuple, set, frozenset)) else key(value)
+        return value if prepare is None else prepare(value)
+
+    return prepared
+
+
+def related_value(node: Node, value: Any, partner: Any = None) -> Any:
     """Return the right side of a lookup; a queryset of objects as that of the keys that *node* holds."""
-    target = getattr(node.output, "target_field", None)
+    target = getattr(node.output, "target_field", None) if partner is None else partner.pk
     if isinstance(value, QueryLike) and target is not None:
         return value.selecting(target)
     return value

@@ -15,6 +15,10 @@ PREFETCHED = "_prefetched"
 """Key of an instance's ``__dict__`` under which prefetched rows stand, by the relation's accessor."""
 
 
+AWAITED = "_awaited"
+"""Key of an instance's ``__dict__`` for the names of relations whose objects had no key when they were assigned."""
+
+
 class Deferred:
     """Stands for a column that was not loaded, among the values of `Model.from_db` and of a model's constructor."""
 

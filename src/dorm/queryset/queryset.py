@@ -584,7 +584,12 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
     # -- as part of another query --------------------------------------------------------------------------------
     def query_key(self, values: Literals) -> Hashable:
         values.extend(self._values)
-        return (QuerySet, self._plan, self._alias)
+        return (QuerySet, self._plan, self._alias, self.gives_one)
+
+    @property
+    def gives_one(self) -> bool:
+        slot = self._plan.query.limit
+        return slot is not None and self._values[slot] == 1
 
     def as_part(self, any_columns: bool) -> Part:
         return selects.part(self._plan, self._alias, any_columns)

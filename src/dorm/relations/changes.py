@@ -307,6 +307,8 @@ def _insert(
         ours, theirs = theirs, ours
     own = _own_key(manager)
     further = {name: value() if callable(value) else value for name, value in (through_defaults or {}).items()}
+    for field in (manager.relation.source, manager.relation.link):
+        further.pop(field.name, None)
     made = [manager.through(**{**further, ours: own, theirs: key}) for key in keys]
     rows = manager.through._default_manager.using(alias).all()
     # A through model of the user's own may have constraints that are not about the pair: they are not passed over.

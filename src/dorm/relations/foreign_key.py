@@ -12,7 +12,7 @@ from dorm.fields.options import FieldOptions
 from dorm.models.base import Model
 from dorm.models.deletion import parent_of
 from dorm.models.routing import relate
-from dorm.models.state import ORIGIN
+from dorm.models.state import AWAITED, ORIGIN
 from dorm.queryset import late
 from dorm.queryset.loaders import Missing
 from dorm.relations.managers import ReverseAccessor
@@ -329,7 +329,7 @@ class ForeignKey(Field[T]):
             # An instance of a parent's table: its key is what the child's link holds.
             field = field.target_field
         key = getattr(instance, field.attname)
-        if key is None:
+        if key is None or instance.pk is None:
             raise ValueError(f"{self} needs a saved {self.target.__name__}: this instance has no key. Save it first.")
         return key
 
@@ -361,6 +361,9 @@ class ForeignKey(Field[T]):
                         return self._absent(instance)
                 elif getattr(cached, self.target_field.attname) == key:
                     return cached
+                elif key is None and self.name in values.get(AWAITED, ()):
+                    # It was saved since it was assigned; its key is taken over when this instance is.
+                    return cached
                 values.pop(self.name, None)
             if key is None:
                 return self._absent(instance)
@@ -385,7 +388,9 @@ class ForeignKey(Field[T]):
             values = instance.__dict__
             if value is None:
                 values[self.attname] = None
-                values.pop(self.name, None)
+                before = values.pop(self.name, None)
+                if self.one_to_one and self.remote_field.accessor is not None and isinstance(before, Model):
+                    before.__dict__[self.remote_field.accessor] = None
                 return
             if not isinstance(value, self.target._meta.concrete_model):
                 raise ValueError(
@@ -394,8 +399,10 @@ class ForeignKey(Field[T]):
                 )
             if value.__dict__.get(ORIGIN) is not values.get(ORIGIN):
                 relate(instance, value)
-            values[self.attname] = getattr(value, self.target_field.attname)
+            key = values[self.attname] = getattr(value, self.target_field.attname)
             values[self.name] = value
+            if key is None:
+                values[AWAITED] = {*values.get(AWAITED, ()), self.name}
             if self.one_to_one and self.remote_field.accessor is not None:
                 value.__dict__[self.remote_field.accessor] = instance
 
@@ -419,11 +426,14 @@ class ForeignKey(Field[T]):
         cached = instance.__dict__.get(self.name)
         if cached is None or cached.__class__ is Missing:
             return
+        values = instance.__dict__
         key = getattr(cached, self.target_field.attname)
-        if instance.__dict__.get(self.attname) is None:
-            if key is None:
-                raise ValueError(
-                    f"{operation}() prohibited to prevent data loss due to unsaved related object '{self.name}': "
-                    f"save {self.target.__name__} first."
-                )
-            instance.__dict__[self.attname] = key
+        current = values.get(self.attname)
+        if cached.pk is None and key == current:
+            raise ValueError(
+                f"{operation}() prohibited to prevent data loss due to unsaved related object '{self.name}': "
+                f"save {self.target.__name__} first."
+            )
+        if current is None and self.name in values.get(AWAITED, ()):
+            values[self.attname] = key
+            values[AWAITED] = values[AWAITED] - {self.name}

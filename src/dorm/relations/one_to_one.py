@@ -147,6 +147,7 @@ class ReverseOneAccessor:
             before = values.pop(name, None)
             if before is not None:
                 field.__set__(before, None)
+                values[name] = None
             return
         if not isinstance(value, self.related.target):
             raise ValueError(

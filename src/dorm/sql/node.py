@@ -223,6 +223,11 @@ class QueryLike:
         """Return the structural key and append the values."""
         raise NotImplementedError
 
+    @property
+    def gives_one(self) -> bool:
+        """True when it is limited to one row."""
+        raise NotImplementedError
+
     def as_part(self, any_columns: bool) -> Part:
         """Return this as a part of another query: of one column, unless *any_columns* (for EXISTS)."""
         raise NotImplementedError

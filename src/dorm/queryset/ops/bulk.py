@@ -231,6 +231,9 @@ def _prepare(meta: Any, objs: list[Any]) -> None:
         for obj in objs:
             if obj.__dict__.get(pk.attname) is None:
                 obj.__dict__[pk.attname] = pk.get_default()
+    elif pk.is_relation and not meta.parents:
+        for obj in objs:
+            tables.check_key(meta, obj)
 
 
 def _by_columns(meta: Any, objs: list[Any]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:

@@ -10,7 +10,7 @@ from dorm.db.connection import Database
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Execute, Query as Fetch
-from dorm.exceptions import FieldError
+from dorm.exceptions import FieldError, IntegrityError
 from dorm.fields.defaults import DatabaseDefault
 from dorm.queryset import build, selects
 from dorm.queryset.ops import ordering, rowwrite, write as queryset_writes
@@ -121,10 +121,19 @@ def insert_fields(meta: Any, instance: Any) -> tuple[Any, ...]:
     )
 
 
+def check_key(meta: Any, instance: Any) -> None:
+    """Refuse a row whose key is a relation without an object: SQLite would make up a key, which refers to nothing."""
+    if meta.pk.is_relation and instance.__dict__.get(meta.pk.attname) is None:
+        raise IntegrityError(
+            f"{meta.pk} is the primary key and points at nothing: give it a saved {meta.pk.target.__name__}."
+        )
+
+
 @operation
 def insert(write: Write, meta: Any) -> Operation[None]:
     """Insert the row; take back what the database made."""
     instance, database = write.instance, write.database
+    check_key(meta, instance)
     if meta.order_with_respect_to is not None:
         yield from ordering.place_last(instance, meta, database)
     fields = insert_fields(meta, instance)
