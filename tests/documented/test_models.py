@@ -203,7 +203,7 @@ def test_meta_api() -> None:
     with pytest.raises(dorm.FieldDoesNotExist):
         meta.get_field("nothing")
     assert Student._meta.db_table == "student_info"
-    assert Student._meta.ordering == ["name"] or tuple(Student._meta.ordering) == ("name",)
+    assert Student._meta.ordering == ["name"]
     assert "age" not in [f.name for f in Teacher._meta.get_fields()]
     assert MyPerson._meta.concrete_model is Person
     assert MyPerson._meta.proxy

@@ -40,9 +40,11 @@ def automatic_throughs(model: Any) -> list[Any]:
 
 
 def with_throughs(models: Iterable[Any]) -> list[Any]:
-    """Return *models* and the automatic many-to-many models that they bring with them."""
+    """Return *models* and the automatic many-to-many models that they bring with them; proxies have no table."""
     found: list[Any] = []
     for model in models:
+        if model._meta.proxy:
+            continue
         for each in (model, *automatic_throughs(model)):
             if each not in found:
                 found.append(each)

@@ -25,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "indexes": (),
     "managed": True,
     "order_with_respect_to": None,
-    "ordering": (),
+    "ordering": [],
     "permissions": (),
     "proxy": False,
     "read_only": False,

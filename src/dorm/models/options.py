@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,8 @@ class Options:
         self.proxy: bool = option["proxy"]
         self.managed: bool = option["managed"]
         self.read_only: bool = option["read_only"]
-        self.ordering: tuple[Any, ...] = tuple(option["ordering"])
+        ordering = option["ordering"]
+        self.ordering: Sequence[Any] = ordering if isinstance(ordering, tuple) else list(ordering)
         self.indexes: list[Any] = named_for(option["indexes"], self.app_label, self.object_name)
         self.constraints: list[Any] = named_for(option["constraints"], self.app_label, self.object_name)
         self.unique_together: tuple[tuple[str, ...], ...] = together(option["unique_together"])

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dorm.models.state import PREFETCHED
+
 
 class Parent(dict[str, Any]):
     """The hints of a related manager's querysets for routers (``instance``), and what is known of their rows.
 
     Attributes:
         field: the key that rows point back with, None where there is none.
-        pending: makes the queryset of all rows of the relation, where the rows are there and it is not.
+        accessor: what the instance calls the relation. pending: makes the queryset of all rows of the relation, where the rows are there and it is not.
         whole: plan of all rows of the relation, where peers are served with them. loader: what loads them.
     """
 
-    __slots__ = ("field", "loader", "pending", "whole")
+    __slots__ = ("accessor", "field", "loader", "pending", "whole")
 
-    def __init__(self, field: Any, instance: Any, pending: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self, field: Any, instance: Any, accessor: str | None = None, pending: Callable[[], Any] | None = None
+    ) -> None:
         self["instance"] = instance
         self.field = field
+        self.accessor = accessor
         self.pending = pending
         self.whole: Any = None
         self.loader: Any = None
@@ -35,3 +40,9 @@ class Parent(dict[str, Any]):
             values = row.__dict__
             if name not in values and values.get(attname) == key:
                 values[name] = instance
+
+    def forget(self) -> None:
+        """Drop the rows that were prefetched for the instance: they were written to."""
+        cache = self["instance"].__dict__.get(PREFETCHED)
+        if cache is not None:
+            cache.pop(self.accessor, None)

@@ -9,7 +9,6 @@ from dorm.cache.reading import handed_down
 from dorm.conf.fetch_modes import FetchMode
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, run
-from dorm.exceptions import FieldError
 from dorm.expressions.predicate import Q
 from dorm.queryset import build, late, merge, selects
 from dorm.queryset.asking import Asking
@@ -624,10 +623,9 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         is_object = self._plan.query.kind == "object"
         if is_object and isinstance(self._hints, Parent):
             self._hints.adopt(rows)
-        if not self._prefetch:
+        if not self._prefetch or not is_object:
+            # As in Django, what values() gives has no relations to put anything on.
             return
-        if not is_object:
-            raise FieldError("prefetch_related() needs instances: it cannot be combined with values().")
         loading = prefetch(rows, self._prefetch, alias)
         yield from loading if self._cache is None else handed_down(self._cache, loading)
 

@@ -297,6 +297,11 @@ class ForeignKey(Field[T]):
         """The model this key points at, under Django's name."""
         return self.target
 
+    def get_limit_choices_to(self) -> Any:
+        """Return the condition of *limit_choices_to*; a function is called for it."""
+        given = self.limit_choices_to
+        return given() if callable(given) else given or {}
+
     # -- values --------------------------------------------------------------------------------------------------
     @property
     def sql_type(self) -> SqlType:

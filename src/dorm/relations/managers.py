@@ -150,7 +150,9 @@ class BaseRelatedManager(Manager[M]):
             start: Any = type(given)
         else:
             start = self._queryset_class if self._starts_plain else type(self._rows())
-        hints = Parent(None, self.instance, lambda: self._restricted(self._rows() if given is None else given))
+        hints = Parent(
+            None, self.instance, accessor, lambda: self._restricted(self._rows() if given is None else given)
+        )
         found: QuerySet[M] = start._prefetched(
             cache[accessor], self._alias(), hints, () if given is None else given._prefetch
         )
@@ -162,7 +164,7 @@ class BaseRelatedManager(Manager[M]):
 
     def _parent(self, field: Any, rows: QuerySet[Any]) -> Parent:
         """Return what is known of *rows*, all that the relation has."""
-        known = Parent(field, self.instance)
+        known = Parent(field, self.instance, self.relation.accessor)
         origin = self.instance.__dict__.get(ORIGIN)
         if origin is not None and origin.mode is FETCH_PEERS:
             known.whole, known.loader = rows._plan, self.relation.loader

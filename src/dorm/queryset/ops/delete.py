@@ -9,6 +9,7 @@ from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
 from dorm.models.deletion import Deletion, collect, is_plain
 from dorm.queryset.combine import refuse
+from dorm.queryset.known import Parent
 from dorm.queryset.ops import announce, fetch, write
 from dorm.queryset.ops.save import alias_for_write
 from dorm.signals import Signal, post_delete, pre_delete
@@ -30,6 +31,8 @@ def delete(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
     if qs._plan.query.distinct_on:
         raise TypeError("Cannot call delete() after .distinct(*fields).")
     database = write.writing(qs)
+    if isinstance(qs._hints, Parent):
+        qs._hints.forget()
     qs = qs.using(database.alias)
     if is_plain(qs.model):
         return _result(Counter({qs.model._meta.label: (yield from write.delete_rows(qs))}))

@@ -11,6 +11,7 @@ from dorm.db.request import Execute
 from dorm.db.router import router
 from dorm.db.statement import Template
 from dorm.queryset import build, selects
+from dorm.queryset.known import Parent
 from dorm.queryset.ops import announce, fetch
 from dorm.sql.boolean import conjunction
 from dorm.sql.compiler import Compiler
@@ -49,6 +50,8 @@ def update(qs: QuerySet[Any, Any], new: dict[str, Any]) -> Operation[int]:
     if not new:
         return 0
     database = writing(qs)
+    if isinstance(qs._hints, Parent):
+        qs._hints.forget()
     if qs.model._meta.parents:
         return (yield from _update_tables(qs, new, database))
     return (yield from update_table(qs, new, database))
