@@ -17,7 +17,14 @@ class Thing(dorm.Model):
         app_label = "doc_tx"
 
 
-MODELS = (Thing,)
+class Part(Thing):
+    size = dorm.IntegerField(default=0)
+
+    class Meta:
+        app_label = "doc_tx"
+
+
+MODELS = (Thing, Part)
 
 
 async def names(face: Face) -> list[str]:
@@ -158,3 +165,22 @@ def test_decorators_and_autocommit(empty_database: object) -> None:
         transaction.rollback()
         transaction.set_autocommit(True)
     assert sorted(Thing.objects.values_list("name", flat=True)) == ["a", "c", "e"]
+
+
+async def test_count_and_aggregate_of_rows_to_be_locked_lock_nothing(face: Face) -> None:
+    rows = Thing.objects.select_for_update()
+    assert await face(rows.count)() == 0
+    assert await face(rows.aggregate)(n=dorm.Count("pk")) == {"n": 0}
+
+
+async def test_of_takes_the_link_to_the_table_of_a_parent(backend: str, face: Face) -> None:
+    rows = Part.objects.select_for_update(of=("self", "thing_ptr"))
+    async with face.atomic():
+        if backend == "sqlite":
+            with pytest.raises(dorm.NotSupportedError):
+                await face.rows(rows)
+            return
+        assert await face.rows(rows) == []
+    with pytest.raises(dorm.FieldError, match="Choices are: self"):
+        async with face.atomic():
+            await face.rows(Part.objects.select_for_update(of=("thing",)))

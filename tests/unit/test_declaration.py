@@ -24,7 +24,7 @@ def test_abstract_fields_are_copied_and_meta_is_inherited() -> None:
     assert [field.name for field in Child._meta.fields] == ["id", "name", "age"]
     assert Child._meta.get_field("name") is not Named._meta.get_field("name")
     assert Child._meta.get_field("name").model is Child
-    assert Child._meta.ordering == ("name",)
+    assert Child._meta.ordering == ["name"]
     assert Child._meta.verbose_name == "thing"
     assert not Child._meta.abstract
     assert Child._meta.app_label == "declared"
@@ -39,7 +39,7 @@ def test_meta_of_a_child_may_extend_the_parents() -> None:
         class Meta(Base.Meta):
             db_table = "kids"
 
-    assert (Child._meta.ordering, Child._meta.db_table, Child._meta.abstract) == (("name",), "kids", False)
+    assert (Child._meta.ordering, Child._meta.db_table, Child._meta.abstract) == (["name"], "kids", False)
 
 
 def test_fields_of_abstract_parents_can_be_replaced_and_removed() -> None:
@@ -73,7 +73,7 @@ def test_several_abstract_parents_and_plain_mixins() -> None:
         pass
 
     assert [field.name for field in Both._meta.fields] == ["id", "name", "size"]
-    assert Both._meta.ordering == ("name",)
+    assert Both._meta.ordering == ["name"]
     assert Both(name="x").shout() == "X"
 
 
@@ -103,7 +103,7 @@ def test_abstract_child_of_an_abstract_model() -> None:
 
     assert B._meta.abstract
     assert [field.name for field in C._meta.fields] == ["id", "x", "y"]
-    assert C._meta.ordering == ("x",)
+    assert C._meta.ordering == ["x"]
 
 
 def test_a_proxy_shares_table_and_fields() -> None:

@@ -267,7 +267,8 @@ def object_names(query: Query) -> list[str]:
 
 
 def count_select(query: Query) -> Select:
-    """Return SELECT COUNT(*) of *query*, over a subquery where its rows are not those of the join."""
+    """Return SELECT COUNT(*) of *query*, over a subquery where its rows are not those of the join; none is locked."""
+    query = replace(query, lock=None)
     if query.is_derived:
         inner, _ = rows_select(_unordered(query))
         return Select(_labelled(inner), SUB, (_COUNT,))
@@ -293,6 +294,7 @@ def exists_select(query: Query, limited: bool = True) -> Select:
 
 def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> Select:
     """Return the SELECT of aggregates over the rows of *query*; a subquery where they are not those of the join."""
+    query = replace(query, lock=None)
     nodes = tuple(node for _, node in aggregates)
     if not query.is_derived:
         table, where = query.model._meta.db_table, _where(query)
@@ -441,7 +443,7 @@ def _locked_alias(query: Query, resolver: Resolver, path: str) -> str:
     if path == "self":
         return alias
     for name in path.split("__"):
-        if name not in tree:
+        if name not in tree and not _leads_up(model, name):
             known = ["self", *_followed(query.related)]
             raise FieldError(
                 f"Invalid field name(s) given in select_for_update(of=(...)): {path}. Only relational fields followed "
@@ -450,8 +452,14 @@ def _locked_alias(query: Query, resolver: Resolver, path: str) -> str:
         further = single_relation(model, name, path)
         for step in (*leading_up(model._meta, further.model), *steps_of(further)):
             alias = resolver.join(alias, step)
-        model, tree = further.target, tree[name]
+        model, tree = further.target, tree.get(name, {})
     return alias
+
+
+def _leads_up(model: Any, name: str) -> bool:
+    """True when *name* is the link of a child model to a parent, whose table is part of its rows."""
+    field = model._meta.find(name)
+    return field is not None and field.name == name and bool(getattr(field, "parent_link", False))
 
 
 def _followed(tree: Any, prefix: str = "") -> list[str]:

@@ -50,7 +50,7 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
     collected = Literals()
     key = ("aggregate", *[(name, node.key(collected)) for name, node in aggregates.items()])
     plan, values = build.step(qs._plan, qs._values, key, collected, lambda: _resolved(qs._plan, aggregates))
-    database = reading(qs)
+    database = reading(qs, locks=False)
     dialect = database.dialect
     compiled = plan.derive(("aggregate", dialect.fingerprint), lambda: selects.sized(_compiled(plan, dialect)))
     if compiled.empty:

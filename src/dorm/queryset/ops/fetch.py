@@ -145,7 +145,7 @@ def count(qs: QuerySet[Any, Any]) -> Operation[int]:
     """Return the number of rows."""
     if qs._rows is not None:
         return len(qs._rows)
-    database = reading(qs)
+    database = reading(qs, locks=False)
     compiled = selects.counted(qs._plan, database.dialect)
     if compiled.empty:
         return 0
