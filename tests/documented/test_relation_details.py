@@ -274,9 +274,7 @@ async def test_through_defaults_do_not_change_the_ends(face: Face) -> None:
 async def _told(face: Face, do: Any) -> list[tuple[str, bool, str, list[Any] | None]]:
     log: list[tuple[str, bool, str, list[Any] | None]] = []
 
-    def listen(
-        action: str, reverse: bool, model: type[dorm.Model], pk_set: set[Any] | None, **told: object
-    ) -> None:
+    def listen(action: str, reverse: bool, model: type[dorm.Model], pk_set: set[Any] | None, **told: object) -> None:
         log.append((action, reverse, model.__name__, None if pk_set is None else sorted(pk_set)))
 
     dorm.signals.m2m_changed.connect(listen)

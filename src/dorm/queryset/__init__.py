@@ -6,4 +6,12 @@ from dorm.queryset.prefetch import Prefetch, aprefetch_related_objects, prefetch
 from dorm.queryset.queryset import CombinedQuerySet, QuerySet
 from dorm.queryset.raw import RawQuerySet
 
-__all__ = ["CTE", "CombinedQuerySet", "Prefetch", "QuerySet", "RawQuerySet", "aprefetch_related_objects", "prefetch_related_objects"]
+__all__ = [
+    "CTE",
+    "CombinedQuerySet",
+    "Prefetch",
+    "QuerySet",
+    "RawQuerySet",
+    "aprefetch_related_objects",
+    "prefetch_related_objects",
+]
