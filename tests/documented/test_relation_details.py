@@ -117,7 +117,7 @@ async def _newsroom(face: Face) -> tuple[Reporter, Reporter]:
 
 # -- conditions on the other end ---------------------------------------------------------------------------------
 async def test_reverse_relations_take_objects_and_querysets_of_the_model_at_their_end(face: Face) -> None:
-    ann, bob = await _newsroom(face)
+    _ann, bob = await _newsroom(face)
     first = await face(Article.objects.get)(headline="a1")
     assert names(await face.rows(Reporter.objects.filter(article=first))) == ["Ann"]
     assert names(await face.rows(Reporter.objects.filter(article__in=[first]))) == ["Ann"]
@@ -154,12 +154,12 @@ async def test_objects_and_querysets_of_another_model_are_refused_in_every_direc
         lambda: Box.objects.filter(toys__in=Box.objects.all()),
         lambda: Toy.objects.filter(boxes__in=Toy.objects.all()),
     ):
-        with pytest.raises(ValueError, match="Must be|Use a QuerySet"):
+        with pytest.raises(ValueError, match=r"Must be|Use a QuerySet"):
             await face.rows(wrong())
 
 
 async def test_a_cached_plan_still_refuses_the_wrong_object(face: Face) -> None:
-    ann, bob = await _newsroom(face)
+    _ann, bob = await _newsroom(face)
     article = await face(Article.objects.get)(headline="a1")
     for _ in range(2):
         assert names(await face.rows(Reporter.objects.filter(article=article))) == ["Ann"]
@@ -180,7 +180,7 @@ async def test_unsaved_objects_are_no_condition(face: Face) -> None:
 
 
 async def test_exact_takes_a_queryset_of_one_row_only(face: Face) -> None:
-    ann, _ = await _newsroom(face)
+    await _newsroom(face)
     one = Reporter.objects.filter(name="Ann")
     assert names(await face.rows(Article.objects.filter(reporter=one[:1])), "headline") == ["a1", "a2"]
     for several in (one, one[:2]):
@@ -198,7 +198,7 @@ async def test_taking_the_object_away_is_known_at_both_ends(face: Face) -> None:
         place.bar = None
         assert (bar.place, bar.place_id) == (None, None)
         with pytest.raises(Bar.DoesNotExist, match="Place has no bar"):
-            place.bar  # noqa: B018
+            place.bar
         bar.place = place
         assert place.bar is bar
         bar.place = None
@@ -220,7 +220,7 @@ async def test_an_assigned_object_that_is_saved_later_stays(face: Face) -> None:
 
 
 async def test_a_key_that_is_taken_away_is_not_brought_back_by_the_cached_object(face: Face) -> None:
-    ann, bob = await _newsroom(face)
+    _ann, bob = await _newsroom(face)
     article = await face(Article.objects.select_related("reporter").get)(headline="a1")
     article.reviewer = bob
     article.reviewer_id = None

@@ -13,7 +13,8 @@ class Parent(dict[str, Any]):
 
     Attributes:
         field: the key that rows point back with, None where there is none.
-        accessor: what the instance calls the relation. pending: makes the queryset of all rows of the relation, where the rows are there and it is not.
+        accessor: what the instance calls the relation.
+        pending: makes the queryset of all rows of the relation, where the rows are there and it is not.
         whole: plan of all rows of the relation, where peers are served with them. loader: what loads them.
     """
 
