@@ -45,13 +45,21 @@ class Bill(dorm.Model):
         app_label = "deleting"
 
 
+asked: list[str] = []
+
+
+def _first_owner() -> int:
+    asked.append("asked")
+    return 1
+
+
 class Note(dorm.Model):
     """Kept, pointing at nothing or at something else."""
 
     nulled = dorm.ForeignKey(Owner, dorm.SET_NULL, null=True, related_name="+")
     defaulted = dorm.ForeignKey(Owner, dorm.SET_DEFAULT, default=None, null=True, related_name="+")
     fixed = dorm.ForeignKey(Owner, dorm.SET(1), null=True, related_name="+")
-    called = dorm.ForeignKey(Owner, dorm.SET(lambda: 1), null=True, related_name="+")
+    called = dorm.ForeignKey(Owner, dorm.SET(_first_owner), null=True, related_name="+")
     loose = dorm.ForeignKey(Owner, dorm.DO_NOTHING, null=True, db_constraint=False, related_name="+")
 
     class Meta:
@@ -356,3 +364,17 @@ async def test_more_rows_than_one_statement_takes(face: Face) -> None:
     owner = await face(Owner.objects.create)(name="a")
     await face(Pet.objects.bulk_create)([Pet(owner=owner) for _ in range(3000)])
     assert (await face(owner.delete)())[0] == 3001
+
+
+async def test_the_function_of_set_is_asked_only_where_a_row_points(face: Face) -> None:
+    await face(Owner.objects.create)(name="kept")
+    lone = await face(Owner.objects.create)(name="lone")
+    pointed = await face(Owner.objects.create)(name="pointed at")
+    note = await face(Note.objects.create)(called=pointed)
+    asked.clear()
+    await face(lone.delete)()
+    assert asked == []
+    await face(pointed.delete)()
+    assert asked == ["asked"]
+    await face(note.refresh_from_db)()
+    assert note.called_id == 1
