@@ -21,8 +21,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from time import monotonic
+from dataclasses import dataclass, field
+from time import monotonic, time
 from types import TracebackType
 from typing import Any, Final, Self
 from weakref import WeakKeyDictionary
@@ -43,6 +43,8 @@ DEFAULT_IGNORE: Final = (
 """First keywords of statements that are not counted."""
 
 MOST_FINDINGS: Final = 1000
+MOST_RECENT: Final = 200
+"""Findings kept for `recent_findings`."""
 _MOST_KEYS = 5_000
 _IDLE_SECONDS = 1.0
 _SITES_FACTOR = 5
@@ -59,7 +61,7 @@ class Finding:
 
     Attributes:
         site: ``file:line`` of the user's code; ``"many call sites"`` when it came from several.
-        hint: what would mend it, as far as the models tell.
+        hint: what would mend it, as far as the models tell. at: when, in Unix seconds.
     """
 
     template: str
@@ -68,6 +70,7 @@ class Finding:
     site: str
     hint: str
     alias: str
+    at: float = field(default_factory=time, compare=False)
 
     def __str__(self) -> str:
         return (
@@ -297,6 +300,14 @@ def _reverse_hint(model: Any, field: Any) -> str:
 # -- the detector ------------------------------------------------------------------------------------------------
 
 
+_recent: deque[Finding] = deque(maxlen=MOST_RECENT)
+
+
+def recent_findings() -> list[Finding]:
+    """Return the latest findings of every detector of this process, oldest first, at most `MOST_RECENT`."""
+    return list(_recent)
+
+
 class NPlusOneDetector:
     """Counts the statements of a block of code by template; a context manager, to be entered once at a time.
 
@@ -365,6 +376,7 @@ class NPlusOneDetector:
         with self._lock:
             self.findings.append((finding.template, finding.count))
             self.details.append(finding)
+        _recent.append(finding)
         if self.raise_on_detect:
             raise NPlusOneError(str(finding))
 

@@ -15,9 +15,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, time
 from typing import Any, Final
 
 from dorm.conf.settings import settings
@@ -47,7 +47,7 @@ class SlowPlan:
 
     Attributes:
         sql: text with placeholders. plan: one line a row, secrets masked. elapsed_ms: of the user's statement.
-        capture_ms: what reading the plan took.
+        capture_ms: what reading the plan took. at: when, in Unix seconds.
     """
 
     alias: str
@@ -57,6 +57,7 @@ class SlowPlan:
     plan: str
     elapsed_ms: float
     capture_ms: float
+    at: float = field(default_factory=time, compare=False)
 
 
 class _State:
@@ -96,6 +97,11 @@ def apply_settings() -> None:
         install()
     else:
         uninstall()
+
+
+def is_installed() -> bool:
+    """True while slow statements are explained."""
+    return _state.uninstall is not None
 
 
 def recent_plans() -> list[SlowPlan]:
@@ -176,7 +182,7 @@ def _capture(request: StatementRequest[Any], elapsed: float) -> Operation[None]:
     start = perf_counter()
     asked = Statement(Template(sql, prepare=False), statement.params, internal=True)
     found = yield from probe(database, asked, int(settings.number("SLOW_QUERY_EXPLAIN_TIMEOUT_MS")))
-    plan = masked_plan("\n".join(str(row[-1]) for row in found.rows), statement.sql, statement.params)
+    plan = masked_plan("\n".join(database.dialect.plan_lines(found.rows)), statement.sql, statement.params)
     template = template_of(statement, database.vendor)
     _tell(
         SlowPlan(

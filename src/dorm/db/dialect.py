@@ -343,6 +343,10 @@ class Dialect(Fragments, ABC):
         """Return the structure of a plan from the rows that ``plan_sql(..., structured=True)`` gave."""
         raise NotSupportedError(f"{self.vendor} shows no query plans")
 
+    def plan_lines(self, rows: Sequence[Sequence[Any]]) -> list[str]:
+        """Return a plan as lines, children further in, from the rows that ``plan_sql(...)`` gave."""
+        return [str(row[-1]) for row in rows]
+
     def probe_limits(self, timeout_ms: int) -> tuple[str, ...]:
         """Return what is sent before a look at something: limits of time, of waiting for locks, of writing."""
         return ()

@@ -17,7 +17,7 @@ from dorm.db.backends.sqlite.fragments import SqliteFragments
 from dorm.db.backends.sqlite.plans import plan_tree
 from dorm.db.backends.sqlite.schema import SqliteSchema, is_scaled
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
-from dorm.db.plans import PlanNode
+from dorm.db.plans import PlanNode, tree_of_rows
 from dorm.db.rawsql import placeholders
 from dorm.db.schema import Schema
 from dorm.db.statement import Template
@@ -109,6 +109,9 @@ class SqliteDialect(SqliteFragments, Dialect):
 
     def plan_tree(self, rows: Sequence[Sequence[Any]]) -> PlanNode:
         return plan_tree(rows)
+
+    def plan_lines(self, rows: Sequence[Sequence[Any]]) -> list[str]:
+        return [line for tree in tree_of_rows(rows, str) for line in tree.lines()]
 
     def probe_limits(self, timeout_ms: int) -> tuple[str, ...]:
         # EXPLAIN alone doesn't look whether another connection changed the schema: a real read does.
