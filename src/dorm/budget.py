@@ -69,15 +69,24 @@ class budget:  # noqa: N801  # it reads as a verb: with budget(timeout_ms=50)
             server keeps the time.
         max_rows: a statement that gives more rows fails.
         using: alias that it is about.
+        transaction: False never opens one: the client keeps the time. For blocks that other tasks and threads work in.
     Raises: BudgetExceeded (a DatabaseError): from the statement that went too far.
     """
 
-    def __init__(self, *, timeout_ms: float | None = None, max_rows: int | None = None, using: str = "default") -> None:
+    def __init__(
+        self,
+        *,
+        timeout_ms: float | None = None,
+        max_rows: int | None = None,
+        using: str = "default",
+        transaction: bool = True,
+    ) -> None:
         if timeout_ms is not None and timeout_ms <= 0:
             raise ValueError("timeout_ms takes a positive number of milliseconds.")
         if max_rows is not None and max_rows < 0:
             raise ValueError("max_rows takes a number of rows, not negative.")
         self._own = Budget(timeout_ms, max_rows, using)
+        self._transaction = transaction
         self._states: list[_State] = []
 
     def _begin(self) -> tuple[Budget, bool]:
@@ -90,8 +99,9 @@ class budget:  # noqa: N801  # it reads as a verb: with budget(timeout_ms=50)
         self._states.append(_State(before, set_each(limits)))
         if own.max_rows is not None:
             _ceilings.changed(1)
-        keeps_time = connections[own.using].dialect.statement_timeout(1) is not None
-        return found, own.timeout_ms is not None and keeps_time
+        if not self._transaction or own.timeout_ms is None:
+            return found, False
+        return found, connections[own.using].dialect.statement_timeout(1) is not None
 
     def _undo(self) -> Handle | None:
         state = self._states.pop()

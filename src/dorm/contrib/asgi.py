@@ -1,4 +1,4 @@
-"""Middlewares for any ASGI application: N+1 detection and traces a request. HTTP scopes only."""
+"""Middlewares for any ASGI application: budgets, N+1 detection and traces a request. HTTP scopes only."""
 
 from __future__ import annotations
 
@@ -6,13 +6,49 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from dorm.budget import budget
 from dorm.contrib import otel
 from dorm.contrib.nplusone import NPlusOneDetector, request_scope
+from dorm.exceptions import BudgetExceeded
 
 _log = logging.getLogger("dorm.contrib.asgi")
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
+
+
+class QueryBudgetMiddleware:
+    """Limits each statement of a request, in its tasks and worker threads too; no transaction is opened for that.
+
+    Args:
+        timeout_ms: a statement that takes longer is cancelled; None for no limit.
+        max_rows: a statement that gives more rows fails; None for no limit.
+        using: alias that it is about.
+    Raises: ValueError: a limit out of range. A request whose statement goes too far gets `BudgetExceeded` from it; when
+    nobody handles that, there is one WARNING on ``dorm.contrib.asgi``, and the server answers as to any error.
+    """
+
+    def __init__(
+        self, app: App, *, timeout_ms: float | None = 2000, max_rows: int | None = None, using: str = "default"
+    ) -> None:
+        budget(timeout_ms=timeout_ms, max_rows=max_rows, using=using)
+        self.app = app
+        self.timeout_ms = timeout_ms
+        self.max_rows = max_rows
+        self.using = using
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limits = budget(timeout_ms=self.timeout_ms, max_rows=self.max_rows, using=self.using, transaction=False)
+        async with limits:
+            try:
+                await self.app(scope, receive, send)
+            except BudgetExceeded as exc:
+                _log.warning("%s %s: %s", scope.get("method", ""), scope.get("path", ""), exc)
+                raise
 
 
 class NPlusOneMiddleware:
