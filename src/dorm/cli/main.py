@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "dashboard": ("dashboard", "dashboard", "Watch statements, plans, pools and migrations in a browser."),
     "dbcheck": ("schema", "dbcheck", "Compare the columns of the models with the database."),
     "dbshell": ("shells", "dbshell", "Open the database's own client."),
     "demo": ("demo", "demo", "Show dorm at work on every flight that left New York in 2013."),
