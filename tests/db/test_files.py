@@ -8,7 +8,7 @@ import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
@@ -270,3 +270,40 @@ def test_file_fields_are_taken_apart(tmp_path: Path) -> None:
         assert type(field)(*args, **kwargs).deconstruct() == (None, path, args, kwargs)
     assert dorm.FileField().deconstruct()[3] == {"upload_to": ""}
     assert storage == FileSystemStorage(location=tmp_path)
+
+
+class Faced(FileSystemStorage):
+    """Counts by which face it was asked to save."""
+
+    saves: ClassVar[list[str]] = []
+
+    def save(self, *args: Any, **kwargs: Any) -> str:
+        self.saves.append("sync")
+        return super().save(*args, **kwargs)
+
+    async def asave(self, *args: Any, **kwargs: Any) -> str:
+        self.saves.append("async")
+        return super().save(*args, **kwargs)
+
+
+class Scan(dorm.Model):
+    page = dorm.FileField(upload_to="scans")
+
+    class Meta:
+        app_label = "files"
+
+
+async def test_bulk_update_keeps_files_by_its_own_face_and_a_rollback_removes_them(face: Face, media: Path) -> None:
+    await face(create_tables)([Scan])
+    Scan._meta.get_field("page").storage = Faced(media)
+    scans = await face(Scan.objects.bulk_create)([Scan(page=ContentFile(b"1", name=f"{n}.txt")) for n in range(2)])
+    for scan in scans:
+        scan.page = ContentFile(b"2", name=f"new{scan.pk}.txt")
+    Faced.saves.clear()
+    with pytest.raises(RuntimeError):
+        async with face.atomic():
+            assert await face(Scan.objects.bulk_update)(scans, ["page"]) == 2
+            assert len(os.listdir(media / "scans")) == 4
+            raise RuntimeError
+    assert Faced.saves == [face.name] * 2
+    assert sorted(os.listdir(media / "scans")) == ["0.txt", "1.txt"]

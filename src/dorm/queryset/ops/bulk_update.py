@@ -14,7 +14,7 @@ from dorm.exceptions import FieldError
 from dorm.expressions.conditional import Case, When
 from dorm.expressions.core import F, Value
 from dorm.expressions.predicate import Q
-from dorm.queryset.ops import announce, rowwrite, write
+from dorm.queryset.ops import announce, files, rowwrite, write
 from dorm.queryset.ops.bulk import array_values, check_batch_size
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
@@ -67,6 +67,9 @@ def _fields(meta: Any, names: list[str]) -> list[Any]:
 def _batches(
     qs: QuerySet[Any, Any], objs: list[Any], fields: list[Any], size: int | None, database: Database
 ) -> Operation[int]:
+    if qs.model._meta.file_fields:
+        for obj in objs:
+            yield from files.keep(obj, database.alias, tuple(fields))
     rows = [[field.pre_save(obj, False) for field in fields] for obj in objs]
     plain = qs._plan is qs.model._meta.plan
     plain = plain and not any(isinstance(value, Node) for row in rows for value in row)
