@@ -86,6 +86,8 @@ if TYPE_CHECKING:
         IntegrityError as IntegrityError,
         InterfaceError as InterfaceError,
         InternalError as InternalError,
+        InvalidFieldName as InvalidFieldName,
+        InvalidPrefetch as InvalidPrefetch,
         InvalidValue as InvalidValue,
         MultipleObjectsReturned as MultipleObjectsReturned,
         NotSupportedError as NotSupportedError,
@@ -101,6 +103,8 @@ if TYPE_CHECKING:
         SuspiciousOperation as SuspiciousOperation,
         SynchronousOnlyOperation as SynchronousOnlyOperation,
         TransactionManagementError as TransactionManagementError,
+        UnexpectedKeyword as UnexpectedKeyword,
+        UnsavedInstance as UnsavedInstance,
         ValidationError as ValidationError,
     )
     from dorm.expressions import (
@@ -601,6 +605,8 @@ _MODULES = {
         "IntegrityError",
         "InterfaceError",
         "InternalError",
+        "InvalidFieldName",
+        "InvalidPrefetch",
         "InvalidValue",
         "MultipleObjectsReturned",
         "NotSupportedError",
@@ -616,6 +622,8 @@ _MODULES = {
         "SuspiciousOperation",
         "SynchronousOnlyOperation",
         "TransactionManagementError",
+        "UnexpectedKeyword",
+        "UnsavedInstance",
         "ValidationError",
     ),
     "dorm.choices": (

@@ -38,6 +38,22 @@ class FieldDoesNotExist(FieldError):
     """A model has no field of that name."""
 
 
+class UnexpectedKeyword(FieldError, TypeError):
+    """A model was made with a keyword that is none of its fields."""
+
+
+class InvalidFieldName(FieldError, ValueError):
+    """An option that takes names of fields (``update_fields``) got one that it cannot use."""
+
+
+class InvalidPrefetch(FieldError, AttributeError):
+    """A part of a path given to ``prefetch_related`` is no relation of the objects found there."""
+
+
+class UnsavedInstance(DormError, ValueError):
+    """An instance without a key was used where a key is needed; nothing was sent."""
+
+
 class SuspiciousOperation(DormError):
     """Something from outside looks like an attack."""
 

@@ -14,6 +14,7 @@ import pytest
 import dorm
 from dorm import Q
 from dorm.exceptions import ConnectionDoesNotExist
+from dorm.functions import Cast
 from tests.support.faces import Face
 from tests.support.models import Author, Book, Everything
 
@@ -70,7 +71,13 @@ async def test_unknown_names_in_update_and_aggregate_are_refused(face: Face, sen
         await face(Author.objects.update)(nmae="x")
     with pytest.raises(dorm.FieldError, match="no field 'agee'"):
         await face(Author.objects.aggregate)(dorm.Max("agee"))
-    with pytest.raises(TypeError, match=r"unexpected keyword argument 'nmae'.*Did you mean 'name'\?"):
+    with pytest.raises(dorm.FieldError, match=r"no field named 'agee' \(in bulk_update\(\)\).*Did you mean 'age'\?"):
+        await face(Author.objects.bulk_update)([Author(pk=1)], ["agee"])
+    with pytest.raises(
+        dorm.InvalidFieldName, match=r"nmae \(update_fields of Author.save\(\)\).*Did you mean 'name'\?"
+    ):
+        await face(Author(pk=1).save)(update_fields=["nmae"])
+    with pytest.raises(dorm.UnexpectedKeyword, match=r"unexpected keyword argument 'nmae'.*Did you mean 'name'\?"):
         await face(Author.objects.create)(nmae="x")
     assert sent == []
 
@@ -84,6 +91,9 @@ WRONG_VALUES: list[tuple[Callable[[], Any], str]] = [
     (lambda: Everything.objects.filter(uuid=SECRET), r"Everything.uuid \(UUIDField\) takes .*, got str"),
     (lambda: Everything.objects.filter(truth=SECRET), r"Everything.truth \(BooleanField\) takes .*, got str"),
     (lambda: Everything.objects.filter(moment=SECRET), r"Everything.moment \(DateTimeField\) takes .*, got str"),
+    (lambda: Author.objects.filter(age__in=5), r"age__in takes a list.*not int. For one value use age="),
+    (lambda: Author.objects.filter(age__range=[1]), "age__range takes two bounds, got 1"),
+    (lambda: Author.objects.filter(age__isnull=SECRET), "isnull lookup must be True or False"),
     (lambda: Everything.objects.filter(duration=object()), r"Everything.duration .* got object"),
 ]
 
@@ -99,6 +109,33 @@ async def test_values_of_the_wrong_type_name_field_and_type_but_never_the_value(
     assert sent == []
 
 
+async def test_what_the_database_cannot_take_is_an_error_of_dorm(face: Face, database: dict[str, Any]) -> None:
+    await face(Author.objects.create)(name=SECRET, age=1)
+    for lookup in ("regex", "iregex"):
+        with pytest.raises(dorm.DataError, match="invalid regular expression") as caught:
+            await face.rows(Author.objects.filter(**{f"name__{lookup}": "[" + SECRET}))
+        assert SECRET not in str(caught.value)
+        with pytest.raises(dorm.DataError, match="invalid regular expression"):
+            await face.stream(Author.objects.filter(**{f"name__{lookup}": "["}))
+    with pytest.raises(dorm.DataError, match="half of a surrogate pair"):
+        await face(Author.objects.create)(name="half a pair: \ud800")
+    assert await face(Author.objects.count)() == 1
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_rows_that_cannot_be_converted_are_not_quoted(face: Face, database: dict[str, Any]) -> None:
+    await face(Author.objects.create)(name=f'{SECRET} "quoted" {SECRET}', age=1)
+    with pytest.raises(dorm.DataError, match=r'invalid input syntax for type bigint: "..."$') as caught:
+        await face.rows(Author.objects.annotate(number=Cast("name", dorm.BigIntegerField())))
+    assert caught.value.sqlstate == "22P02"
+
+
+async def test_unknown_relations_in_a_prefetch_are_refused(face: Face, database: dict[str, Any]) -> None:
+    await face(Author.objects.create)(name="Ann", age=1)
+    with pytest.raises(dorm.InvalidPrefetch, match=r"Cannot find 'bookz' on Author.*Did you mean 'books'\?"):
+        await face.rows(Author.objects.prefetch_related("bookz"))
+
+
 async def test_a_value_of_the_wrong_type_in_a_save_loses_nothing(face: Face, database: dict[str, Any]) -> None:
     author = await face(Author.objects.create)(name="Ann", age=1)
     author.age = SECRET
@@ -111,21 +148,29 @@ async def test_a_value_of_the_wrong_type_in_a_save_loses_nothing(face: Face, dat
 
 async def test_unsaved_instances_are_refused_in_filters_and_keys(face: Face, sent: list[str]) -> None:
     nobody = Author(name="Ann")
-    with pytest.raises(ValueError, match=r"needs a saved Author.*Save it first"):
+    with pytest.raises(dorm.UnsavedInstance, match=r"needs a saved Author.*Save it first"):
         Book.objects.filter(author=nobody)
-    with pytest.raises(ValueError, match=r"needs a saved Author|needs a key"):
+    with pytest.raises(dorm.UnsavedInstance, match="needs a saved Author"):
         Book.objects.filter(author__in=[nobody])
-    with pytest.raises(ValueError, match=r"unsaved related object 'author'.*save Author first"):
+    with pytest.raises(dorm.UnsavedInstance, match=r"needs a saved Author.*Save it first"):
+        await face(Book.objects.update)(author=nobody)
+    with pytest.raises(dorm.UnsavedInstance, match=r"unsaved related object 'author'.*save Author first"):
         await face(Book(title="x", author=nobody).save)()
-    with pytest.raises(ValueError, match="save the instance first"):
+    with pytest.raises(dorm.UnsavedInstance, match=r"unsaved related object 'author'.*save Author first"):
+        await face(Book.objects.bulk_create)([Book(title="x", author=nobody)])
+    with pytest.raises(dorm.UnsavedInstance, match="save the instance first"):
         await face(nobody.books.count)()
+    with pytest.raises(dorm.UnsavedInstance, match="can't be deleted because its id attribute is set to None"):
+        await face(nobody.delete)()
     assert sent == []
 
 
 async def test_instances_of_another_model_are_refused(sent: list[str]) -> None:
-    with pytest.raises((dorm.FieldError, ValueError), match=r"Author.*Book"):
+    with pytest.raises(
+        dorm.InvalidValue, match=r'Cannot query "Book object": Must be "Author" instance \(library.Book.author\)'
+    ):
         Book.objects.filter(author=Book(pk=1))
-    with pytest.raises(ValueError, match=r'Cannot assign Book: "Book.author" must be a "Author" instance'):
+    with pytest.raises(dorm.InvalidValue, match=r'Cannot assign Book: "Book.author" must be a "Author" instance'):
         Book(title="x").author = Book(pk=1)  # type: ignore[assignment]  # that is the mistake
     assert sent == []
 
@@ -144,10 +189,16 @@ async def test_whole_numbers_out_of_range_are_refused(face: Face, database: dict
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 async def test_nul_bytes_are_refused_by_postgresql(face: Face, sent: list[str], backend: str) -> None:
-    with pytest.raises(dorm.DataError, match=r"NUL.*cannot store.*BinaryField"):
+    with pytest.raises(
+        dorm.DataError, match=r"^library.Author.name: a text holds the character NUL.*cannot store.*BinaryField"
+    ):
         await face(Author.objects.create)(name="a\0b")
     with pytest.raises(dorm.DataError, match="NUL"):
         await face.rows(Author.objects.filter(name__contains="\0"))
+    with pytest.raises(dorm.DataError, match=r"^library.Author.name: a text holds the character NUL"):
+        await face.rows(Author.objects.filter(name="\0"))
+    with pytest.raises(dorm.DataError, match=r"^library.Everything.json: a JSON document holds the character NUL"):
+        await face(Everything.objects.create)(json={"a": "\0"})
     assert not any("INSERT" in sql for sql in sent)
 
 

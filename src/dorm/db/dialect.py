@@ -133,6 +133,10 @@ class Dialect(Fragments, ABC):
         """Return what turns a Python value (never None) into the driver's; None when nothing must be done."""
         return None
 
+    def named_binder(self, sql_type: SqlType, name: str) -> Converter | None:
+        """Return `binder`'s answer for a column; *name* (``Model.field``) stands in the message of what it refuses."""
+        return self.binder(sql_type)
+
     def null(self, sql_type: SqlType | None) -> Any:
         """Return what is bound for NULL in a place of *sql_type* (a driver may want it typed)."""
         return None
@@ -141,8 +145,8 @@ class Dialect(Fragments, ABC):
         """Return what turns the driver's value (never None) into Python's; None when it already is."""
         return None
 
-    def json_text_binder(self) -> Converter | None:
-        """Return what a JSON document that is text already goes through; None when nothing must be done."""
+    def json_text_binder(self, name: str) -> Converter | None:
+        """Return what a JSON document of the column *name* that is text already goes through; None for nothing."""
         return None
 
     def array_binder(self, sql_type: SqlType) -> Converter | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVa
 from dorm import choices as choice_forms
 from dorm.db.template import add_secret_names
 from dorm.db.types import CUSTOM, SqlType
-from dorm.exceptions import ImproperlyConfigured, InvalidValue, ValidationError
+from dorm.exceptions import ImproperlyConfigured, InvalidValue, UnsavedInstance, ValidationError
 from dorm.fields import overrides
 from dorm.fields.defaults import DatabaseDefault
 from dorm.fields.options import DECONSTRUCTED, NOT_PROVIDED, NotProvided
@@ -330,7 +330,7 @@ class Field(RegisterLookupMixin, Generic[T]):
 
     def bind(self, dialect: Dialect) -> Converter | None:
         """Return what turns a prepared value into the driver's; None when nothing must be done."""
-        return dialect.binder(self.sql_type)
+        return dialect.named_binder(self.sql_type, f"{self}")
 
     own_bind = bind
 
@@ -394,7 +394,9 @@ class Field(RegisterLookupMixin, Generic[T]):
             self.refuse(value, f"an instance of {self.model.__name__} would do")
         key = getattr(value, self.attname)
         if key is None:
-            raise ValueError(f"{self} needs a saved {self.model.__name__}: this instance has no key. Save it first.")
+            raise UnsavedInstance(
+                f"{self} needs a saved {self.model.__name__}: this instance has no key. Save it first."
+            )
         return key
 
     def refuse(self, value: Any, why: str = "") -> NoReturn:

@@ -139,7 +139,7 @@ class JSONField(Field[Any]):
 
     def bind(self, dialect: Dialect) -> Converter | None:
         # prepare() made text of it already.
-        return dialect.json_text_binder()
+        return dialect.json_text_binder(f"{self}")
 
     def load(self, dialect: Dialect) -> Converter | None:
         load = super().load(dialect)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dorm.exceptions import InvalidValue
 from dorm.lookups.registry import bilateral_of, find_lookup, for_all
 from dorm.lookups.values import bucket
 from dorm.sql.boolean import Condition, Nothing
@@ -303,7 +304,7 @@ def _range(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
 
 def _isnull(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if not isinstance(value, bool):
-        raise ValueError("The QuerySet value for an isnull lookup must be True or False.")
+        raise InvalidValue("The QuerySet value for an isnull lookup must be True or False.")
     return IsNull(lhs, value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Any, cast
 
+from dorm.exceptions import InvalidValue
 from dorm.sql.node import Literals, Node, QueryLike
 
 
@@ -23,14 +24,14 @@ def normal_value(path: str, value: Any) -> Any:
     if last == "range":
         bounds = tuple(_items(path, value))
         if len(bounds) != 2:
-            raise ValueError(f"{path} takes two bounds, got {len(bounds)}")
+            raise InvalidValue(f"{path} takes two bounds, got {len(bounds)}")
         return bounds
     return value
 
 
 def _items(path: str, value: Any) -> Iterable[Any]:
     if not isinstance(value, Iterable):
-        raise TypeError(
+        raise InvalidValue(
             f"{path} takes a list, tuple, set, generator or queryset, not {type(value).__name__}. "
             f"For one value use {path.rpartition('__')[0]}=."
         )

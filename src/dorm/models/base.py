@@ -12,6 +12,7 @@ from dorm.exceptions import (
     ImproperlyConfigured,
     MultipleObjectsReturned,
     ObjectDoesNotExist,
+    UnexpectedKeyword,
     ValidationError,
     choices_text,
     nearest,
@@ -219,7 +220,7 @@ class Model(metaclass=ModelBase):
             setattr(self, name, value)
             return
         names = [field.name for field in self._meta.fields]
-        raise TypeError(
+        raise UnexpectedKeyword(
             f"{self._meta.object_name}() got an unexpected keyword argument {name!r}.{nearest(name, names)} "
             f"Fields: {choices_text(names)}."
         )

@@ -261,9 +261,11 @@ class Options:
         for heir in self._heirs:
             heir.refresh()
 
-    def get_field(self, name: str) -> Any:
+    def get_field(self, name: str, *, where: str = "") -> Any:
         """Return the field of that name or attribute name, or the reverse relation of that name in queries.
 
+        Args:
+            where: what was given the name, for the message: ``"update()"``.
         Raises: FieldDoesNotExist.
         """
         found = self._field_or_relation(name)
@@ -271,8 +273,9 @@ class Options:
             self.apps.settle()
             found = self._field_or_relation(name)
         if found is None:
+            place = f" (in {where})" if where else ""
             raise FieldDoesNotExist(
-                f"{self.object_name} has no field named {name!r}.{nearest(name, self.names())} "
+                f"{self.object_name} has no field named {name!r}{place}.{nearest(name, self.names())} "
                 f"Fields: {choices_text(self.names())}."
             )
         return found

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dorm.db.operation import Operation, arun, operation, run
+from dorm.exceptions import UnsavedInstance
 from dorm.expressions.predicate import Q
 from dorm.fields.temporal import DateField, DateTimeField
 from dorm.models.state import is_adding
@@ -77,7 +78,7 @@ def neighbour(instance: Any, field: Any, forwards: bool, lookups: dict[str, Any]
     """Return the row that comes after (or before) *instance* in the order of a date and the key."""
     model = type(instance)
     if instance.pk is None or is_adding(instance.__dict__):
-        raise ValueError("get_next/get_previous cannot be used on unsaved objects.")
+        raise UnsavedInstance("get_next/get_previous cannot be used on unsaved objects.")
     value: Any = getattr(instance, field.attname)
     sign, turn = ("gt", "") if forwards else ("lt", "-")
     later = Q((f"{field.name}__{sign}", value)) | Q((field.name, value), (f"pk__{sign}", instance.pk))

@@ -463,7 +463,7 @@ def _column_path(query: Query, path: str) -> tuple[str, ...]:
     relation = meta.relations.get(last)
     if field is None and relation is not None and not relation.multi:
         return (*found, last)
-    return (*found, (field or meta.get_field(last)).name)
+    return (*found, (field or meta.get_field(last, where="only() or defer()")).name)
 
 
 def fetching(plan: Plan[Query], mode: FetchMode) -> Plan[Query]:
@@ -527,7 +527,7 @@ def _assigned(plan: Plan[Query], new: Mapping[str, Any]) -> tuple[Query, Prepare
     resolver = Resolver(query, plan.slots, "update")
     pairs = []
     for name, value in new.items():
-        field = meta.pk if name == "pk" else meta.get_field(name)
+        field = meta.pk if name == "pk" else meta.get_field(name, where="update()")
         if getattr(field, "column", None) is None:
             if getattr(field, "is_composite", False):
                 raise FieldError("Composite primary key fields must be updated individually.")

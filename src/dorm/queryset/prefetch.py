@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.operation import Operation, arun, operation, run
-from dorm.exceptions import choices_text, nearest
+from dorm.exceptions import InvalidPrefetch, choices_text, nearest
 from dorm.models.state import ORIGIN
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _loader(instance: Any, name: str, wanted: Prefetch, last: bool) -> Loader | 
     known = meta is not None and meta.find(name) is not None
     if not known and not hasattr(instance, name):
         names = relation_names(meta) if meta is not None else []
-        raise AttributeError(
+        raise InvalidPrefetch(
             f"Cannot find {name!r} on {type(instance).__name__} object, {wanted.lookup!r} is an invalid parameter to "
             f"prefetch_related().{nearest(name, names)} Relations: {choices_text(names)}."
         )

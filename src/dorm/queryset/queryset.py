@@ -9,6 +9,7 @@ from dorm.cache.reading import handed_down
 from dorm.conf.fetch_modes import FetchMode
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, run
+from dorm.exceptions import InvalidValue
 from dorm.expressions.predicate import Q
 from dorm.queryset import build, late, merge, selects
 from dorm.queryset.asking import Asking
@@ -599,7 +600,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
             return self
         if not issubclass(query.model, field.model) and not issubclass(field.model, query.model):
             wanted, got = field.model.__name__, query.model.__name__
-            raise ValueError(f'Cannot use QuerySet for "{got}": Use a QuerySet for "{wanted}".')
+            raise InvalidValue(f'Cannot use QuerySet for "{got}": Use a QuerySet for "{wanted}".')
         return self if field.primary_key else self.values(field.attname)
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
 from dorm.db.router import router
+from dorm.exceptions import InvalidValue, UnsavedInstance
 from dorm.expressions.predicate import Q
 from dorm.models.base import Model
 from dorm.models.state import ORIGIN
@@ -34,7 +35,7 @@ def _alias_of(obj: Any) -> str | None:
 def _refuse_other_database(obj: Any, own: Any, alias: str) -> None:
     other = _alias_of(obj)
     if other is not None and other != alias:
-        raise ValueError(
+        raise UnsavedInstance(
             f'Cannot add a {type(obj).__name__}: the {type(own).__name__} is on database "{alias}", '
             f'the value is on database "{other}".'
         )
@@ -46,7 +47,7 @@ def _refuse_other_database(obj: Any, own: Any, alias: str) -> None:
 def _checked(manager: RelatedManager[Any], objs: Iterable[Any]) -> None:
     for obj in objs:
         if not isinstance(obj, manager.model):
-            raise TypeError(f"'{manager.model.__name__}' instance expected, got {type(obj).__name__}.")
+            raise InvalidValue(f"'{manager.model.__name__}' instance expected, got {type(obj).__name__}.")
 
 
 def _point(manager: RelatedManager[Any], obj: Any) -> None:
@@ -57,7 +58,7 @@ def _point(manager: RelatedManager[Any], obj: Any) -> None:
 def require_key(manager: RelatedManager[Any]) -> None:
     """Refuse an instance without a key, which nothing can point at."""
     if manager.instance.pk is None:
-        raise ValueError(
+        raise UnsavedInstance(
             f"{type(manager.instance).__name__} instance needs to have a primary key value before this relationship "
             f"can be used: save the instance first (in .{manager.relation.accessor})."
         )
@@ -204,12 +205,12 @@ def _keys(manager: ManyRelatedManager[Any], objs: Iterable[Any], alias: str | No
                 _refuse_other_database(obj, manager.instance, alias)
             key = getattr(obj, target.attname)
             if key is None and alias is not None:
-                raise ValueError(
+                raise UnsavedInstance(
                     f'Cannot add a {type(obj).__name__}: the value for field "{target.name}" is None. Save it first.'
                 )
             found[key] = None
         elif isinstance(obj, Model):
-            raise TypeError(f"'{manager.model.__name__}' instance expected, got {type(obj).__name__}.")
+            raise InvalidValue(f"'{manager.model.__name__}' instance expected, got {type(obj).__name__}.")
         else:
             found[target.get_prep_value(obj)] = None
     return list(found)

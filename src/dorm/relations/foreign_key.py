@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, overload
 
 from dorm.db.operation import run
-from dorm.exceptions import ImproperlyConfigured, ObjectDoesNotExist
+from dorm.exceptions import ImproperlyConfigured, InvalidValue, ObjectDoesNotExist, UnsavedInstance
 from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.fields.exact import passes_as_target
 from dorm.fields.options import FieldOptions
@@ -326,7 +326,7 @@ class ForeignKey(Field[T]):
     def key_of(self, instance: Model) -> Any:
         """Return the key of an instance of the target; refuse other models and instances without a key."""
         if not self.takes(instance):
-            raise ValueError(
+            raise InvalidValue(
                 f'Cannot query "{type(instance).__name__} object": Must be "{self.target.__name__}" instance ({self}).'
             )
         field: Any = self.target_field
@@ -335,7 +335,9 @@ class ForeignKey(Field[T]):
             field = field.target_field
         key = getattr(instance, field.attname)
         if key is None or instance.pk is None:
-            raise ValueError(f"{self} needs a saved {self.target.__name__}: this instance has no key. Save it first.")
+            raise UnsavedInstance(
+                f"{self} needs a saved {self.target.__name__}: this instance has no key. Save it first."
+            )
         return key
 
     def takes(self, instance: Any) -> bool:
@@ -398,7 +400,7 @@ class ForeignKey(Field[T]):
                     before.__dict__[self.remote_field.accessor] = None
                 return
             if not isinstance(value, self.target._meta.concrete_model):
-                raise ValueError(
+                raise InvalidValue(
                     f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{self.name}" must be a '
                     f'"{self.target.__name__}" instance. For a raw key assign to {self.attname}.'
                 )
@@ -435,7 +437,7 @@ class ForeignKey(Field[T]):
         key = getattr(cached, self.target_field.attname)
         current = values.get(self.attname)
         if cached.pk is None and key == current:
-            raise ValueError(
+            raise UnsavedInstance(
                 f"{operation}() prohibited to prevent data loss due to unsaved related object '{self.name}': "
                 f"save {self.target.__name__} first."
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dorm.conf.fetch_modes import FETCH_PEERS
 from dorm.db.operation import arun, run
+from dorm.exceptions import UnsavedInstance
 from dorm.models.state import ORIGIN, PREFETCHED
 from dorm.queryset import build
 from dorm.queryset.known import Parent
@@ -74,7 +75,7 @@ def many_manager(relation: ForwardMany | ManyToManyRel, instance: Any, name: str
     source = relation.source.target_field
     for attname in dict.fromkeys((source.attname, instance._meta.pk.attname)):
         if getattr(instance, attname) is None:
-            raise ValueError(
+            raise UnsavedInstance(
                 f'"{type(instance).__name__}" needs to have a value for field "{attname}" before this many-to-many '
                 "relationship can be used: save the instance first."
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Unpack, overload
 
 from dorm.db.operation import run
-from dorm.exceptions import ObjectDoesNotExist
+from dorm.exceptions import InvalidValue, ObjectDoesNotExist
 from dorm.models.base import Model
 from dorm.queryset import late
 from dorm.relations.foreign_key import CASCADE, ForeignKey, OnDelete
@@ -150,7 +150,7 @@ class ReverseOneAccessor:
                 values[name] = None
             return
         if not isinstance(value, self.related.target):
-            raise ValueError(
+            raise InvalidValue(
                 f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{name}" must be a '
                 f'"{self.related.target.__name__}" instance.'
             )

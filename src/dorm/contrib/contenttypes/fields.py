@@ -13,7 +13,7 @@ from dorm.contrib.contenttypes.managers import GenericRelatedManager, generic_ma
 from dorm.contrib.contenttypes.models import content_types, key_of
 from dorm.contrib.contenttypes.relations import GenericForward, GenericRel
 from dorm.db.operation import Operation, arun, operation, run
-from dorm.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from dorm.exceptions import FieldDoesNotExist, ImproperlyConfigured, InvalidValue, UnsavedInstance
 from dorm.models.base import Model
 from dorm.queryset import late
 from dorm.queryset.loaders import Missing
@@ -125,7 +125,7 @@ class GenericForeignKey(VirtualField):
             values[self.fk_field] = None
             return
         if not isinstance(value, Model):
-            raise ValueError(
+            raise InvalidValue(
                 f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{self.name}" must be an instance of '
                 "a model."
             )
@@ -191,7 +191,7 @@ class GenericForeignKey(VirtualField):
         if cached is None or cached.__class__ is Missing:
             return
         if cached.pk is None:
-            raise ValueError(
+            raise UnsavedInstance(
                 f"{action}() prohibited to prevent data loss due to unsaved related object '{self.name}': save the "
                 f"{type(cached).__name__} first."
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dorm.contrib.contenttypes.models import content_types
 from dorm.db.operation import Operation, arun, operation, run
+from dorm.exceptions import InvalidValue, UnsavedInstance
 from dorm.queryset.ops import delete as delete_ops, fetch, get_or_create, save, write
 from dorm.relations.changes import difference, writing_alias
 from dorm.relations.managers import BaseRelatedManager, manager_of
@@ -34,7 +35,7 @@ class GenericRelatedManager(BaseRelatedManager[M]):
     def get_queryset(self) -> QuerySet[M]:
         """Return the rows; those prefetched, if they were, without a query."""
         if self.instance.pk is None:
-            raise ValueError(
+            raise UnsavedInstance(
                 f"{type(self.instance).__name__} instance needs to have a primary key value before this relationship "
                 f"can be used: save the instance first (in .{self.relation.accessor})."
             )
@@ -163,7 +164,7 @@ def _columns(manager: GenericRelatedManager[Any], alias: str) -> Operation[dict[
 def _checked(manager: GenericRelatedManager[Any], objs: Iterable[Any]) -> None:
     for obj in objs:
         if not isinstance(obj, manager.model):
-            raise TypeError(f"'{manager.model.__name__}' instance expected, got {type(obj).__name__}.")
+            raise InvalidValue(f"'{manager.model.__name__}' instance expected, got {type(obj).__name__}.")
 
 
 @operation

@@ -13,7 +13,7 @@ from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Query as Fetch
 from dorm.db.statement import Statement, Template
-from dorm.exceptions import FieldError, ObjectDoesNotExist
+from dorm.exceptions import FieldError, ObjectDoesNotExist, UnsavedInstance
 from dorm.expressions.core import F
 from dorm.expressions.predicate import Q
 from dorm.models.resolve import Resolver
@@ -60,7 +60,7 @@ def contains(qs: QuerySet[Any, Any], obj: Any) -> Operation[bool]:
     if meta.concrete_model is not query.model._meta.concrete_model:
         return False
     if obj.pk is None:
-        raise ValueError("QuerySet.contains() cannot be used on unsaved objects.")
+        raise UnsavedInstance("QuerySet.contains() cannot be used on unsaved objects.")
     if qs._rows is not None:
         return obj in qs._rows
     if query.is_sliced:

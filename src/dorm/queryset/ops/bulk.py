@@ -12,7 +12,7 @@ from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Execute, ExecuteMany, Query as Fetch, QueryMany
 from dorm.db.statement import Statement, Template
-from dorm.exceptions import NotSupportedError
+from dorm.exceptions import InvalidValue, NotSupportedError
 from dorm.models.state import ORIGIN, origin_of
 from dorm.queryset.ops import announce, files, ordering, rowbind, rowwrite, tables
 from dorm.queryset.ops.write import writing
@@ -78,7 +78,7 @@ def bulk_create(qs: QuerySet[Any, Any], objs: Iterable[Any], options: Options) -
     model, concrete = qs.model, meta.concrete_model
     for obj in found:
         if obj.__class__ is not model and not isinstance(obj, concrete):
-            raise TypeError(f"bulk_create() of {qs.model.__name__} got an instance of {type(obj).__name__}.")
+            raise InvalidValue(f"bulk_create() of {qs.model.__name__} got an instance of {type(obj).__name__}.")
     for field in meta.private_fields:
         if hasattr(field, "before_save"):
             for obj in found:
@@ -136,7 +136,7 @@ def _fields(meta: Any, names: Iterable[str] | None, option: str) -> tuple[Any, .
         if name == "pk":
             found.extend(meta.pk_fields)
             continue
-        field = meta.get_field(name)
+        field = meta.get_field(name, where=f"{option} of bulk_create()")
         if field not in meta.concrete_fields or field.generated:
             raise ValueError(f"bulk_create() can only be used with concrete fields in {option}.")
         found.append(field)
@@ -158,7 +158,7 @@ def _returning(meta: Any, options: Options, database: Database) -> tuple[Any, ..
         if name == "pk":
             found.extend(meta.pk_fields)
         else:
-            field = meta.get_field(name)
+            field = meta.get_field(name, where="returning of bulk_create()")
             if field not in meta.concrete_fields:
                 raise ValueError("bulk_create() can only be used with concrete fields in returning.")
             found.append(field)

@@ -10,7 +10,7 @@ from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Execute, ExecuteMany
 from dorm.db.statement import Statement, Template
-from dorm.exceptions import FieldError
+from dorm.exceptions import FieldError, UnsavedInstance
 from dorm.expressions.conditional import Case, When
 from dorm.expressions.core import F, Value
 from dorm.expressions.predicate import Q
@@ -40,7 +40,7 @@ def bulk_update(
     fields = _fields(meta, list(names))
     found = list(objs)
     if any(not obj._is_pk_set() for obj in found):
-        raise ValueError("All bulk_update() objects must have a primary key set.")
+        raise UnsavedInstance("All bulk_update() objects must have a primary key set.")
     if not found:
         return 0
     for obj in found:
@@ -55,7 +55,7 @@ def bulk_update(
 def _fields(meta: Any, names: list[str]) -> list[Any]:
     if not names:
         raise ValueError("Field names must be given to bulk_update().")
-    fields = [meta.pk if name == "pk" else meta.get_field(name) for name in names]
+    fields = [meta.pk if name == "pk" else meta.get_field(name, where="bulk_update()") for name in names]
     if any(field not in meta.concrete_fields or field.generated for field in fields if field is not meta.pk):
         raise ValueError("bulk_update() can only be used with concrete fields.")
     if any(field.primary_key or field in meta.pk_fields for field in fields):
@@ -170,7 +170,7 @@ def bulk_update_when(qs: QuerySet[Any, Any], cases: Cases, default: Mapping[str,
         raise ValueError("bulk_update_when() needs values to set.")
     new: dict[str, Any] = {}
     for name in fields:
-        field = meta.get_field(name)
+        field = meta.get_field(name, where="bulk_update_when()")
         if field not in meta.concrete_fields or field.primary_key:
             raise FieldError(f"bulk_update_when() sets columns other than the key: {meta.object_name}.{name} is none.")
         whens = [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
+from dorm.exceptions import UnsavedInstance
 from dorm.models.deletion import Deletion, collect, is_plain
 from dorm.queryset.combine import refuse
 from dorm.queryset.known import Parent
@@ -45,7 +46,7 @@ def delete_instance(instance: Any, using: str | None, keep_parents: bool = False
     meta = instance._meta
     announce.refuse_read_only(meta, "delete()")
     if not instance._is_pk_set():
-        raise ValueError(
+        raise UnsavedInstance(
             f"{meta.object_name} object can't be deleted because its {meta.pk.attname} attribute is set to None."
         )
     database = connections[alias_for_write(instance, using)]

@@ -174,7 +174,7 @@ def in_bulk(qs: QuerySet[Any, Any], ids: list[Any] | None, name: str) -> Operati
         raise TypeError("Cannot use 'limit' or 'offset' with in_bulk().")
     if qs._plan.query.kind != "object":
         raise TypeError("in_bulk() cannot be used with values() or values_list().")
-    field = qs.model._meta.pk if name == "pk" else qs.model._meta.get_field(name)
+    field = qs.model._meta.pk if name == "pk" else qs.model._meta.get_field(name, where="in_bulk()")
     if not (field.unique or field.primary_key or _is_unique(qs, field)):
         raise ValueError(f"in_bulk()'s field_name must be a unique field but {name!r} isn't.")
     if ids is None:

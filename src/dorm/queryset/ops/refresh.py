@@ -53,7 +53,7 @@ def _columns(instance: Any, names: list[str]) -> list[str]:
             )
         if prefetched.pop(name, None) is not None:
             continue
-        field = meta.get_field(name)
+        field = meta.get_field(name, where="refresh_from_db()")
         if getattr(field, "accessor", None) is not None:
             instance.__dict__.pop(field.accessor, None)
         if field in meta.fields:

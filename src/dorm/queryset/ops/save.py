@@ -11,7 +11,7 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute, Query as Fetch
 from dorm.db.router import router
 from dorm.db.statement import Statement
-from dorm.exceptions import DatabaseError, choices_text, nearest
+from dorm.exceptions import DatabaseError, InvalidFieldName, UnsavedInstance, choices_text, nearest
 from dorm.models.state import ORIGIN, is_adding, origin_of
 from dorm.queryset.ops import announce, files, refresh, rowbind, rowwrite, tables, write
 from dorm.signals import post_save, pre_save
@@ -185,7 +185,7 @@ def _chosen(meta: Any, update_fields: Iterable[str] | None) -> tuple[Any, ...] |
     unknown = [name for name in names if meta.find(name) not in meta.fields or meta.find(name) in keys]
     if unknown:
         possible = [field.name for field in meta.fields if field not in keys]
-        raise ValueError(
+        raise InvalidFieldName(
             "The following fields do not exist in this model, are m2m fields, primary keys, or are non-concrete "
             f"fields: {', '.join(map(str, unknown))} (update_fields of {meta.object_name}.save())."
             f"{nearest(str(unknown[0]), possible)} Fields: {choices_text(possible)}."
@@ -248,7 +248,7 @@ def _table(write: tables.Write, meta: Any, force_insert: bool, force_update: boo
     key = tables.key_of(write.instance, meta)
     insist = force_update or write.chosen is not None
     if key is None and insist:
-        raise ValueError("Cannot force an update in save() with no primary key.")
+        raise UnsavedInstance("Cannot force an update in save() with no primary key.")
     if key is not None and not force_insert and (insist or write.raw or not _fresh_key(write.instance, meta)):
         if (yield from tables.update(write, meta, key, insist)):
             return False

@@ -63,7 +63,7 @@ def _update_tables(qs: QuerySet[Any, Any], new: dict[str, Any], database: Databa
     meta = qs.model._meta
     tables: dict[Any, dict[str, Any]] = {}
     for name, value in new.items():
-        field = meta.pk if name == "pk" else meta.get_field(name)
+        field = meta.pk if name == "pk" else meta.get_field(name, where="update()")
         tables.setdefault(field.model, {})[name] = value
     own = tables.pop(meta.concrete_model, None)
     if not tables:

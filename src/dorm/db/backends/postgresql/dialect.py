@@ -221,6 +221,9 @@ class PostgresDialect(PostgresFragments, Dialect):
             return untyped_range if kind.endswith("range") else untyped
         return json.dumps if kind == "json" else None
 
+    def named_binder(self, sql_type: SqlType, name: str) -> Converter | None:
+        return _text_of(name) if sql_type.kind in ("text", "varchar") else self.binder(sql_type)
+
     def loader(self, sql_type: SqlType) -> Converter | None:
         kind = sql_type.kind
         if kind == "inet":
@@ -229,8 +232,8 @@ class PostgresDialect(PostgresFragments, Dialect):
             return load_hstore
         return load_range if kind.endswith("range") else None
 
-    def json_text_binder(self) -> Converter | None:
-        return _json_without_nul
+    def json_text_binder(self, name: str) -> Converter | None:
+        return _json_of(name)
 
     def null(self, sql_type: SqlType | None) -> Any:
         return NULLS.get(sql_type.kind) if sql_type is not None else None
@@ -425,17 +428,35 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _text_of(name: str) -> Converter:
+    """Return `_without_nul` with the field's name in what it raises, without a call more."""
+
+    def bind(text: str) -> str:
+        if "\0" in text:
+            raise DataError(
+                f"{name}: a text holds the character NUL (\\x00), which PostgreSQL cannot store: remove it, or use a "
+                "BinaryField."
+            )
+        return text
+
+    return bind
+
+
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-def _json_without_nul(text: str) -> str:
-    # https://www.postgresql.org/docs/current/datatype-json.html: jsonb rejects \u0000.
-    if "\\u0000" in text and _ESCAPED_NUL.search(text):
-        raise DataError(
-            "a JSON document holds the character NUL (\\u0000), which PostgreSQL cannot store: remove it, or use a "
-            "BinaryField."
-        )
-    return text
+def _json_of(name: str) -> Converter:
+    """Return what refuses a document that jsonb would: https://www.postgresql.org/docs/current/datatype-json.html."""
+
+    def bind(text: str) -> str:
+        if "\\u0000" in text and _ESCAPED_NUL.search(text):
+            raise DataError(
+                f"{name}: a JSON document holds the character NUL (\\u0000), which PostgreSQL cannot store: remove it, "
+                "or use a BinaryField."
+            )
+        return text
+
+    return bind
 
 
 def _like(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import psycopg
@@ -20,7 +21,8 @@ from dorm.exceptions import (
     TransactionManagementError,
 )
 
-DRIVER_ERRORS = (psycopg.Error, OverflowError, struct.error)
+DRIVER_ERRORS = (psycopg.Error, OverflowError, UnicodeError, struct.error)
+_QUOTED = re.compile('".*"', re.DOTALL)
 
 _CLASSES: dict[str, type[DatabaseError]] = {
     "08": OperationalError,
@@ -55,6 +57,8 @@ def translated(exc: Exception, statement: Statement | None, alias: str, lost: bo
 def _translated(exc: Exception, lost: bool) -> DatabaseError:
     if isinstance(exc, (OverflowError, struct.error)):
         return DataError("a whole number is larger than the 64 bits of bigint")
+    if isinstance(exc, UnicodeError):
+        return DataError("a text holds half of a surrogate pair, which is no character and cannot be stored")
     if not isinstance(exc, psycopg.Error):
         return OperationalError(str(exc))
     state = exc.sqlstate or ""
@@ -74,6 +78,9 @@ def _translated(exc: Exception, lost: bool) -> DatabaseError:
         return IntegrityError(_constraint(exc, text))
     if state == "25006":
         return OperationalError(text)
+    if state.startswith("22"):
+        # `invalid input syntax for type integer: "..."`: what these quote is the value.
+        return DataError(_QUOTED.sub('"..."', text))
     if state:
         return _CLASSES.get(state[:2], DatabaseError)(text)
     return _without_state(exc, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from itertools import chain
 from typing import Any, TypeVar
@@ -20,7 +21,8 @@ from dorm.exceptions import TransactionManagementError
 
 T = TypeVar("T")
 
-_DRIVER_ERRORS = (apsw.Error, TypeError, OverflowError, ValueError)
+_DRIVER_ERRORS = (apsw.Error, TypeError, ValueError, ArithmeticError, LookupError, re.error)
+"""What apsw raises, and what the functions do that dorm registers: they refuse values in Python's words."""
 
 
 class SqliteConnection(SyncConnection):
@@ -302,6 +304,7 @@ class SqliteCursor(SyncCursor):
         self.connection = connection
         self._rows = rows
         self._statement = statement
+        self._alias = connection._store.alias
         self._size = chunk_size
         try:
             self.columns = tuple(name for name, *_ in rows.get_description())
@@ -316,7 +319,7 @@ class SqliteCursor(SyncCursor):
                 if len(found) == self._size:
                     break
         except _DRIVER_ERRORS as exc:
-            raise translated(exc, self._statement, "") from exc
+            raise translated(exc, self._statement, self._alias) from exc
         return found
 
     def close(self) -> None:

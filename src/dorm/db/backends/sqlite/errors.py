@@ -58,6 +58,13 @@ def _translated(exc: Exception) -> DatabaseError:
         return DataError("a whole number is larger than the 64 bits that SQLite can store")
     if isinstance(exc, TypeError):
         return InterfaceError(f"SQLite cannot store a value of this type: {text}")
+    if isinstance(exc, re.error):
+        return DataError(f"invalid regular expression: {exc.msg}")
+    if isinstance(exc, UnicodeError):
+        return DataError("a text holds half of a surrogate pair, which is no character and cannot be stored")
+    if isinstance(exc, (ValueError, ArithmeticError, LookupError)):
+        # The words of these name the value.
+        return DataError(f"a function of the statement cannot take the value it was given ({type(exc).__name__})")
     return OperationalError(text)
 
 
