@@ -1,4 +1,4 @@
-"""How full a pool is, and opening its connections before the first request needs them."""
+"""How full a pool is, letting it grow and shrink, and opening connections before the first request needs them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,13 @@ class PoolStats:
 
 def read_pool_stats(using: str = "default") -> PoolStats:
     """Return the numbers of the pool of the running face; zeros before its first use. It opens nothing."""
-    found: dict[str, Any] = connections[using].pool_stats()
+    return _stats(connections[using])
+
+
+def _stats(database: Database) -> PoolStats:
+    found: dict[str, Any] = database.pool_stats()
     return PoolStats(
-        using,
+        database.alias,
         int(found.get("pool_size") or 0),
         int(found.get("in_use") or 0),
         int(found.get("max_size") or 0),
@@ -43,8 +47,51 @@ def read_pool_stats(using: str = "default") -> PoolStats:
     )
 
 
+def autoscale_pool(
+    *,
+    target_utilization: float = 0.7,
+    min_floor: int = 2,
+    max_ceiling: int = 20,
+    step: int = 2,
+    using: str = "default",
+) -> int:
+    """Look once at how full the pool is and move its limit by *step* if that helps; return the limit in force.
+
+    Call it every few seconds from one place: it sends nothing and waits for nothing, so there is no async twin. The
+    limit grows while somebody waits or more than *target_utilization* of it is in use, and shrinks when the connections
+    in use would stay below that with *step* fewer. It is the one ceiling over both faces and all event loops.
+
+    Args:
+        min_floor, max_ceiling: the limit stays within these; together the processes must not exceed the server's
+            ``max_connections``.
+    Raises: ValueError: an argument makes no sense. NotSupportedError: the backend's pool has no limit.
+    """
+    _check_scale(target_utilization, min_floor, max_ceiling, step)
+    database = connections[using]
+    stats = _stats(database)
+    limit = now = stats.maximum or database.config.max_pool_size
+    if stats.waiting or stats.in_use > target_utilization * now:
+        limit = now + step
+    elif stats.in_use <= target_utilization * (fewer := max(min_floor, now - step)):
+        limit = min(now, fewer)
+    limit = max(min_floor, min(limit, max_ceiling))
+    if limit != now or not stats.maximum:
+        database.resize_pool(limit)
+    return limit
+
+
+def _check_scale(target: float, floor: int, ceiling: int, step: int) -> None:
+    if isinstance(target, bool) or not isinstance(target, (int, float)) or not 0 < target <= 1:
+        raise ValueError(f"target_utilization must be a number above 0, at most 1, not {target!r}")
+    for name, value in (("min_floor", floor), ("max_ceiling", ceiling), ("step", step)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1, not {value!r}")
+    if floor > ceiling:
+        raise ValueError(f"min_floor ({floor}) must not exceed max_ceiling ({ceiling})")
+
+
 def _target(database: Database, target: int | None) -> int:
-    most = database.config.max_pool_size
+    most = _stats(database).maximum or database.config.max_pool_size
     if target is None:
         return max(database.config.min_pool_size, 1)
     if isinstance(target, bool) or not isinstance(target, int) or not 1 <= target <= most:

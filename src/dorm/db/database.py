@@ -392,12 +392,22 @@ class Database:
             if pool is not None:
                 pool.suspect()
 
+    def _pool_here(self) -> SyncPool | AsyncPool | None:
+        try:
+            return self._async_pools.get(asyncio.get_running_loop()) or self._sync_pool
+        except RuntimeError:
+            return self._sync_pool
+
+    def resize_pool(self, maximum: int) -> None:
+        """Let at most *maximum* connections be in use at once, over the pools of both faces and all event loops.
+
+        Raises: NotSupportedError: the backend's pool has no limit.
+        """
+        (self._pool_here() or self.sync_pool).resize(maximum)
+
     def pool_stats(self) -> dict[str, Any]:
         """Return the numbers of the pool of the running face."""
-        try:
-            pool: SyncPool | AsyncPool | None = self._async_pools.get(asyncio.get_running_loop()) or self._sync_pool
-        except RuntimeError:
-            pool = self._sync_pool
+        pool = self._pool_here()
         if pool is None:
             return {"alias": self.alias, "status": "uninitialised"}
         return {"alias": self.alias, "vendor": self.vendor, "has_pool": True, **pool.stats()}

@@ -262,6 +262,11 @@ class SyncPool(ABC):
     def stats(self) -> dict[str, Any]:
         """Return ``pool_min pool_max pool_size pool_available requests_waiting max_size in_use``."""
 
+    def resize(self, maximum: int) -> None:
+        """Let at most *maximum* connections be in use, over all pools of the database; connections that are too many
+        end when they come back or have been idle. Raises: NotSupportedError: this pool has no limit."""
+        raise NotSupportedError("this backend's pool has no limit that could be changed.")
+
     @abstractmethod
     def suspect(self) -> None:
         """A connection was found dead: check the idle ones before they are handed out again."""
@@ -300,6 +305,9 @@ class AsyncPool(ABC):
 
     @abstractmethod
     def stats(self) -> dict[str, Any]: ...
+    def resize(self, maximum: int) -> None:
+        raise NotSupportedError("this backend's pool has no limit that could be changed.")
+
     @abstractmethod
     def suspect(self) -> None: ...
 

@@ -83,7 +83,7 @@ class FairSemaphore(ForkAware):
         """Take a permit from a thread; *cancelled* is given the waiter, so that another thread may `give_up` for it."""
         event: threading.Event | None = None
         with self._lock:
-            if self._free and not self._queue:
+            if self._free > 0 and not self._queue:
                 self._free -= 1
                 return
             event = threading.Event()
@@ -102,7 +102,7 @@ class FairSemaphore(ForkAware):
     async def aacquire(self, timeout: float) -> None:
         """Take a permit from a task."""
         with self._lock:
-            if self._free and not self._queue:
+            if self._free > 0 and not self._queue:
                 self._free -= 1
                 return
             loop = asyncio.get_running_loop()
@@ -127,7 +127,7 @@ class FairSemaphore(ForkAware):
         """Give a permit back: to the first in the queue, if there is one."""
         while True:
             with self._lock:
-                if not self._queue:
+                if not self._queue or self._free < 0:
                     self._free += 1
                     return
                 waiter = self._queue.popleft()
@@ -138,6 +138,15 @@ class FairSemaphore(ForkAware):
                 # The loop of that task is closed: nobody will use the permit.
                 continue
             return
+
+    def resize(self, permits: int, what: str) -> None:
+        """Have *permits* from now on; those held beyond them are not given out again when they come back."""
+        with self._lock:
+            more = permits - self.permits
+            self.permits, self.what = permits, what
+            self._free += min(more, 0)
+        for _ in range(more):
+            self.release()
 
     def give_up(self, waiter: Waiter) -> None:
         """Take *waiter* out of the queue and wake it; it finds that it was not granted."""

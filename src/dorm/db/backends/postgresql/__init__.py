@@ -11,7 +11,7 @@ from dorm.conf.databases import DatabaseConfig
 from dorm.db.backends.postgresql.connect import failure, is_pooled_elsewhere, parameters
 from dorm.db.backends.postgresql.dialect import PostgresDialect
 from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
-from dorm.db.backends.postgresql.pool import PostgresAsyncPool, PostgresPool
+from dorm.db.backends.postgresql.pool import PostgresAsyncPool, PostgresPool, ceiling
 from dorm.db.backends.threaded import ThreadedConnection
 from dorm.db.dialect import Dialect
 from dorm.db.driver import AsyncConnection, SyncConnection
@@ -28,7 +28,7 @@ class PostgresBackend:
         return dialect
 
     def shared(self, config: DatabaseConfig) -> FairSemaphore:
-        return FairSemaphore(config.max_pool_size, f"a connection of {config.alias!r} ({config.max_pool_size} in all)")
+        return FairSemaphore(config.max_pool_size, ceiling(config.alias, config.max_pool_size))
 
     def sync_pool(self, config: DatabaseConfig, dialect: Dialect, shared: FairSemaphore) -> PostgresPool:
         return PostgresPool(config, shared)

@@ -62,6 +62,11 @@ class Made:
         self.failures += 1
 
 
+def ceiling(alias: str, maximum: int) -> str:
+    """Return what the permits of a database are for, for messages."""
+    return f"a connection of {alias!r} ({maximum} in all)"
+
+
 class _Raw(psycopg.Connection[Any]):
     """A connection that remembers its face of dorm; a subclass for each pool knows where failures are noted."""
 
@@ -181,6 +186,10 @@ class _Common:
         self.at_hand.append(connection)
         return True
 
+    def resize(self, maximum: int) -> None:
+        # The library's pools follow when they are asked for a connection: those of other loops can't be told here.
+        self.permits.resize(maximum, ceiling(self.config.alias, maximum))
+
     def suspect(self) -> None:
         self.suspect_before = time.monotonic()
 
@@ -189,12 +198,12 @@ class _Common:
         return {
             **stats,
             "pool_min": self.config.min_pool_size,
-            "pool_max": self.config.max_pool_size,
+            "pool_max": self.permits.permits,
             "pool_size": stats.get("pool_size", 0),
             "pool_available": stats.get("pool_available", 0) + len(self.at_hand),
             "requests_waiting": self.permits.waiting,
             "requests_num": stats.get("requests_num", 0) + self._served_at_hand,
-            "max_size": self.config.max_pool_size,
+            "max_size": self.permits.permits,
             "in_use": len(self.held),
         }
 
@@ -241,6 +250,8 @@ class PostgresPool(_Common, ForkAware, SyncPool):
             return connection
 
     def _of_the_library(self) -> PostgresConnection:
+        if self._pool.max_size != self.permits.permits:
+            self._pool.resize(min(self._pool.min_size, self.permits.permits), self.permits.permits)
         failures, until = self.made.failures, time.monotonic() + within(self.config.pool_timeout)
         while True:
             try:
@@ -334,6 +345,8 @@ class PostgresAsyncPool(_Common, AsyncPool):
             return connection
 
     async def _of_the_library(self) -> PostgresAsyncConnection:
+        if self._pool.max_size != self.permits.permits:
+            await self._pool.resize(min(self._pool.min_size, self.permits.permits), self.permits.permits)
         failures, until = self.made.failures, time.monotonic() + within(self.config.pool_timeout)
         while True:
             try:
