@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,16 +18,27 @@ _LAZY = frozenset({"dates", "datetimes", "values", "values_list"})
 """They send nothing, although they have a twin."""
 
 
-def _refusing(name: str, instead: str) -> Callable[..., Any]:
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        raise AsyncOnlyError(f"{type(self).__name__}.{name}() would block: this model is for asyncio only, {instead}")
+def _refusing(base: Any) -> Callable[..., Any]:
+    """Return a method that stands in place of *base* and raises."""
 
-    refuse.__name__ = refuse.__qualname__ = name
+    @functools.wraps(base)
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise AsyncOnlyError(
+            f"{type(self).__name__}.{base.__name__}() would block: this model is for asyncio only, "
+            f"await a{base.__name__}()"
+        )
+
     return refuse
 
 
-def _twin(name: str) -> Callable[..., Any]:
-    return _refusing(name, f"await a{name}()")
+def _as_usual(base: Any) -> Callable[..., Any]:
+    """Return *base* as a method of another class: whoever overrides a method overrides its twin."""
+
+    @functools.wraps(base)
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await base(self, *args, **kwargs)
+
+    return call
 
 
 class AsyncOnlyQuerySet(dorm.QuerySet[Any]):
@@ -59,26 +71,22 @@ class AsyncOnlyQuerySet(dorm.QuerySet[Any]):
     def __repr__(self) -> str:
         return super().__repr__() if self._rows is not None else f"<{type(self).__name__} (not awaited)>"
 
-    async def acreate(self, **values: Any) -> Any:
-        """As usual."""
-        return await super().acreate(**values)
-
-    async def aupdate(self, **values: Any) -> int:
-        """As usual."""
-        return await super().aupdate(**values)
-
-    async def adelete(self) -> tuple[int, dict[str, int]]:
-        """As usual."""
-        return await super().adelete()
-
 
 for _name in dir(dorm.QuerySet):
     if not _name.startswith("_") and hasattr(dorm.QuerySet, f"a{_name}") and _name not in _LAZY:
-        setattr(AsyncOnlyQuerySet, _name, _twin(_name))
+        setattr(AsyncOnlyQuerySet, _name, _refusing(getattr(dorm.QuerySet, _name)))
+for _name in ("acreate", "aupdate", "adelete"):
+    setattr(AsyncOnlyQuerySet, _name, _as_usual(getattr(dorm.QuerySet, _name)))
 
 
 class AsyncOnlyManager(dorm.Manager.from_queryset(AsyncOnlyQuerySet)):  # type: ignore[misc]  # a class made at run time
     """The manager of an `AsyncModel`."""
+
+
+for _name in dir(dorm.Manager):
+    if not _name.startswith("_") and hasattr(dorm.Manager, f"a{_name}") and _name not in _LAZY:
+        setattr(AsyncOnlyManager, _name, _refusing(getattr(dorm.Manager, _name)))
+        setattr(AsyncOnlyManager, f"a{_name}", getattr(dorm.Manager, f"a{_name}"))
 
 
 class AsyncModel(dorm.Model):
@@ -86,36 +94,10 @@ class AsyncModel(dorm.Model):
 
     objects = AsyncOnlyManager()
 
-    save = _twin("save")
-    delete = _twin("delete")
-    refresh_from_db = _twin("refresh_from_db")
-    full_clean = _twin("full_clean")
-    validate_unique = _twin("validate_unique")
-    validate_constraints = _twin("validate_constraints")
-
     class Meta:
         abstract = True
 
-    async def asave(self, *args: Any, **kwargs: Any) -> None:
-        """As usual."""
-        await super().asave(*args, **kwargs)
 
-    async def adelete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """As usual."""
-        return await super().adelete(*args, **kwargs)
-
-    async def arefresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        """As usual."""
-        await super().arefresh_from_db(*args, **kwargs)
-
-    async def afull_clean(self, *args: Any, **kwargs: Any) -> None:
-        """As usual."""
-        await super().afull_clean(*args, **kwargs)
-
-    async def avalidate_unique(self, *args: Any, **kwargs: Any) -> None:
-        """As usual."""
-        await super().avalidate_unique(*args, **kwargs)
-
-    async def avalidate_constraints(self, *args: Any, **kwargs: Any) -> None:
-        """As usual."""
-        await super().avalidate_constraints(*args, **kwargs)
+for _name in ("save", "delete", "refresh_from_db", "full_clean", "validate_unique", "validate_constraints"):
+    setattr(AsyncModel, _name, _refusing(getattr(dorm.Model, _name)))
+    setattr(AsyncModel, f"a{_name}", _as_usual(getattr(dorm.Model, f"a{_name}")))
