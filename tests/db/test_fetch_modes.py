@@ -101,6 +101,26 @@ def test_the_setting_decides_where_nothing_is_said() -> None:
         Post.objects.fetch_mode("some")
 
 
+def test_prefetched_rows_have_those_of_all_parents_for_peers() -> None:
+    Post.objects.update(editor=Person.objects.get(name="Bob"))
+    for lookup, rows in (("posts", lambda each: each.posts.all()), (dorm.Prefetch("posts", to_attr="own"), None)):
+        people = list(Person.objects.prefetch_related(lookup))
+        posts = [post for each in people for post in (rows(each) if rows else each.own)]
+        del people
+        gc.collect()
+        with statements() as sent:
+            assert [post.editor.name for post in posts] == ["Bob", "Bob", "Bob"]
+        assert len(sent) == 1
+    joined = Post.objects.select_related("author")
+    posts = [
+        post for each in Person.objects.prefetch_related(dorm.Prefetch("posts", joined)) for post in each.posts.all()
+    ]
+    gc.collect()
+    with statements() as sent:
+        assert [post.editor.name for post in posts] == ["Bob", "Bob", "Bob"]
+    assert len(sent) == 1
+
+
 def test_asked_for_peers_share_sets_too() -> None:
     posts = list(Post.objects.fetch_mode(FETCH_PEERS).order_by("title"))
     with statements() as sent:

@@ -492,7 +492,7 @@ class Model(metaclass=ModelBase):
             # A copy keeps its own list of what was prefetched.
             state[PREFETCHED] = dict(state[PREFETCHED])
         origin = state.get(ORIGIN)
-        if origin is not None and origin.peers is not None:
+        if origin is not None and origin.has_peers:
             state[ORIGIN] = origin_of(origin.alias)
         return state
 

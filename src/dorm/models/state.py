@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import ref
 
@@ -36,12 +36,14 @@ class Origin:
         alias: key of ``DATABASES``.
         adding: the instance is not in the database yet; the alias says only where it will go.
         mode: what the queryset said of late loads, None for the setting.
-        peers: weak references to all instances of the fetch, in order; None where late loads serve one at a time.
+        peers: weak references to all instances of the fetch, in order; None where late loads serve one at a time,
+            and where *siblings* makes them when they are asked for.
+        siblings: makes the peers of rows that keep each other alive by their parents; None for other rows.
         paths: where, seen from those, joined instances stand.
         position: where the peer last looked for was.
     """
 
-    __slots__ = ("adding", "alias", "mode", "paths", "peers", "position")
+    __slots__ = ("adding", "alias", "mode", "paths", "peers", "position", "siblings")
 
     def __init__(self, alias: str, adding: bool = False, mode: FetchMode | None = None) -> None:
         self.alias = alias
@@ -50,6 +52,18 @@ class Origin:
         self.peers: list[ref[Any]] | None = None
         self.paths: tuple[tuple[str, ...], ...] = ()
         self.position = 0
+        self.siblings: Callable[[], list[ref[Any]]] | None = None
+
+    @property
+    def has_peers(self) -> bool:
+        """True where late loads serve all instances of the fetch."""
+        return self.peers is not None or self.siblings is not None
+
+    def known(self) -> list[ref[Any]]:
+        """Return the peers, made now if nobody asked before; none where late loads serve one at a time."""
+        if self.peers is None and self.siblings is not None:
+            self.peers = self.siblings()
+        return self.peers or []
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (origin_of, (self.alias, self.adding))

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from dorm.queryset.selects import Compiled
 
 
-def hydrated(compiled: Compiled, query: Query, rows: list[Any], alias: str) -> list[Any]:
-    """Return the results of *rows*; instances from which something can be loaded late know their peers."""
+def hydrated(
+    compiled: Compiled, query: Query, rows: list[Any], alias: str, origins: list[Origin] | None = None
+) -> list[Any]:
+    """Return the results of *rows*; instances from which something can be loaded late know their peers.
+
+    Args:
+        origins: gets the origin of instances that may know peers, instead of their peers: somebody else makes them.
+    """
     hydrate = compiled.hydrate
     if hydrate is None:
         return rows
@@ -27,6 +33,9 @@ def hydrated(compiled: Compiled, query: Query, rows: list[Any], alias: str) -> l
     origin = Origin(alias, mode=query.mode)
     found = hydrate(rows, origin)
     if mode is FETCH_PEERS and len(found) > 1:
+        if origins is not None:
+            origins.append(origin)
+            return found
         origin.peers = list(map(ref, found))
         origin.paths = compiled.paths
     return found

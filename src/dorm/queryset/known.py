@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dorm.models.state import PREFETCHED
@@ -14,19 +14,15 @@ class Parent(dict[str, Any]):
     Attributes:
         field: the key that rows point back with, None where there is none.
         accessor: what the instance calls the relation.
-        pending: makes the queryset of all rows of the relation, where the rows are there and it is not.
         whole: plan of all rows of the relation, where peers are served with them. loader: what loads them.
     """
 
-    __slots__ = ("accessor", "field", "loader", "pending", "whole")
+    __slots__ = ("accessor", "field", "loader", "whole")
 
-    def __init__(
-        self, field: Any, instance: Any, accessor: str | None = None, pending: Callable[[], Any] | None = None
-    ) -> None:
+    def __init__(self, field: Any, instance: Any, accessor: str | None = None) -> None:
         self["instance"] = instance
         self.field = field
         self.accessor = accessor
-        self.pending = pending
         self.whole: Any = None
         self.loader: Any = None
 

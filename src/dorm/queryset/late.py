@@ -61,7 +61,7 @@ def peers_of(instance: Any, lacks: Callable[[Any], bool], asked: bool = False) -
         asked: True where peers must have been asked for by ``fetch_mode``, not by the setting.
     """
     origin: Origin | None = instance.__dict__.get(ORIGIN)
-    if origin is None or origin.peers is None or (asked and origin.mode is not FETCH_PEERS):
+    if origin is None or not origin.has_peers or (asked and origin.mode is not FETCH_PEERS):
         return [instance]
     found = [instance]
     for each in _around(origin, instance):
@@ -74,7 +74,7 @@ def peers_of(instance: Any, lacks: Callable[[Any], bool], asked: bool = False) -
 
 def _around(origin: Origin, instance: Any) -> Iterator[Any]:
     """Yield the other instances of a fetch: those after *instance*, then those before it, nearest first."""
-    peers = origin.peers or []
+    peers = origin.known()
     size = len(peers)
     for position in (*range(origin.position, size), *range(origin.position)):
         if peers[position]() is instance:
@@ -90,7 +90,7 @@ def _joined(origin: Origin, instance: Any) -> Iterator[Any]:
     """Yield the others where *instance* was joined to a row: what stands in its place in the other rows."""
     for path in origin.paths:
         found: dict[int, Any] = {}
-        for peer in origin.peers or ():
+        for peer in origin.known():
             each = peer()
             for name in path:
                 if each is None:

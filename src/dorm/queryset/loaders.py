@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ref
 
 from dorm.cache.reading import inherited
 from dorm.db.operation import Operation, operation
 from dorm.expressions.core import F
-from dorm.models.state import PREFETCHED
+from dorm.models.state import ORIGIN, PREFETCHED, Origin
 from dorm.queryset import build, per_parent
 from dorm.queryset.ops import fetch
 
@@ -127,7 +129,10 @@ class ReverseLoader:
         owners = {getattr(each, source): each for each in instances}
         owners.pop(None, None)
         start = querysets[0] if querysets else field.model._default_manager.get_queryset()
-        rows = yield from matching(also_loading(start, field), name, list(owners), alias)
+        origins: list[Origin] = []
+        rows = yield from matching(also_loading(start, field), name, list(owners), alias, origins=origins)
+        if origins:
+            self._acquaint(origins, rows, owners.values(), to_attr)
         grouped: dict[Any, list[Any]] = {key: [] for key in owners}
         places = {key: (owner, grouped[key].append) for key, owner in owners.items()}
         for row in rows:
@@ -138,6 +143,24 @@ class ReverseLoader:
             append(row)
         put_lists(instances, source, grouped, self.accessor, to_attr, querysets)
         return rows
+
+    def _acquaint(self, origins: list[Origin], rows: list[Any], owners: Iterable[Any], to_attr: str | None) -> None:
+        """Let *rows* know their peers: by their owners, whom they keep alive, at a tenth of the references."""
+        if self.relation.field.name not in rows[0].__dict__:
+            siblings = partial(_siblings, list(map(ref, owners)), self.accessor, to_attr)
+            for origin in origins:
+                origin.siblings = siblings
+            return
+        for origin in origins:
+            origin.peers = [ref(row) for row in rows if row.__dict__.get(ORIGIN) is origin]
+
+
+def _siblings(owners: list[ref[Any]], accessor: str, to_attr: str | None) -> list[ref[Any]]:
+    """Return the rows of all *owners* that are still there."""
+    alive = [owner for each in owners if (owner := each()) is not None]
+    return [
+        ref(row) for owner in alive if is_listed(owner, accessor, to_attr) for row in listed(owner, accessor, to_attr)
+    ]
 
 
 class ReverseOneLoader:
@@ -260,12 +283,18 @@ def also_loading(rows: QuerySet[Any, Any], field: Any) -> QuerySet[Any, Any]:
 
 @operation
 def matching(
-    rows: QuerySet[Any, Any], path: str, keys: list[Any], alias: str | None, keep: str | None = None
+    rows: QuerySet[Any, Any],
+    path: str,
+    keys: list[Any],
+    alias: str | None,
+    keep: str | None = None,
+    origins: list[Origin] | None = None,
 ) -> Operation[list[Any]]:
     """Return the rows whose *path* is one of *keys*; long lists are split at the dialect's limit.
 
     Args:
         keep: annotation that gets the value of *path*.
+        origins: as of `dorm.queryset.hydration.hydrated`.
     """
     if not keys:
         return []
@@ -287,5 +316,8 @@ def matching(
             part = part._with(*build.annotated(part._plan, part._values, {keep: F(path)}))
         if bounds is not None:
             part = part._with(*per_parent.sliced(part._plan, part._values, path, bounds))
-        found.extend((yield from fetch.fetch(part)))
+        some = yield from fetch.fetch(part, origins)
+        if len(keys) <= most:
+            return some
+        found.extend(some)
     return found

@@ -101,6 +101,11 @@ class Manager(Queryable[M, M], Generic[M]):
         """Return the queryset all methods of this manager start from."""
         return self._queryset_class(self.model, using=self._db, hints=self._hints)
 
+    @property
+    def starts_with_all(self) -> bool:
+        """True when the querysets of this manager start from every row of the model."""
+        return type(self).get_queryset is Manager.get_queryset
+
     def all(self) -> QuerySet[M]:
         """Return a new queryset of every row."""
         return self.get_queryset()

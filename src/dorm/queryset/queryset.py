@@ -414,10 +414,11 @@ Queryable._base_create = (Queryable.create, Queryable.acreate)
 class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
     """Rows of a model: a plan and its values. Building one sends nothing; rows are fetched once, when asked for."""
 
-    __slots__ = ("_alias", "_cache", "_hints", "_plan", "_prefetch", "_rows", "_values")
+    __slots__ = ("_alias", "_cache", "_hints", "_pending", "_plan", "_prefetch", "_rows", "_values")
 
     _plan: Plan[Query]
     _values: tuple[Any, ...]
+    _pending: tuple[Any, Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -452,8 +453,9 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
 
         def __getattr__(self, name):
             # The slots are empty: prefetched rows come without a plan, which is made when somebody goes on from it.
-            if name in ("_plan", "_values") and isinstance(self._hints, Parent):
-                made = self._hints.pending()
+            if name in ("_plan", "_values", "_hints"):
+                manager, given = self._pending
+                made = manager.unfetched(given)
                 self._plan, self._values, self._hints = made._plan, made._values, made._hints
                 return getattr(made, name)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -484,12 +486,12 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         return self
 
     @classmethod
-    def _prefetched(cls, rows: list[Any], alias: str | None, hints: Parent, prefetch: tuple[Any, ...]) -> Self:
-        """Return a queryset that has its rows; its plan is made by *hints* when it is asked for."""
+    def _prefetched(cls, rows: list[Any], alias: str | None, manager: Any, given: QuerySet[Any, Any] | None) -> Self:
+        """Return a queryset that has its rows; its plan is made by *manager*, from *given*, when it is asked for."""
         made = object.__new__(cls)
         made._alias = alias
-        made._hints = hints
-        made._prefetch = prefetch
+        made._pending = manager, given
+        made._prefetch = () if given is None else given._prefetch
         made._cache = None
         made._rows = rows
         return made
@@ -518,7 +520,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         return iter(run(fetch.fetch(self)) if self._rows is None else self._rows)
 
     async def __aiter__(self) -> AsyncIterator[R]:
-        for row in await arun(fetch.fetch(self)):
+        for row in await arun(fetch.fetch(self)) if self._rows is None else self._rows:
             yield row
 
     def __await__(self) -> Generator[Any, None, list[R]]:

@@ -134,7 +134,7 @@ class BaseRelatedManager(Manager[M]):
 
     def _alias(self) -> str | None:
         """Return the alias of the instance, None for one that has none."""
-        chosen: str | None = getattr(self, "_db", None)
+        chosen = self._db
         if chosen is not None:
             return chosen
         origin = self.instance.__dict__.get(ORIGIN)
@@ -143,21 +143,22 @@ class BaseRelatedManager(Manager[M]):
     def _prefetched(self) -> QuerySet[M] | None:
         """Return what was prefetched for this relation as a queryset that has its rows, None when nothing was."""
         cache = self.instance.__dict__.get(PREFETCHED)
+        if cache is None:
+            return None
         accessor = self.relation.accessor
-        if cache is None or accessor not in cache:
+        if accessor not in cache:
             return None
         given: QuerySet[M] | None = cache.get((accessor,))
         if given is not None:
             start: Any = type(given)
         else:
             start = self._queryset_class if self._starts_plain else type(self._rows())
-        hints = Parent(
-            None, self.instance, accessor, lambda: self._restricted(self._rows() if given is None else given)
-        )
-        found: QuerySet[M] = start._prefetched(
-            cache[accessor], self._alias(), hints, () if given is None else given._prefetch
-        )
+        found: QuerySet[M] = start._prefetched(cache[accessor], self._alias(), self, given)
         return found
+
+    def unfetched(self, given: QuerySet[M] | None) -> QuerySet[Any]:
+        """Return the queryset of all rows of the relation; *given*: the one they are chosen by."""
+        return self._restricted(self._rows() if given is None else given)
 
     def _restricted(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Return *rows* with the relation's condition."""

@@ -196,6 +196,7 @@ def _insert_usual(insertion: Insertion, meta: Any, objs: list[Any], size: int) -
         return objs
     if arrays:
         wanted = _from_arrays(meta, dialect, fields, None, wanted)
+    whole = [dialect.array_binder(field.sql_type) for field in fields]
     for start in range(0, len(objs), size):
         part = objs[start : start + size]
         try:
@@ -203,12 +204,7 @@ def _insert_usual(insertion: Insertion, meta: Any, objs: list[Any], size: int) -
         except (KeyError, rowbind.Unusual):
             return objs[start:]
         if arrays:
-            whole = [dialect.array_binder(field.sql_type) for field in fields]
-            columns = [
-                list(column) if make is None else make(list(column))
-                for make, column in zip(whole, zip(*rows, strict=True), strict=True)
-            ]
-            back = yield from perform(Fetch(database, Statement(wanted.template, columns)))
+            back = yield from perform(Fetch(database, Statement(wanted.template, arrays_of(whole, rows))))
         else:
             back = yield from perform(QueryMany(database, Statement(wanted.template, rows)))
         if usual.key is None:
@@ -341,6 +337,12 @@ def _from_arrays(
 
     made: rowwrite.RowWrite = meta.plan.derive(("insert many", dialect.fingerprint, fields, conflict, back), make)
     return made
+
+
+def arrays_of(whole: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return one array parameter a column for *rows* of parameters; *whole* makes the array of each column's."""
+    columns = zip(*rows, strict=True)
+    return [list(each) if make is None else make(list(each)) for make, each in zip(whole, columns, strict=True)]
 
 
 def array_values(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.db.connection import Database
@@ -14,12 +15,13 @@ from dorm.exceptions import FieldError, UnsavedInstance
 from dorm.expressions.conditional import Case, When
 from dorm.expressions.core import F, Value
 from dorm.expressions.predicate import Q
-from dorm.queryset.ops import announce, files, rowwrite, write
+from dorm.queryset.ops import announce, bulk, files, rowbind, rowwrite, write
 from dorm.queryset.ops.bulk import array_values, check_batch_size
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
 
 if TYPE_CHECKING:
+    from dorm.db.dialect import Dialect
     from dorm.queryset.queryset import QuerySet
 
 _ROWS_A_BATCH = 5_000
@@ -39,16 +41,17 @@ def bulk_update(
     check_batch_size(batch_size)
     fields = _fields(meta, list(names))
     found = list(objs)
-    if any(not obj._is_pk_set() for obj in found):
+    keys = [obj.pk for obj in found]
+    if None in keys or (meta.pk.is_composite and any(not obj._is_pk_set() for obj in found)):
         raise UnsavedInstance("All bulk_update() objects must have a primary key set.")
     if not found:
         return 0
-    for obj in found:
-        for field in meta.checked_fields:
-            if field in fields:
+    for field in meta.checked_fields:
+        if field in fields:
+            for obj in found:
                 field.check_saved(obj, "bulk_update")
     database = write.writing(qs)
-    once = list({obj.pk: obj for obj in reversed(found)}.values())[::-1]
+    once = list(dict(zip(reversed(keys), reversed(found), strict=True)).values())[::-1]
     return (yield from in_transaction(_batches(qs, once, fields, batch_size, database), database.alias))
 
 
@@ -70,10 +73,14 @@ def _batches(
     if qs.model._meta.file_fields:
         for obj in objs:
             yield from files.keep(obj, database.alias, tuple(fields))
-    rows = [[field.pre_save(obj, False) for field in fields] for obj in objs]
     plain = qs._plan is qs.model._meta.plan
+    number = 0
+    if plain:
+        usual = _usual(qs.model._meta.concrete_model._meta, database.dialect, tuple(fields))
+        number, objs = yield from _update_usual(usual, objs, size or _ROWS_A_BATCH, database)
+    rows = [[field.pre_save(obj, False) for field in fields] for obj in objs]
     plain = plain and not any(isinstance(value, Node) for row in rows for value in row)
-    number, step = 0, size or (_ROWS_A_BATCH if plain else _CASES_A_BATCH)
+    step = size or (_ROWS_A_BATCH if plain else _CASES_A_BATCH)
     for start in range(0, len(objs), step):
         part, values = objs[start : start + step], rows[start : start + step]
         if plain:
@@ -81,6 +88,64 @@ def _batches(
         else:
             number += yield from _update_cases(qs.using(database.alias), part, fields, values)
     return number
+
+
+# -- usual rows --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """UPDATE of many rows of one table that hold plain values.
+
+    Args:
+        bind: takes instances to parameters; None where values must be looked at one by one.
+        whole: what makes an array of a column's parameters, by column; None to send row by row.
+    """
+
+    template: Template
+    bind: rowbind.Binder | None
+    whole: tuple[Any, ...] | None
+
+
+def _usual(meta: Any, dialect: Dialect, fields: tuple[Any, ...]) -> _Usual:
+    def make() -> tuple[_Usual, int]:
+        every = (*fields, *meta.pk_fields)
+        arrays = _goes_by_arrays(meta, dialect, every)
+        if arrays:
+            template, binders = _from_arrays(meta, dialect, fields)
+            nulls: tuple[Any, ...] = (None,) * len(every)
+            whole = tuple(dialect.array_binder(field.sql_type) for field in every)
+        else:
+            row = rowwrite.update(meta, dialect, fields, quiet=True)
+            template, binders, nulls, whole = row.template, row.binders, row.nulls, None
+        bind = rowbind.row_binder(every, (), binders, nulls, dialect) if _is_of_one_table(meta, every) else None
+        return _Usual(template, bind, whole if arrays else None), 400 * len(every)
+
+    found: _Usual = meta.plan.derive(("update usual", dialect.fingerprint, fields), make)
+    return found
+
+
+def _is_of_one_table(meta: Any, fields: Sequence[Any]) -> bool:
+    return not meta.parents and all(field in meta.local_fields for field in fields)
+
+
+@operation
+def _update_usual(usual: _Usual, objs: list[Any], size: int, database: Database) -> Operation[tuple[int, list[Any]]]:
+    """Update the rows at the head of *objs* that hold plain values; return their number and the other objects."""
+    number = 0
+    if usual.bind is None:
+        return number, objs
+    for start in range(0, len(objs), size):
+        try:
+            rows = usual.bind(objs[start : start + size])
+        except (KeyError, rowbind.Unusual):
+            return number, objs[start:]
+        if usual.whole is not None:
+            statement = Statement(usual.template, bulk.arrays_of(usual.whole, rows))
+            number += yield from perform(Execute(database, statement))
+        else:
+            number += yield from perform(ExecuteMany(database, Statement(usual.template, rows)))
+    return number, []
 
 
 # -- values ------------------------------------------------------------------------------------------------------
@@ -109,14 +174,18 @@ def _update_values(
 def _update_table(meta: Any, fields: tuple[Any, ...], rows: list[list[Any]], database: Database) -> Operation[int]:
     dialect = database.dialect
     every = (*fields, *meta.pk_fields)
-    one = len(meta.pk_fields) == 1
-    if one and dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in every):
+    if _goes_by_arrays(meta, dialect, every):
         template, binders = _from_arrays(meta, dialect, fields)
         statement = Statement(template, array_values(binders, dialect, every, rows))
         return (yield from perform(Execute(database, statement)))
     wanted = rowwrite.update(meta, dialect, fields, quiet=True)
     many = Statement(wanted.template, [wanted.bound(row) for row in rows])
     return (yield from perform(ExecuteMany(database, many)))
+
+
+def _goes_by_arrays(meta: Any, dialect: Dialect, fields: Sequence[Any]) -> bool:
+    one = len(meta.pk_fields) == 1
+    return one and dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in fields)
 
 
 def _from_arrays(meta: Any, dialect: Any, fields: tuple[Any, ...]) -> tuple[Template, tuple[Any, ...]]:

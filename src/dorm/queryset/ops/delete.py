@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, operation
+from dorm.db.perform import perform
+from dorm.db.request import Execute
 from dorm.exceptions import UnsavedInstance
 from dorm.models.deletion import Deletion, collect, is_plain
 from dorm.queryset.combine import refuse
 from dorm.queryset.known import Parent
-from dorm.queryset.ops import announce, fetch, write
+from dorm.queryset.ops import announce, fetch, rowwrite, write
 from dorm.queryset.ops.save import alias_for_write
 from dorm.signals import Signal, post_delete, pre_delete
 from dorm.transaction import in_transaction
@@ -51,10 +53,16 @@ def delete_instance(instance: Any, using: str | None, keep_parents: bool = False
         )
     database = connections[alias_for_write(instance, using)]
     if is_plain(type(instance)):
-        rows = meta.base_manager.get_queryset().using(database.alias).filter(pk=instance.pk)
-        counts = Counter({meta.label: (yield from write.delete_rows(rows))})
+        key = instance.pk
+        if meta.base_manager.starts_with_all:
+            one = rowwrite.delete(meta.concrete_model._meta, database.dialect)
+            statement = one.statement(rowwrite.key_values(meta, key))
+            number = yield from perform(Execute(database, statement))
+        else:
+            rows = meta.base_manager.get_queryset().using(database.alias).filter(pk=key)
+            number = yield from write.delete_rows(rows)
         _take_key(instance)
-        return _result(counts)
+        return number, {meta.label: number} if number else {}
     deletion = Deletion(database, instance)
     return (yield from in_transaction(_delete_instance(instance, deletion, keep_parents), database.alias))
 

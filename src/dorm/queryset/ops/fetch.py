@@ -15,6 +15,7 @@ from dorm.queryset import build, selects
 from dorm.queryset.hydration import hydrated
 
 if TYPE_CHECKING:
+    from dorm.models.state import Origin
     from dorm.queryset.query import Query
     from dorm.queryset.queryset import QuerySet
     from dorm.sql.plan import Plan
@@ -52,9 +53,13 @@ def check_aliases(wanted: frozenset[str], alias: str) -> None:
 
 @operation
 def rows(
-    plan: Plan[Query], values: tuple[Any, ...], database: Database, cache: CacheSettings | None = None
+    plan: Plan[Query],
+    values: tuple[Any, ...],
+    database: Database,
+    cache: CacheSettings | None = None,
+    origins: list[Origin] | None = None,
 ) -> Operation[list[Any]]:
-    """Fetch and hydrate all rows of a plan, from the query cache where *cache* says so."""
+    """Fetch and hydrate all rows of a plan, from the query cache where *cache* says so; *origins* as of `hydrated`."""
     compiled = selects.rows(plan, database.dialect)
     if compiled.empty:
         return []
@@ -63,17 +68,17 @@ def rows(
         found = yield from perform(Fetch(database, statement))
     else:
         found = yield from fetched(database, statement, plan, cache)
-    return hydrated(compiled, plan.query, found, database.alias)
+    return hydrated(compiled, plan.query, found, database.alias, origins)
 
 
 @operation
-def fetch(qs: QuerySet[Any, Any]) -> Operation[list[Any]]:
-    """Return all rows of *qs*, prefetches done; they are kept on the queryset."""
+def fetch(qs: QuerySet[Any, Any], origins: list[Origin] | None = None) -> Operation[list[Any]]:
+    """Return all rows of *qs*, prefetches done; they are kept on the queryset. *origins* as of `hydrated`."""
     if qs._rows is None and qs._whole_set:
         qs._rows = yield from qs._of_peers()
     if qs._rows is None:
         database = reading(qs)
-        found = yield from rows(qs._plan, qs._values, database, qs._cache)
+        found = yield from rows(qs._plan, qs._values, database, qs._cache, origins)
         if found and qs._follows:
             yield from qs._prefetching(found, database.alias)
         qs._rows = found

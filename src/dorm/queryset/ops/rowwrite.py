@@ -221,6 +221,22 @@ def update(meta: Any, dialect: Dialect, fields: tuple[Any, ...], quiet: bool = F
     return found
 
 
+def delete(meta: Any, dialect: Dialect) -> RowWrite:
+    """Return DELETE of one row by its key (see `key_values`)."""
+
+    def make() -> tuple[RowWrite, int]:
+        table = dialect.quote(meta.db_table)
+        keys = " AND ".join(
+            f"{table}.{dialect.quote(field.column)} = {dialect.placeholder(number, field.sql_type)}"
+            for number, field in enumerate(meta.pk_fields, 1)
+        )
+        sql = f"DELETE FROM {table} WHERE {keys}"
+        return row_write(sql, dialect, meta.pk_fields, (), meta.label), 4 * len(sql)
+
+    found: RowWrite = meta.plan.derive(("delete row", dialect.fingerprint), make)
+    return found
+
+
 def key_values(meta: Any, key: Any) -> tuple[Any, ...]:
     """Return the values of the key's columns."""
     return tuple(key) if len(meta.pk_fields) > 1 else (key,)

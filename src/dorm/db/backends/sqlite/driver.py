@@ -102,6 +102,10 @@ class SqliteConnection(SyncConnection):
         return self._writing(self._changes, statement)
 
     def _changes(self, statement: Statement) -> int:
+        if statement.template.model:
+            # Compiled by dorm: an INSERT, UPDATE or DELETE.
+            self._run(statement.template.sql, statement.params).fetchall()
+            return self._db.changes()
         before = self._db.total_changes()
         self._run(statement.template.sql, statement.params).fetchall()
         # changes() keeps the number of the latest write; a statement that is none must not report it again.
