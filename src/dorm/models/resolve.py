@@ -30,7 +30,7 @@ from dorm.sql.boolean import (
     negation,
 )
 from dorm.sql.convert import aligned
-from dorm.sql.node import Column, Node, Param, QueryLike, Text
+from dorm.sql.node import Column, Fixed, Literals, Node, Param, QueryLike, Text
 from dorm.sql.plan import Prepares
 from dorm.sql.row import Row
 from dorm.sql.select import ExistsSelect, Join, Order, Select, SubSelect
@@ -67,6 +67,9 @@ class Resolver:
         self._last: Route | None = None
         self._inside: tuple[tuple[Any, ...], str, list[Join]] | None = None
         self._partner: Any = None
+        self._declared: list[Any] | None = None
+        self._below: tuple[str, ...] = ()
+        self._followed: tuple[Any, ...] = ()
         self.aliases: frozenset[str] = query.aliases
 
     @property
@@ -80,6 +83,9 @@ class Resolver:
 
     # -- Scope ---------------------------------------------------------------------------------------------------
     def slot(self, prepare: Callable[[Any], Any] | None, /) -> int:
+        if self._declared is not None:
+            value = self._declared.pop()
+            return Fixed.of(value if prepare is None else prepare(value))
         self.prepares.append(prepare if self._partner is None else of_partner(self._partner, prepare))
         return self._first_slot + len(self.prepares) - 1
 
@@ -117,6 +123,8 @@ class Resolver:
 
     def _embedded(self, node: type[SubSelect], query: QueryLike, any_columns: bool) -> Node:
         part = query.as_part(any_columns)
+        if self._declared is not None and part.slots:
+            raise FieldError("Meta.ordering takes no queryset with values: annotate it, and order by its name.")
         base = self._first_slot + len(self.prepares)
         self.prepares.extend([None] * part.slots)
         outer = {name: self.reference(name) if isinstance(name, str) else name.resolve(self) for name in part.outers}
@@ -275,6 +283,8 @@ class Resolver:
     # -- paths ---------------------------------------------------------------------------------------------------
     def _path(self, names: list[str], path: str) -> tuple[Node, list[str]]:
         """Return the node that *names* lead to, and the names left (a lookup)."""
+        if self._below:
+            names = [*self._below, *names]
         if self.query.combined is not None:
             self._last = None
             taken = self.query.output_width(names)
@@ -376,6 +386,24 @@ class Resolver:
         """Return the ORDER BY of names (``-name``, paths, ``?``) and expressions."""
         return tuple(order for key in keys for order in self._order(key))
 
+    def declared_order(self, keys: Iterable[Any], below: tuple[str, ...] = ()) -> tuple[Order, ...]:
+        """Return the ORDER BY of a model's ``Meta.ordering``, as seen from the path *below* that leads to the model."""
+        found: list[Order] = []
+        for key in keys:
+            if isinstance(key, str):
+                sign, name = ("-", key[1:]) if key.startswith("-") else ("", key)
+                found.extend(self._order(key if name == "?" else sign + "__".join((*below, name))))
+                continue
+            literals = Literals()
+            key.key(literals)
+            before = self._declared, self._below
+            self._declared, self._below = list(reversed(literals)), below
+            try:
+                found.extend(self._order(key))
+            finally:
+                self._declared, self._below = before
+        return tuple(found)
+
     def order_at(self, base: int, keys: Iterable[Any]) -> tuple[Order, ...]:
         """Return the ORDER BY of keys whose values' slots were taken before, from *base* on."""
         self._first_slot, self.prepares = base, []
@@ -409,7 +437,7 @@ class Resolver:
         names = name.split("__")
         if names[0] in self.query.annotations or self.query.combined is not None:
             return None
-        meta = self.query.model._meta
+        meta, step = self.query.model._meta, None
         for part in names:
             step = relation_of(meta, part)
             if step is None:
@@ -417,12 +445,13 @@ class Resolver:
             meta = step.target._meta
         if not meta.ordering:
             return None
-        keys = [
-            f"{'-' if key.startswith('-') else ''}{name}__{key.lstrip('-')}"
-            for key in meta.ordering
-            if isinstance(key, str)
-        ]
-        return self.order(keys) if len(keys) == len(meta.ordering) else None
+        if step in self._followed:
+            raise FieldError(f"Infinite loop caused by ordering: {name!r} leads to a model that is ordered by it.")
+        before, self._followed = self._followed, (*self._followed, step)
+        try:
+            return self.declared_order(meta.ordering, tuple(names))
+        finally:
+            self._followed = before
 
     # -- errors --------------------------------------------------------------------------------------------------
     def _no_field(self, meta: Any, name: str, path: str) -> FieldError:

@@ -209,7 +209,14 @@ def at_most(plan: Plan[Query], number: int, how: str) -> Plan[Query]:
         if how == "get":
             return replace(query, ceiling=number, order=query.order if query.distinct_on else ())
         pk = query.model._meta.pk
-        unordered = not query.is_ordered and query.group is None
+        unordered = not query.is_ordered and not isinstance(query.group, tuple)
+        if not query.is_ordered and isinstance(query.group, tuple):
+            if not any(node.output is pk for node in query.group):
+                raise TypeError(
+                    f"Cannot use QuerySet.{how}() on an unordered queryset performing aggregation. "
+                    "Add an ordering with order_by()."
+                )
+            unordered = True
         if query.combined is not None and pk.attname not in output_names(query):
             unordered = False
         order = Resolver(query, plan.slots, "order_by").order([pk.name]) if unordered else query.order
@@ -273,7 +280,12 @@ def _check_annotation(query: Query, name: str, expression: Any) -> None:
             f"QuerySet.annotate() received a non-expression for {name!r}: {type(expression).__name__}. "
             "Wrap literals in Value()."
         )
-    if meta.find(name) is not None or name in meta.relations:
+    if query.kind == "object":
+        taken = meta.find(name) is not None or name in meta.relations
+    else:
+        # As Django: what values() chose are the names of the rows; those of other fields are free.
+        taken = any(name == chosen for chosen, _ in query.columns) and name not in query.annotations
+    if taken:
         raise ValueError(f"The annotation {name!r} conflicts with a field on the model {meta.object_name}.")
     check_alias(name)
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dorm.exceptions import DatabaseError, NotSupportedError, choices_text, nearest
+from dorm.exceptions import DatabaseError, FieldError, NotSupportedError, choices_text, nearest
 from dorm.sql.node import Column, Literals, Node
 from dorm.sql.select import Order
 
@@ -124,6 +124,12 @@ def output_column(query: Query, name: str) -> Node:
     meta = query.model._meta
     field = meta.pk if name == "pk" else meta.find(name)
     wanted = next((each for each in (name, getattr(field, "attname", None)) if each in names), None)
+    if wanted is None and name != "pk" and meta.find(name.split("__")[0]) is None:
+        raise FieldError(
+            f"Cannot resolve keyword {name!r} into field (of the rows of {query.model.__name__}.objects."
+            f"{query.combined.operator if query.combined else 'all'}()).{nearest(name, names)} "
+            f"Choices are: {choices_text(names)}."
+        )
     if wanted is None:
         raise DatabaseError(
             f"ORDER BY term does not match any column in the result set: {name!r} is none of the columns of the "

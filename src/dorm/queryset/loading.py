@@ -22,10 +22,13 @@ class Loading:
     only: bool
 
     @classmethod
-    def just(cls, before: Loading | None, names: Iterable[Names]) -> Loading:
-        """`only`: replaces an earlier one; what was deferred before stays deferred."""
+    def just(cls, before: Loading | None, names: Iterable[Names]) -> Loading | None:
+        """`only`: replaces an earlier one; what was deferred before stays deferred; None (all) if nothing is left."""
         wanted = frozenset(names)
-        return cls(wanted - before.names if before is not None and not before.only else wanted, True)
+        if before is None or before.only:
+            return cls(wanted, True)
+        left = wanted - before.names
+        return cls(left, True) if left else None
 
     @classmethod
     def without(cls, before: Loading | None, names: Iterable[Names]) -> Loading | None:

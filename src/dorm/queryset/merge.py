@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dorm.expressions.predicate import Q
 from dorm.models.resolve import odd
-from dorm.queryset.combine import refuse
 from dorm.queryset.query import Asked, Query
 from dorm.sql.boolean import Everything, conjunction, disjunction
 from dorm.sql.node import Literals, Node
@@ -59,8 +58,8 @@ def _filterable(qs: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
 
 
 def _check(mine: Query, theirs: Query, connector: str) -> None:
-    for query in (mine, theirs):
-        refuse(query, f"__{connector.lower()}__")
+    if mine.combined is not None or theirs.combined is not None:
+        raise TypeError(f"Cannot use {_SYMBOLS[connector]} operator with combined queryset.")
     if mine.model is not theirs.model:
         raise TypeError("Cannot combine queries on two different base models.")
     if mine.kind != theirs.kind or [name for name, _ in mine.columns] != [name for name, _ in theirs.columns]:

@@ -127,7 +127,7 @@ class Query:
     @property
     def is_ordered(self) -> bool:
         """True when rows come in an order that somebody asked for."""
-        return bool(self.order) or (self.order is None and bool(self.model._meta.ordering))
+        return bool(self.order) or (self.order is None and self.group is None and bool(self.model._meta.ordering))
 
 
 def root_plan(model: Any) -> Plan[Query]:

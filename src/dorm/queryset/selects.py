@@ -8,7 +8,7 @@ from typing import Any
 
 from dorm.db.dialect import Dialect
 from dorm.db.statement import Statement, Template
-from dorm.exceptions import FieldError
+from dorm.exceptions import FieldError, NotSupportedError
 from dorm.models.paths import leading_up, steps_of
 from dorm.models.resolve import Resolver, constant, slot_node
 from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
@@ -165,7 +165,7 @@ def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, Row
     if query.combined is not None:
         return _combined_select(query, query.combined)
     if query.group is not None and query.distinct_on:
-        raise NotImplementedError("annotate() + distinct(fields) is not implemented.")
+        raise NotSupportedError("annotate() + distinct(fields) is not implemented.")
     resolver = Resolver(query, 0, "order_by")
     order = order_of(query, resolver)
     if query.kind == "object":
@@ -426,7 +426,7 @@ def order_of(query: Query, resolver: Resolver) -> tuple[Order, ...]:
         # As Django since 3.1: Meta.ordering would add columns to GROUP BY behind the user's back.
         order = ()
     else:
-        order = resolver.order(query.model._meta.ordering)
+        order = resolver.declared_order(query.model._meta.ordering)
     return tuple(each.reversed() for each in order) if query.backwards else order
 
 

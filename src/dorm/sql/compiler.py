@@ -11,7 +11,7 @@ from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
 from dorm.sql.compile_select import select_sql
 from dorm.sql.foreign import MARK, Bound, foreign_sql
-from dorm.sql.node import Node, Output
+from dorm.sql.node import Fixed, Node, Output
 from dorm.sql.select import Select
 
 Bind: TypeAlias = "Callable[[tuple[Any, ...]], tuple[Any, ...]]"
@@ -92,11 +92,15 @@ class Compiler:
         SELECT for that of GROUP BY only if their parameters are the same.
         """
         converter = convert or (output.bind(self.dialect) if output is not None else None)
-        position = self._base + slot
         sql_type = output.sql_type if output is not None else None
+        held = self._held(slot)
         if converter is None:
-            return self._parameter(f"v[{position}]", sql_type, position)
-        return self._parameter(f"{self._named(converter)}(v[{position}])", sql_type)
+            return self._parameter(held, sql_type, None if isinstance(slot, Fixed) else self._base + slot)
+        return self._parameter(f"{self._named(converter)}({held})", sql_type)
+
+    def _held(self, slot: int) -> str:
+        """Return what *slot* holds, in the source of the binder."""
+        return self._named(slot.value) if isinstance(slot, Fixed) else f"v[{self._base + slot}]"
 
     def supplied(self, supply: Callable[[], Any], sql_type: SqlType) -> str:
         """Return a placeholder for what *supply* returns each time a statement is bound (the current time zone)."""
@@ -114,14 +118,14 @@ class Compiler:
             raise NotSupportedError("a list of unknown type cannot be bound as an array: set output_field")
         element = output.bind(self.dialect)
         whole = self.dialect.array_binder(output.sql_type)
-        text = f"v[{self._base + slot}]"
+        text = self._held(slot)
         text = f"list({text})" if element is None else f"list(map({self._named(element)}, {text}))"
         return self._parameter(text if whole is None else f"{self._named(whole)}({text})", None)
 
     def padded(self, slot: int, size: int, output: Output | None) -> str:
         """Return *size* placeholders for the list in *slot*, whose last value is repeated up to that number."""
         element = output.bind(self.dialect) if output is not None else None
-        text = f"pad(v[{self._base + slot}], {size})"
+        text = f"pad({self._held(slot)}, {size})"
         self._names["pad"] = _padded
         source = f"*{text}" if element is None else f"*map({self._named(element)}, {text})"
         sql_type = output.sql_type if output is not None else None

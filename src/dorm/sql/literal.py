@@ -8,7 +8,7 @@ from typing import Any
 from dorm.db.dialect import Converter, Dialect
 from dorm.exceptions import NotSupportedError
 from dorm.sql.compiler import Compiler
-from dorm.sql.node import Node, Output
+from dorm.sql.node import Fixed, Node, Output
 from dorm.sql.select import Select
 
 
@@ -28,19 +28,22 @@ class LiteralCompiler(Compiler):
 
     def param(self, slot: int, output: Output | None, convert: Converter | None = None) -> str:
         converter = convert or (output.bind(self.dialect) if output is not None else None)
-        return self._literal(self._values[self._base + slot], converter, output)
+        return self._literal(self._value(slot), converter, output)
 
     def array(self, slot: int, output: Output | None) -> str:
         if output is None:
             raise NotSupportedError("a list of unknown type cannot be written as an array: set output_field")
         element = output.bind(self.dialect)
-        values = [value if element is None else element(value) for value in self._values[self._base + slot]]
+        values = [value if element is None else element(value) for value in self._value(slot)]
         whole = self.dialect.array_binder(output.sql_type)
         return self.dialect.literal(values if whole is None else whole(values), None)
 
     def padded(self, slot: int, size: int, output: Output | None) -> str:
         element = output.bind(self.dialect) if output is not None else None
-        return ", ".join(self._literal(value, element, output) for value in self._values[self._base + slot])
+        return ", ".join(self._literal(value, element, output) for value in self._value(slot))
+
+    def _value(self, slot: int) -> Any:
+        return slot.value if isinstance(slot, Fixed) else self._values[self._base + slot]
 
     def select(self, select: Select) -> str:
         raise NotSupportedError("a subquery cannot stand in a constraint, an index or the expression of a column.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import datetime
 import decimal
+import itertools
 import uuid
 from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
@@ -339,6 +340,24 @@ class Node:
     def __repr__(self) -> str:
         inner = ", ".join([*map(repr, self.options()), *map(repr, self.args)])
         return f"{type(self).__name__}({inner})"
+
+
+class Fixed(int):
+    """A slot whose value is known with the text: that of an expression which a model declares (``Meta.ordering``).
+
+    Attributes:
+        value: prepared by the field it is compared with.
+    """
+
+    value: Any
+    _numbers = itertools.count(1_000_000)
+
+    @classmethod
+    def of(cls, value: Any) -> Fixed:
+        """Return a slot of its own for *value*."""
+        made = cls(next(cls._numbers))
+        made.value = value
+        return made
 
 
 class Column(Node):

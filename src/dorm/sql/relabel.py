@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 
-from dorm.sql.node import Column, Node
+from dorm.sql.node import Column, Fixed, Node
 from dorm.sql.select import Join, Order, Select, SubSelect
 
 
@@ -18,7 +18,7 @@ def moved(node: Node, names: Mapping[str, str], offset: int) -> Node:
     if node.args:
         clone.args = tuple(moved(arg, names, offset) for arg in node.args)
     slot = getattr(clone, "slot", None)
-    if offset and isinstance(slot, int):
+    if offset and isinstance(slot, int) and not isinstance(slot, Fixed):
         clone.slot = slot + offset  # type: ignore[attr-defined]  # it has one
     if isinstance(clone, SubSelect):
         clone.base += offset

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.aggregates.base import over_nothing
 from dorm.cache.reading import fetched
 from dorm.db.operation import Operation, operation
+from dorm.exceptions import NotSupportedError
 from dorm.models.resolve import Resolver
 from dorm.models.rows import RowShape, hydrator
 from dorm.models.state import origin_of
@@ -62,7 +63,7 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
 
 def _resolved(plan: Plan[Query], aggregates: dict[str, Any]) -> tuple[Query, Prepares]:
     if plan.query.distinct_on:
-        raise NotImplementedError("aggregate() + distinct(fields) not implemented.")
+        raise NotSupportedError("aggregate() + distinct(fields) not implemented.")
     resolver = Resolver(plan.query, plan.slots, "aggregate")
     found: dict[str, Node] = {}
     for name, expression in aggregates.items():
