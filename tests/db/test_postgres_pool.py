@@ -73,6 +73,17 @@ async def test_the_session_that_came_back_last_serves_next(configured: dict[str,
     await closed(face)
 
 
+async def test_waiting_for_a_new_session_is_no_error_in_the_statistics(
+    configured: dict[str, Any], face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_LOOK", 0.0005)
+    configure(configured, MIN_POOL_SIZE=0)
+    assert len(await several_sessions(face)) == 3
+    stats = dorm.pool_stats("default")
+    assert (stats["requests_num"], stats["requests_errors"]) == (3, 0)
+    await closed(face)
+
+
 async def test_a_session_that_is_too_old_is_replaced(
     configured: dict[str, Any], face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ class _Common:
         self.at_hand: list[Any] = []
         self.is_closed = False
         self._served_at_hand = 0
+        self._looks_in_vain = 0
 
     def options(self, raw: type[Any]) -> dict[str, Any]:
         """Return the arguments of the library's pool."""
@@ -202,7 +203,9 @@ class _Common:
             "pool_size": stats.get("pool_size", 0),
             "pool_available": stats.get("pool_available", 0) + len(self.at_hand),
             "requests_waiting": self.permits.waiting,
-            "requests_num": stats.get("requests_num", 0) + self._served_at_hand,
+            "requests_num": stats.get("requests_num", 0) + self._served_at_hand - self._looks_in_vain,
+            # The library counts each look of `_of_the_library` as a request that failed.
+            "requests_errors": max(0, stats.get("requests_errors", 0) - self._looks_in_vain),
             "max_size": self.permits.permits,
             "in_use": len(self.held),
         }
@@ -257,6 +260,7 @@ class PostgresPool(_Common, ForkAware, SyncPool):
             try:
                 raw = self._pool.getconn(_LOOK)
             except psycopg_pool.PoolTimeout:
+                self._looks_in_vain += 1
                 self.not_yet(failures, until)
                 continue
             except psycopg_pool.PoolClosed as exc:
@@ -352,6 +356,7 @@ class PostgresAsyncPool(_Common, AsyncPool):
             try:
                 raw = await self._pool.getconn(_LOOK)
             except psycopg_pool.PoolTimeout:
+                self._looks_in_vain += 1
                 self.not_yet(failures, until)
                 continue
             except psycopg_pool.PoolClosed as exc:
