@@ -107,6 +107,32 @@ _BYPASSES = [
     "CALL wipe()",
     "CREATE TABLE copied AS SELECT * FROM contrib_tests_customer",
     "CREATE TEMP TABLE copied AS WITH x AS (SELECT 1) SELECT * FROM x",
+    "CREATE TABLE copied AS (SELECT * FROM contrib_tests_customer)",
+    "create table copied as((select * from contrib_tests_customer))",
+    "CREATE TABLE copied AS/**/SELECT * FROM contrib_tests_customer",
+    "CREATE TABLE copied AS TABLE contrib_tests_customer",
+    "CREATE TABLE IF NOT EXISTS copied (a) AS VALUES (1)",
+    "CREATE MATERIALIZED VIEW copied AS SELECT * FROM contrib_tests_customer",
+    "VACUUM INTO 'copied.db'",
+    "SELECT name INTO copied FROM contrib_tests_customer",
+    "SELECT 1 UNION SELECT name FROM contrib_tests_customer",
+    "SELECT 1 FROM contrib_tests_customer",
+    "(SELECT name FROM contrib_tests_customer)",
+    "TABLE contrib_tests_customer",
+    "VALUES ((SELECT name FROM contrib_tests_customer))",
+    "SELECT 1\x00; DELETE FROM contrib_tests_customer",
+    "SELECT\u20281",
+    "SELECT '\u02bc' || name FROM contrib_tests_customer --\u02bc",
+    "SELECT E'\\'' || name FROM contrib_tests_customer --'",
+    "SELECT $a$ $b$ $a$ || name FROM contrib_tests_customer -- $b$",
+    "PREPARE x AS DELETE FROM contrib_tests_customer",
+    "EXECUTE x",
+    "DECLARE c CURSOR FOR SELECT name FROM contrib_tests_customer",
+    "LOCK TABLE contrib_tests_customer",
+    "EXPLAIN EXPLAIN SELECT name FROM contrib_tests_customer",
+    "EXPLAIN CREATE TABLE copied AS SELECT 1",
+    "ATTACH DATABASE 'x.db' AS x",
+    "BEGIN; DELETE FROM contrib_tests_customer; COMMIT",
     "SELECT 'unterminated",
     "SELECT $$; DELETE FROM contrib_tests_customer; $$ || (SELECT name FROM contrib_tests_customer)",
     'SELECT U&"n\\0061me" FROM contrib_tests_customer',
@@ -134,6 +160,32 @@ async def test_ddl_by_its_kind(face: Face) -> None:
         await script(face, "DROP TABLE contrib_tests_order")
     allowlist.uninstall()
     assert await face(Order.objects.count)() == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "vendor", "expected"),
+    [
+        ("CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a + 1) STORED, CHECK (a IN (1, 2)))", "postgresql", True),
+        ("CREATE TABLE t PARTITION OF p FOR VALUES FROM (1) TO (2)", "postgresql", True),
+        ("CREATE TABLE t PARTITION OF p FOR VALUES IN ('a')", "postgresql", True),
+        ('CREATE TABLE "select" ("select" int, "as" int, "values" int) WITHOUT ROWID', "sqlite", True),
+        ("CREATE TABLE t (LIKE u INCLUDING ALL) WITH (fillfactor = 70)", "postgresql", True),
+        ("CREATE TABLE t (a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (3))", "mysql", True),
+        ("CREATE VIRTUAL TABLE t USING fts5(a)", "sqlite", True),
+        ("CREATE UNIQUE INDEX i ON t (a) WHERE a > 3", "postgresql", True),
+        ("CREATE VIEW v AS SELECT 1", "postgresql", True),
+        ("VACUUM t", "postgresql", True),
+        ("CREATE TABLE t SELECT * FROM u", "mysql", False),
+        ("CREATE TABLE t IGNORE SELECT * FROM u", "mysql", False),
+        ("CREATE TABLE t (a INT) TABLE u", "mysql", False),
+        ("CREATE TABLE t VALUES ROW(1)", "mysql", False),
+        ("CREATE OR REPLACE TABLE t AS FROM u", "duckdb", False),
+        ("CREATE TEMP TABLE t ON COMMIT DROP AS EXECUTE x", "postgresql", False),
+        ("CREATE UNLOGGED TABLE a.b (x) WITH (fillfactor = 70) AS (TABLE u)", "postgresql", False),
+    ],
+)
+def test_ddl_that_takes_rows_from_somewhere_is_none(sql: str, vendor: str, expected: bool) -> None:
+    assert allowlist.is_ddl(allowlist.normalize(sql, vendor), vendor) is expected
 
 
 async def test_streaming_passes_the_gate(face: Face) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Final
 from dorm.conf.settings import settings
 from dorm.db import hooks
 from dorm.db.connection import connections
+from dorm.db.lexer import Unlexable, lexemes
 from dorm.db.request import StatementRequest
 from dorm.db.template import NORMALIZER_VERSION, UNPARSABLE, first_word, normalize, templates as templates_of
 from dorm.exceptions import DatabaseError
@@ -47,10 +48,13 @@ FILE_VERSION: Final = 1
 _SHOWN = 500
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "COMMENT", "GRANT", "REVOKE", "REINDEX", "VACUUM", "ANALYZE"})
 _NOT_DDL = re.compile(
-    r"CREATE (?:\w+ )*TABLE\b.* AS (?:SELECT|WITH|\(|VALUES|TABLE|EXECUTE)"
-    r"|ANALYZE (?:format\b|FORMAT\b|SELECT|WITH|INSERT|UPDATE|DELETE|REPLACE|TABLE)",
-    re.DOTALL,
+    r"ANALYZE (?:format\b|FORMAT\b|SELECT|WITH|INSERT|UPDATE|DELETE|REPLACE|TABLE)|VACUUM\b.* INTO\b", re.DOTALL
 )
+_BEFORE_TABLE = frozenset({
+    "CREATE", "OR", "REPLACE", "GLOBAL", "LOCAL", "TEMP", "TEMPORARY", "UNLOGGED", "FOREIGN", "VIRTUAL", "EXTERNAL",
+    "MATERIALIZED", "PERSISTENT", "TRANSIENT",
+})  # fmt: skip
+_FILLING = frozenset({"AS", "VALUES", "TABLE", "EXECUTE", "FROM"})
 _EXPLAIN = re.compile(
     r"EXPLAIN(?: query plan| ANALYZE| verbose| extended| format ?=? ?\w+)*(?:\([^()]*\))? ?", re.IGNORECASE
 )
@@ -228,7 +232,7 @@ def _gate(request: StatementRequest[Any]) -> None:
         return
     allowed = policy.allowed(source.vendor)
     for template in templates_of(request.statement.sql, source.vendor):
-        if template in allowed or _passes(template, allowed, policy.allow_ddl):
+        if template in allowed or _passes(template, allowed, policy.allow_ddl, source.vendor):
             continue
         is_new = policy.reject(template)
         if policy.raises:
@@ -237,7 +241,7 @@ def _gate(request: StatementRequest[Any]) -> None:
             _log.warning("rejected template on %s (it was let through): %s", source.alias, template[:_SHOWN])
 
 
-def _passes(template: str, allowed: frozenset[str], allow_ddl: bool) -> bool:
+def _passes(template: str, allowed: frozenset[str], allow_ddl: bool, vendor: str) -> bool:
     """Judge a template that is not on the list itself."""
     if template.startswith(UNPARSABLE):
         return False
@@ -245,15 +249,43 @@ def _passes(template: str, allowed: frozenset[str], allow_ddl: bool) -> bool:
     if word == "EXPLAIN":
         inner = _EXPLAIN.sub("", template, count=1)
         return inner != template and bool(inner) and (inner in allowed)
-    return allow_ddl and word in _DDL and is_ddl(template)
+    return allow_ddl and word in _DDL and is_ddl(template, vendor)
 
 
-def is_ddl(template: str) -> bool:
-    """True for a template of DDL that reads no rows into tables and runs no other statement."""
+def is_ddl(template: str, vendor: str = "postgresql") -> bool:
+    """True for a template of DDL that copies no rows and runs no other statement."""
     word = first_word(template)
     if word not in _DDL or _NOT_DDL.match(template):
         return False
+    if word == "CREATE":
+        return not _fills(template, vendor)
     return word != "COMMENT" or template.startswith("COMMENT ON ")
+
+
+def _fills(template: str, vendor: str) -> bool:
+    """True for a CREATE of a table or materialised view that takes its rows from somewhere, in any spelling.
+
+    ``AS (SELECT``, ``AS TABLE``, MySQL's ``CREATE TABLE t SELECT``, DuckDB's ``AS FROM``. Generated columns have their
+    AS inside the parentheses of the columns, partitions their VALUES after FOR.
+    """
+    try:
+        found = lexemes(template, vendor)
+    except Unlexable:
+        return True
+    words = [each.text.upper() if each.kind == "word" else each.text for each in found]
+    at = next((at for at, word in enumerate(words) if word not in _BEFORE_TABLE), len(words))
+    if words[at : at + 1] != ["TABLE"]:
+        return "MATERIALIZED" in words[:at]
+    depth = 0
+    for place in range(at + 1, len(words)):
+        word = words[place]
+        depth += (word == "(") - (word == ")")
+        if word == "SELECT" and found[place].kind == "word":
+            return True
+        of_partition = (words[place - 1], word) in (("FOR", "VALUES"), ("VALUES", "FROM"))
+        if not depth and found[place].kind == "word" and word in _FILLING and not of_partition:
+            return True
+    return False
 
 
 # -- files -------------------------------------------------------------------------------------------------------
