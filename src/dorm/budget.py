@@ -9,6 +9,7 @@ from typing import Any
 
 from dorm.db.ceilings import Budget, budgets, check_rowcount, current
 from dorm.db.database import connections
+from dorm.db.forks import in_child
 from dorm.db.hooks import Proceed, chain
 from dorm.db.limits import set_each
 from dorm.db.operation import Operation, arun, run
@@ -35,6 +36,10 @@ class _Ceilings:
     def __init__(self) -> None:
         self._number = 0
         self._uninstall: Callable[[], None] | None = None
+        self._forked()
+        in_child(self, _Ceilings._forked)
+
+    def _forked(self) -> None:
         self._lock = threading.Lock()
 
     def changed(self, by: int) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 import dorm
 from dorm.contrib import slow_explain
-from dorm.db.operation import arun, run
+from dorm.db import hooks
+from dorm.db.lease import Acquire, Release
+from dorm.db.operation import arun, ask, run
 from dorm.db.perform import perform
 from dorm.db.request import FetchTable
 from dorm.db.statement import Statement, Template
@@ -171,3 +173,48 @@ def test_the_environment_switches_it_on(monkeypatch: pytest.MonkeyPatch) -> None
     before = len(slow_explain.recent_plans())
     Customer.objects.count()
     assert len(slow_explain.recent_plans()) > before or before == slow_explain.MOST_PLANS
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_a_full_pool_is_not_waited_for_beyond_the_limit(
+    face: Face, shop: dict[str, Any], plans: list[slow_explain.SlowPlan], caplog: pytest.LogCaptureFixture
+) -> None:
+    dorm.configure(
+        DATABASES={"default": {**shop, "MAX_POOL_SIZE": 1, "POOL_TIMEOUT": 30.0}}, SLOW_QUERY_EXPLAIN_TIMEOUT_MS=200
+    )
+    database = dorm.connections["default"]
+    taken: list[Any] = []
+
+    def take(request: Any, proceed: Any) -> Any:
+        """Stand for somebody who gets the connection as soon as the user's statement gave it back."""
+        reply = yield from proceed(request)
+        taken.append((yield Acquire(database)))
+        return reply
+
+    # Hooks run in the order of their installation: this one is inside of the one that explains.
+    remove = hooks.install(take)
+    start = time.perf_counter()
+    try:
+        assert await face(Customer.objects.count)() == 0
+        elapsed = time.perf_counter() - start
+    finally:
+        remove()
+        for lease in taken:
+            request = ask(Release(database, lease))
+            _ = await arun(request) if face.is_async else run(request)
+        dorm.configure(SLOW_QUERY_EXPLAIN_TIMEOUT_MS=5000)
+    assert elapsed < 3
+    assert plans == []
+    assert "no plan for a slow query" in caplog.text
+
+
+async def test_the_alias_of_the_statement_is_explained(
+    face: Face, postgresql_database: str, tmp_path: Any, plans: list[slow_explain.SlowPlan], backend: str
+) -> None:
+    second = "sqlite:///" + str(tmp_path / "second.db") if backend == "postgresql" else postgresql_database
+    dorm.configure(DATABASES={"default": dorm.settings.DATABASES["default"], "second": second})
+    other = dorm.connections["second"]
+    request = FetchTable(other, Statement(Template("SELECT 41 + 1"), ()))
+    _ = await arun(perform(request)) if face.is_async else run(perform(request))
+    assert [(each.alias, each.vendor) for each in plans] == [("second", other.vendor)]
+    assert plans[0].at == pytest.approx(time.time(), abs=60)

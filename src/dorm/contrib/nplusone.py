@@ -30,6 +30,7 @@ from weakref import WeakKeyDictionary
 from dorm.conf.registry import registry
 from dorm.conf.settings import settings
 from dorm.db import hooks
+from dorm.db.forks import in_child
 from dorm.db.request import StatementRequest
 from dorm.db.template import first_word, template_of
 from dorm.exceptions import ImproperlyConfigured
@@ -334,8 +335,12 @@ class NPlusOneDetector:
         self.findings: deque[tuple[str, int]] = deque(maxlen=MOST_FINDINGS)
         self.details: deque[Finding] = deque(maxlen=MOST_FINDINGS)
         self._reported: set[str] = set()
-        self._lock = threading.Lock()
         self._uninstall: hooks.Uninstall | None = None
+        self._forked()
+        in_child(self, NPlusOneDetector._forked)
+
+    def _forked(self) -> None:
+        self._lock = threading.Lock()
 
     # -- as a block: whatever its context does, tasks included ---------------------------------------------------
     def __enter__(self) -> Self:
@@ -394,6 +399,10 @@ class _SharedGate:
     def __init__(self) -> None:
         self.users = 0
         self.remove: hooks.Uninstall | None = None
+        self.forked()
+        in_child(self, _SharedGate.forked)
+
+    def forked(self) -> None:
         self.lock = threading.Lock()
 
 
@@ -453,6 +462,10 @@ class _Global:
         self.detector: NPlusOneDetector | None = None
         self.uninstall: hooks.Uninstall | None = None
         self.asked = False
+        self.forked()
+        in_child(self, _Global.forked)
+
+    def forked(self) -> None:
         self.lock = threading.RLock()
 
 

@@ -11,6 +11,7 @@ from time import time_ns
 from typing import Any, Final
 
 from dorm.db import hooks
+from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
 from dorm.db.template import first_word, template_of
 
@@ -24,9 +25,13 @@ _TABLE = re.compile(r'\b(?:FROM|INTO|UPDATE|TABLE)\s+(?:IF (?:NOT )?EXISTS )?(?:
 
 class _State:
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.uninstall: hooks.Uninstall | None = None
         self.factory: _Factory | None = None
+        self.forked()
+        in_child(self, _State.forked)
+
+    def forked(self) -> None:
+        self.lock = threading.Lock()
 
 
 _state = _State()

@@ -15,6 +15,7 @@ import difflib
 import json
 import logging
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dorm.db.connection import Database, connections
+from dorm.db.forks import in_child
 from dorm.db.lexer import lexemes
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.probe import probe
@@ -67,6 +69,13 @@ class Baseline:
 
 _baselines: dict[str, Baseline] = {}
 _lock = threading.Lock()
+
+
+def _forked(module: Any) -> None:
+    module._lock = threading.Lock()
+
+
+in_child(sys.modules[__name__], _forked)
 
 
 # -- operations --------------------------------------------------------------------------------------------------

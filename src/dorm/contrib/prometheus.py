@@ -21,6 +21,7 @@ from dorm.contrib import querystats
 from dorm.contrib.querystats import escaped, rendered
 from dorm.db import hooks
 from dorm.db.connection import connections
+from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
 
 _log = logging.getLogger("dorm.contrib.prometheus")
@@ -40,8 +41,13 @@ class _Metrics:
     """Counters of this process."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.uninstall: hooks.Uninstall | None = None
+        self.forked()
+        in_child(self, _Metrics.forked)
+
+    def forked(self) -> None:
+        """Begin with nothing: what the parent sent is the parent's."""
+        self.lock = threading.Lock()
         self.zero()
 
     def zero(self) -> None:

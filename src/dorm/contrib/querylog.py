@@ -7,6 +7,7 @@ that the block starts have contexts of their own.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -21,6 +22,7 @@ from typing import Any, Final, Self
 
 from dorm.contrib.querystats import TemplateStats as _Stats, checked_size
 from dorm.db import hooks
+from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
 from dorm.db.template import template_of
 
@@ -68,6 +70,13 @@ class TemplateStats:
 
 _logs: ContextVar[tuple[Callable[[Observation], None], ...]] = ContextVar("dorm_querylogs", default=())
 _lock = threading.Lock()
+
+
+def _forked(module: Any) -> None:
+    module._lock = threading.Lock()
+
+
+in_child(sys.modules[__name__], _forked)
 _users = 0
 _uninstall: hooks.Uninstall | None = None
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from dorm.db import hooks
+from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
 from dorm.db.template import UNPARSABLE, template_of
 
@@ -90,12 +91,17 @@ class Collector:
     """The statistics of the process; an observer of the chain while it is enabled."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stats: dict[tuple[str, str], TemplateStats] = {}
         self._reservoir = 1000
         self._most = 1000
-        self._overflowed = False
         self._uninstall: hooks.Uninstall | None = None
+        self._forked()
+        in_child(self, Collector._forked)
+
+    def _forked(self) -> None:
+        """Begin with nothing: what the parent sent is the parent's."""
+        self._lock = threading.Lock()
+        self._stats: dict[tuple[str, str], TemplateStats] = {}
+        self._overflowed = False
 
     @property
     def enabled(self) -> bool:

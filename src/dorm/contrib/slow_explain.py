@@ -23,6 +23,7 @@ from typing import Any, Final
 from dorm.conf.settings import settings
 from dorm.db import hooks
 from dorm.db.connection import Database
+from dorm.db.forks import in_child
 from dorm.db.lexer import Unlexable, lexemes
 from dorm.db.operation import Operation
 from dorm.db.probe import probe
@@ -64,11 +65,16 @@ class _State:
     """Hook in force, latest capture by template, plans kept, whoever wants to be told."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.uninstall: hooks.Uninstall | None = None
+        self.sinks: tuple[Callable[[SlowPlan], None], ...] = ()
+        self.forked()
+        in_child(self, _State.forked)
+
+    def forked(self) -> None:
+        """Begin with nothing: what the parent explained is the parent's."""
+        self.lock = threading.Lock()
         self.latest: dict[tuple[str, str], float] = {}
         self.plans: deque[SlowPlan] = deque(maxlen=MOST_PLANS)
-        self.sinks: tuple[Callable[[SlowPlan], None], ...] = ()
 
 
 _state = _State()

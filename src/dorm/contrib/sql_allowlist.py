@@ -23,6 +23,7 @@ from typing import Any, Final
 from dorm.conf.settings import settings
 from dorm.db import hooks
 from dorm.db.connection import connections
+from dorm.db.forks import in_child
 from dorm.db.lexer import Unlexable, lexemes
 from dorm.db.request import StatementRequest
 from dorm.db.template import NORMALIZER_VERSION, UNPARSABLE, first_word, normalize, templates as templates_of
@@ -80,9 +81,14 @@ class _Policy:
         self.allow_ddl = allow_ddl
         self.raises = raises
         self.aliases = aliases
-        self.lock = threading.Lock()
         self.rejected: dict[str, dict[str, Any]] = {}
         self._allowed: dict[str, frozenset[str]] = {}
+        self.forked()
+        in_child(self, _Policy.forked)
+
+    def forked(self) -> None:
+        """The list is inherited, and so is what was rejected: who dumps it in each worker merges the dumps."""
+        self.lock = threading.Lock()
 
     def allowed(self, vendor: str) -> frozenset[str]:
         """Return the templates in the form of an engine."""
@@ -110,9 +116,13 @@ class _Policy:
 
 class _State:
     def __init__(self) -> None:
-        self.lock = threading.RLock()
         self.policy: _Policy | None = None
         self.uninstall: hooks.Uninstall | None = None
+        self.forked()
+        in_child(self, _State.forked)
+
+    def forked(self) -> None:
+        self.lock = threading.RLock()
 
 
 _state = _State()

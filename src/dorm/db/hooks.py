@@ -23,6 +23,7 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from dorm.conf.settings import settings
+from dorm.db.forks import in_child
 from dorm.db.operation import Operation
 from dorm.db.request import StatementRequest
 from dorm.db.statement import Statement
@@ -119,6 +120,10 @@ class Chain:
         self._entries: dict[str, tuple[_Entry, ...]] = {"gate": (), "hook": (), "observer": ()}
         self._links: dict[tuple[str, bool], _Links] = {}
         self._waiting: tuple[str, ...] = ()
+        self._forked()
+        in_child(self, Chain._forked)
+
+    def _forked(self) -> None:
         self._lock = threading.RLock()
 
     # -- who is in it --------------------------------------------------------------------------------------------

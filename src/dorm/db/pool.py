@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
+from dorm.db.forks import in_child
 from dorm.db.limits import is_over
 from dorm.exceptions import DeadlineExceeded, PoolTimeout
 
@@ -20,23 +19,11 @@ class ForkAware:
     """Something that must be told in the child of a fork(); held weakly."""
 
     def __init__(self) -> None:
-        _fork_aware.add(self)
+        in_child(self, lambda aware: aware.forked())
 
     def forked(self) -> None:
         """Forget what belongs to the parent, without closing it."""
         raise NotImplementedError
-
-
-_fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
-
-
-def _forked() -> None:
-    for each in list(_fork_aware):
-        each.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
 
 
 class Waiter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dorm.db.block import Block, Lease
 from dorm.db.database import Database
 from dorm.db.lease import Acquire, Begin, CurrentBlock, Release, Rollback
+from dorm.db.limits import deadline
 from dorm.db.operation import Operation, operation
 from dorm.db.request import Execute, FetchTable
 from dorm.db.statement import Statement, Table, Template
@@ -17,13 +18,15 @@ def probe(database: Database, statement: Statement, timeout_ms: int) -> Operatio
     """Send *statement* and undo whatever it did; return its rows.
 
     In an open block it goes to the block's connection, inside a savepoint that is rolled back; else to a read-only
-    transaction of its own, rolled back. Time, waits for locks and writes are limited where the backend can.
+    transaction of its own, rolled back. Time, waits for locks and writes are limited where the backend can, and so is
+    the wait for a connection.
     It passes no hooks.
     """
     block: Block | None = yield CurrentBlock(database)
     if block is not None:
         return (yield from _in_savepoint(database, block, statement, timeout_ms))
-    lease: Lease = yield Acquire(database)
+    with deadline(timeout_ms / 1000):
+        lease: Lease = yield Acquire(database)
     try:
         yield Begin(lease.connection, Statement(database.dialect.begin(read_only=True), (), internal=True))
         try:

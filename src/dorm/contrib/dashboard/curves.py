@@ -9,6 +9,8 @@ from collections import deque
 from time import time
 from typing import Final
 
+from dorm.db.forks import in_child
+
 STEP_SECONDS: Final = 10
 MOST_STEPS: Final = 120
 """Steps kept: the latest twenty minutes."""
@@ -92,6 +94,10 @@ class Curves:
     """Curves by alias and template, and one of everything; safe under threads."""
 
     def __init__(self) -> None:
+        self._forked()
+        in_child(self, Curves._forked)
+
+    def _forked(self) -> None:
         self._lock = threading.Lock()
         self._every = Curve()
         self._by_key: dict[Key, Curve] = {}

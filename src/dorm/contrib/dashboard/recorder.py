@@ -11,6 +11,7 @@ from dorm.contrib.dashboard.curves import Curves, Key
 from dorm.contrib.prometheus import pool_numbers
 from dorm.contrib.querystats import UNREAD, Collector, TemplateStats
 from dorm.db import hooks
+from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
 from dorm.db.template import UNPARSABLE, template_of
 
@@ -38,10 +39,14 @@ class Recorder:
     def __init__(self) -> None:
         self.curves = Curves()
         self._statistics = Collector()
+        self._uninstall: hooks.Uninstall | None = None
+        self._forked()
+        in_child(self, Recorder._forked)
+
+    def _forked(self) -> None:
         self._lock = threading.Lock()
         self._pools: dict[str, deque[_Sample]] = {}
         self._sampled = 0.0
-        self._uninstall: hooks.Uninstall | None = None
 
     def start(self) -> None:
         """Collect from now on; idempotent."""
