@@ -16,6 +16,7 @@ from psycopg.types.datetime import TimestamptzBinaryLoader
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper, IntDumper
 from psycopg.types.string import StrBinaryDumper, StrDumper, StrDumperUnknown
 
+from dorm.db.backends.postgresql.packed import DUMPERS
 from dorm.db.types import Range
 from dorm.exceptions import DataError
 
@@ -140,6 +141,8 @@ def _made() -> tuple[AdaptersMap, dict[str, Null]]:
     for text in (StrDumper, StrBinaryDumper):
         adapters.register_dumper(str, text)
     adapters.register_dumper(Untyped, StrDumperUnknown)
+    for cls, packing in DUMPERS:
+        adapters.register_dumper(cls, packing)
     adapters.register_loader("timestamptz", TimestamptzBinaryLoader)
     return adapters, {kind: _null_of(kind, adapters) for kind in _OIDS}
 

@@ -20,6 +20,7 @@ from dorm.db.backends.postgresql.adapt import (
     untyped_range,
 )
 from dorm.db.backends.postgresql.fragments import PostgresFragments
+from dorm.db.backends.postgresql.packed import PACKED
 from dorm.db.backends.postgresql.plans import plan_tree
 from dorm.db.backends.postgresql.schema import PostgresSchema
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
@@ -237,6 +238,9 @@ class PostgresDialect(PostgresFragments, Dialect):
 
     def null(self, sql_type: SqlType | None) -> Any:
         return NULLS.get(sql_type.kind) if sql_type is not None else None
+
+    def array_binder(self, sql_type: SqlType) -> Converter | None:
+        return PACKED.get(sql_type.kind)
 
     def has_binary_loader(self, sql_type: SqlType) -> bool:
         kind = sql_type.kind
