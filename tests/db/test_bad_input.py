@@ -7,6 +7,7 @@ import contextvars
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,6 +234,24 @@ def test_a_wrong_url_shows_no_password() -> None:
     with pytest.raises(dorm.ImproperlyConfigured) as caught:
         dorm.parse_database_url(f"postgresql://user:{SECRET}@localhost:port/x")
     assert SECRET not in str(caught.value)
+
+
+async def test_options_that_the_driver_does_not_know_are_refused_by_name(face: Face, database: dict[str, Any]) -> None:
+    dorm.configure(DATABASES={"default": {**database, "OPTIONS": {"jurnal": SECRET}}})
+    with pytest.raises(dorm.ImproperlyConfigured, match=r"DATABASES\['default'\]\['OPTIONS'\].*jurnal") as caught:
+        await face(Author.objects.count)()
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_a_file_that_is_no_database_is_told(face: Face, tmp_path: Path, database: dict[str, Any]) -> None:
+    (tmp_path / "text").write_text("Dear reader, " * 1000)
+    dorm.configure(DATABASES={"default": f"sqlite:///{tmp_path}/text"})
+    with pytest.raises(dorm.InternalError, match="not a database: NAME of the alias names a file of another kind"):
+        await face(Author.objects.count)()
+    dorm.configure(DATABASES={"default": f"sqlite:///{tmp_path}/no/x.db"})
+    with pytest.raises(dorm.OperationalError, match=r"cannot open .*does its folder exist"):
+        await face(Author.objects.count)()
 
 
 _WITHOUT_DRIVER = """

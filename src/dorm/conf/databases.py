@@ -74,10 +74,14 @@ def database_config(alias: str, entry: Any) -> DatabaseConfig:
     given = dict(entry)
     url = given.pop("URL", None)
     if url is not None:
-        given = {**parse_database_url(url), **given}
+        try:
+            given = {**parse_database_url(url), **given}
+        except ImproperlyConfigured as exc:
+            raise ImproperlyConfigured(f"{where}: {exc}") from None
     values: dict[str, Any] = {}
     for key, value in given.items():
-        values[_KEYS[_known(where, key)][0]] = _typed(where, key, value)
+        attribute = _KEYS[_known(where, key)][0]
+        values[attribute] = _typed(where, key, value)
     engine = values.get("engine", "sqlite")
     values["engine"] = ENGINES.get(engine, engine)
     values.setdefault("name", ":memory:" if values["engine"] in _FILE_ENGINES else "")

@@ -54,37 +54,61 @@ def parse_database_url(url: str) -> dict[str, Any]:
 
     Raises: ImproperlyConfigured: an unknown scheme, a port or a value that does not parse. The message holds no secret.
     """
+    if not isinstance(url, str):
+        raise ImproperlyConfigured(f"a database URL is a text, not {type(url).__name__}.")
     try:
         parts = urlsplit(url)
-        port = parts.port
-    except ValueError as exc:
-        raise ImproperlyConfigured(
-            f"a database URL does not parse: {exc}. Write scheme://user:password@host:port/name and percent-encode "
-            "special characters of user and password."
-        ) from None
+    except ValueError:
+        raise _unparsed("its host is none") from None
     engine = ENGINES.get(parts.scheme)
     if engine is None:
         raise ImproperlyConfigured(
             f"a database URL starts with the unknown scheme {parts.scheme!r}.{nearest(parts.scheme, ENGINES)} "
             f"Schemes: {choices_text(ENGINES)}."
         )
+    if not url.strip()[len(parts.scheme) :].startswith("://"):
+        raise _unparsed("'://' has to follow the scheme")
+    if parts.fragment or url.endswith("#"):
+        raise _unparsed("a '#' is written %23")
     found: dict[str, Any] = {"ENGINE": engine}
     if engine in _FILES:
         found["NAME"] = _file(parts)
     else:
-        found["NAME"] = unquote(parts.path.removeprefix("/"))
+        found["NAME"] = _decoded("name", parts.path.removeprefix("/"))
         for key, value in (("USER", parts.username), ("PASSWORD", parts.password), ("HOST", parts.hostname)):
             if value:
-                found[key] = unquote(value)
+                found[key] = _decoded(key, value)
+        try:
+            port = parts.port
+        except ValueError:
+            # What stands there may be half of a password with an unencoded '/' in it: it is not shown.
+            raise _unparsed("its port is no number from 0 to 65535") from None
         if port is not None:
             found["PORT"] = port
     _add_query(found, parts.query)
     return found
 
 
+def _unparsed(reason: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"a database URL does not parse: {reason}. Write scheme://user:password@host:port/name and percent-encode "
+        "special characters of user and password."
+    )
+
+
+def _decoded(what: str, text: str) -> str:
+    try:
+        found = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise _unparsed(f"the bytes of its {what.lower()} are no UTF-8") from None
+    if "\0" in found:
+        raise _unparsed(f"its {what.lower()} holds the character NUL")
+    return found
+
+
 def _file(parts: SplitResult) -> str:
     """Return the file of a URL: two slashes and three are relative, four are absolute, nothing is in memory."""
-    path = unquote(parts.netloc + parts.path)
+    path = _decoded("name", parts.netloc + parts.path)
     if not parts.netloc:
         path = path.removeprefix("/")
     return path or ":memory:"

@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from dorm.conf.databases import DatabaseConfig
 from dorm.db.backends.postgresql.adapt import ADAPTERS
-from dorm.exceptions import ConnectionFailed
+from dorm.exceptions import ConnectionFailed, ImproperlyConfigured
 
 MOST_PREPARED = 1_000
 """Prepared statements a connection keeps; the driver forgets the oldest beyond."""
@@ -49,8 +49,16 @@ def parameters(config: DatabaseConfig, seconds: float) -> dict[str, Any]:
     given.setdefault("connect_timeout", max(2, math.ceil(seconds)))
     if not is_pooled_elsewhere(config):
         given["options"] = f"-c TimeZone=UTC {config.options.get('options', '')}".strip()
+    try:
+        conninfo = make_conninfo("", **given)
+    except psycopg.ProgrammingError as exc:
+        # It names the option, never its value.
+        raise ImproperlyConfigured(
+            f"DATABASES[{config.alias!r}]['OPTIONS']: {' '.join(str(exc).split())}. It takes the keywords of libpq: "
+            "https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"
+        ) from exc
     return {
-        "conninfo": make_conninfo("", **given),
+        "conninfo": conninfo,
         "autocommit": True,
         "context": ADAPTERS,
         "prepare_threshold": None if is_pooled_elsewhere(config) else config.prepare_threshold,

@@ -44,8 +44,10 @@ def _translated(exc: Exception) -> DatabaseError:
         return QueryCanceled("the statement was interrupted")
     if isinstance(exc, apsw.CantOpenError):
         return OperationalError(f"{text}: does the folder of the file exist, and may this process write there?")
-    if isinstance(exc, (apsw.CorruptError, apsw.NotADBError)):
-        return InternalError(text)
+    if isinstance(exc, apsw.NotADBError):
+        return InternalError(f"{text}: NAME of the alias names a file of another kind, or an encrypted one.")
+    if isinstance(exc, apsw.CorruptError):
+        return InternalError(f"{text}: restore a backup, or see https://www.sqlite.org/recovery.html")
     if isinstance(exc, apsw.SQLError):
         return _wrong_sql(text)
     if isinstance(exc, (apsw.MismatchError, apsw.TooBigError, apsw.RangeError)):
