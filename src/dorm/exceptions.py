@@ -7,6 +7,7 @@ Nothing here imports anything of dorm.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -204,13 +205,13 @@ class ValidationError(DormError):
         self.code = code
         self.params = params
         self.error_list: list[ValidationError] = []
-        self.error_dict: dict[str, list[ValidationError]] | None = None
+        self._by_name: dict[str, list[ValidationError]] | None = None
         self.message: str = ""
         if isinstance(message, ValidationError):
             self._take_over(message)
         elif isinstance(message, Mapping):
-            self.error_dict = {name: ValidationError(part).error_list for name, part in message.items()}
-            self.error_list = [error for errors in self.error_dict.values() for error in errors]
+            self._by_name = {name: ValidationError(part).error_list for name, part in message.items()}
+            self.error_list = [error for errors in self._by_name.values() for error in errors]
         elif isinstance(message, (list, tuple)):
             for part in message:
                 self.error_list.extend(ValidationError(part).error_list)
@@ -219,12 +220,22 @@ class ValidationError(DormError):
             self.error_list = [self]
 
     def _take_over(self, other: ValidationError) -> None:
-        self.error_dict = other.error_dict
-        if other.error_dict is None and other.error_list == [other]:
+        self._by_name = other._by_name
+        if other._is_single():
             self.message, self.code, self.params = other.message, other.code, other.params
             self.error_list = [self]
         else:
             self.error_list = list(other.error_list)
+
+    def _is_single(self) -> bool:
+        return len(self.error_list) == 1 and self.error_list[0] is self
+
+    @property
+    def error_dict(self) -> dict[str, list[ValidationError]]:
+        """The errors by field name; only errors made of a dict have it (AttributeError otherwise)."""
+        if self._by_name is None:
+            raise AttributeError("this ValidationError has no errors by field: read error_list or messages.")
+        return self._by_name
 
     @property
     def messages(self) -> list[str]:
@@ -234,12 +245,12 @@ class ValidationError(DormError):
     @property
     def message_dict(self) -> dict[str, list[str]]:
         """The finished texts by field name; messages of no field stand under ``"__all__"``."""
-        grouped = self.error_dict if self.error_dict is not None else {NON_FIELD_ERRORS: self.error_list}
+        grouped = self._by_name if self._by_name is not None else {NON_FIELD_ERRORS: self.error_list}
         return {name: [error._text() for error in errors] for name, errors in grouped.items()}
 
     def update_error_dict(self, error_dict: dict[str, list[ValidationError]]) -> dict[str, list[ValidationError]]:
         """Add these errors to *error_dict*, by field name; those of no field under ``"__all__"``. Return it."""
-        grouped = self.error_dict if self.error_dict is not None else {NON_FIELD_ERRORS: self.error_list}
+        grouped = self._by_name if self._by_name is not None else {NON_FIELD_ERRORS: self.error_list}
         for name, errors in grouped.items():
             error_dict.setdefault(name, []).extend(errors)
         return error_dict
@@ -248,19 +259,30 @@ class ValidationError(DormError):
         return self.message % self.params if self.params else self.message
 
     def __iter__(self) -> Iterator[Any]:
-        if self.error_dict is not None:
+        if self._by_name is not None:
             yield from self.message_dict.items()
         else:
             yield from self.messages
 
     def __str__(self) -> str:
-        return repr(self.message_dict) if self.error_dict is not None else "; ".join(self.messages)
+        return repr(dict(self) if self._by_name is not None else list(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ValidationError) and self.message_dict == other.message_dict
+        return isinstance(other, ValidationError) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
-        return hash(str(self))
+        return hash(self._identity())
+
+    def _identity(self) -> Any:
+        """Return what makes two errors the same: texts, codes and parameters, in whatever order they were given."""
+        if self._by_name is not None:
+            return frozenset((name, _identities(errors)) for name, errors in self._by_name.items())
+        if not self._is_single():
+            return _identities(self.error_list)
+        return (self.message, self.code, repr(sorted((self.params or {}).items())))
 
 
 class InvalidValue(DataError, ValidationError, ValueError, TypeError):
@@ -270,6 +292,13 @@ class InvalidValue(DataError, ValidationError, ValueError, TypeError):
         self, message: Messages, code: str | None = "invalid", params: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(message, code, params)
+
+    def __str__(self) -> str:
+        return "; ".join(self.messages)
+
+
+def _identities(errors: Iterable[ValidationError]) -> Any:
+    return frozenset(Counter(error._identity() for error in errors).items())
 
 
 # -- helpers for messages ----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import dorm
 from dorm.contrib.contenttypes import ContentType, GenericPrefetch
 from dorm.migrations.schema import create_tables
 from tests.support.faces import Face, names
-from tests.support.generic import GENERIC, Bookmark, Note, TaggedItem, Writer
+from tests.support.generic import GENERIC, Bookmark, Note, Shelved, TaggedItem, Writer
 from tests.support.statements import statements
 
 
@@ -209,6 +209,18 @@ async def test_rows_are_deleted_with_their_object(face: Face) -> None:
     assert await face(site.delete)() == (3, {"generic.Bookmark": 1, "generic.TaggedItem": 2})
     await face(Note.objects.all().delete)()
     assert await face(TaggedItem.objects.count)() == 0
+
+
+async def test_a_child_of_a_model_has_rows_of_its_own_type(face: Face) -> None:
+    site, _first, _second = await tagged(face)
+    child = await face(Shelved.objects.create)(url="https://child.example.org", shelf="x")
+    tag = await face(child.tags.create)(tag="shelved")
+    assert (await face(ContentType.objects.get_for_id)(tag.content_type_id)).model == "shelved"
+    assert await face.rows(Shelved.objects.filter(tags__tag="shelved")) == [child]
+    above = await face(Bookmark.objects.get)(pk=child.pk)
+    assert await face.rows(above.tags.all()) == []
+    assert await face.rows(TaggedItem.objects.filter(bookmark=site).order_by("tag")) == await face.rows(site.tags.all())
+    assert await face(child.delete)() == (3, {"generic.TaggedItem": 1, "generic.Shelved": 1, "generic.Bookmark": 1})
 
 
 def test_the_table_comes_with_a_migration(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ async def errors(face: Face, instance: Any, **options: Any) -> dict[str, list[tu
     try:
         await face(instance.full_clean)(**options)
     except dorm.ValidationError as exc:
-        grouped = exc.error_dict or {}
+        grouped = exc.error_dict
         return {
             name: [(message, error.code) for message, error in zip(exc.message_dict[name], each, strict=True)]
             for name, each in grouped.items()

@@ -49,6 +49,21 @@ class Price(dorm.Model):
         app_label = "doc_rel2"
 
 
+class Desk(dorm.Model):
+    label = dorm.CharField(max_length=20)
+    number = dorm.IntegerField(unique=True, null=True)
+
+    class Meta:
+        app_label = "doc_rel2"
+
+
+class Lamp(dorm.Model):
+    desk = dorm.ForeignKey(Desk, on_delete=dorm.CASCADE, to_field="number", null=True, related_name="lamps")
+
+    class Meta:
+        app_label = "doc_rel2"
+
+
 class Reporter(dorm.Model):
     name = dorm.CharField(max_length=20)
 
@@ -104,7 +119,7 @@ class Membership(dorm.Model):
         app_label = "doc_rel2"
 
 
-MODELS = (Place, Restaurant, Bar, Currency, Price, Reporter, Article, Toy, Box, Group, Membership)
+MODELS = (Place, Restaurant, Bar, Currency, Price, Desk, Lamp, Reporter, Article, Toy, Box, Group, Membership)
 
 
 async def _newsroom(face: Face) -> tuple[Reporter, Reporter]:
@@ -338,3 +353,24 @@ async def test_values_of_a_queryset_with_prefetch_give_the_rows(face: Face) -> N
         {"name": "Ann"},
         {"name": "Bob"},
     ]
+
+
+async def test_rows_cannot_point_at_an_object_without_the_value_they_point_at(face: Face) -> None:
+    ann = await face(Desk.objects.create)(label="left")
+    assert await face.rows(ann.lamps.all()) == []
+    with pytest.raises(ValueError, match='needs to have a value for field "number"'):
+        await face(ann.lamps.create)()
+    with pytest.raises(ValueError, match='needs to have a value for field "number"'):
+        await face(ann.lamps.add)(await face(Lamp.objects.create)())
+    assert await face(ann.delete)() == (1, {"doc_rel2.Desk": 1})
+
+
+def test_a_many_to_many_field_tells_its_table_and_columns() -> None:
+    toys, near = Box._meta.get_field("toys"), Box._meta.get_field("near")
+    assert (toys.m2m_db_table(), toys.m2m_column_name(), toys.m2m_reverse_name()) == (
+        "doc_rel2_box_toys",
+        "box_id",
+        "toy_id",
+    )
+    assert (toys.m2m_field_name(), toys.m2m_reverse_field_name()) == ("box", "toy")
+    assert (near.m2m_column_name(), near.m2m_reverse_name()) == ("from_box_id", "to_box_id")

@@ -25,6 +25,13 @@ class Bookmark(dorm.Model):
         app_label = "generic"
 
 
+class Shelved(Bookmark):
+    shelf = dorm.CharField(max_length=20, default="")
+
+    class Meta:
+        app_label = "generic"
+
+
 class Note(dorm.Model):
     text = dorm.CharField(max_length=100)
     author = dorm.ForeignKey("Writer", null=True)
@@ -41,4 +48,4 @@ class Writer(dorm.Model):
         app_label = "generic"
 
 
-GENERIC = (ContentType, TaggedItem, Bookmark, Note, Writer)
+GENERIC = (ContentType, TaggedItem, Bookmark, Shelved, Note, Writer)

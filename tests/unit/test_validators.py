@@ -146,3 +146,27 @@ def test_choices_have_labels_names_and_values() -> None:
         class Twice(dorm.IntegerChoices):
             A = 1
             B = 1
+
+
+def test_validation_errors_read_as_documented() -> None:
+    one = dorm.ValidationError("too %(what)s", code="size", params={"what": "big"})
+    several = dorm.ValidationError(["a", one])
+    named = dorm.ValidationError({"f": ["a", "b"], "g": "c"})
+    assert (str(one), str(several), str(named)) == ("['too big']", "['a', 'too big']", "{'f': ['a', 'b'], 'g': ['c']}")
+    assert repr(several) == "ValidationError(['a', 'too big'])"
+    assert (list(one), dict(named)) == (["too big"], {"f": ["a", "b"], "g": ["c"]})
+    assert not hasattr(one, "error_dict")
+    assert named.error_dict["f"][1].message == "b"
+    assert several.update_error_dict({})["__all__"] == [dorm.ValidationError("a"), one]
+
+
+def test_validation_errors_are_equal_in_whatever_order() -> None:
+    one = dorm.ValidationError("x %(n)s", code="c", params={"n": 1})
+    assert one == dorm.ValidationError("x %(n)s", code="c", params={"n": 1})
+    assert one != dorm.ValidationError("x %(n)s", code="d", params={"n": 1})
+    assert one != dorm.ValidationError("x %(n)s", code="c", params={"n": 2})
+    assert dorm.ValidationError(["a", one]) == dorm.ValidationError([one, "a"])
+    assert dorm.ValidationError(["a", "a"]) != dorm.ValidationError(["a"])
+    assert (
+        len({hash(dorm.ValidationError({"f": "a", "g": "b"})), hash(dorm.ValidationError({"g": "b", "f": "a"}))}) == 1
+    )

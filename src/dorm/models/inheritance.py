@@ -82,6 +82,7 @@ def inherit_fields(cls: ModelBase, parents: list[Any], own: dict[str, Any], hidd
             _copy_fields(cls, meta, {*own, *taken})
         else:
             _link(cls, meta, own, links)
+            _copy_private(cls, meta.concrete_model._meta, {*own, *taken})
             taken.update(field.name for field in meta.fields)
     _refuse_same_names(cls)
 
@@ -117,6 +118,15 @@ def _copy_fields(cls: ModelBase, meta: Options, taken: set[str]) -> None:
     for parent, link in meta.parents.items():
         if parent not in cls._meta.parents:
             cls._meta.inherit(parent._meta, cls._meta.find(link.name))
+
+
+def _copy_private(cls: ModelBase, meta: Options, taken: set[str]) -> None:
+    """Give *cls* generic relations and keys of its own for those of a concrete parent: its rows have its own type."""
+    for field in meta.private_fields:
+        if field.name not in taken and not getattr(field, "is_composite", False):
+            made = field.clone()
+            made.is_inherited = True
+            made.contribute_to_class(cls, field.name)
 
 
 def _link(cls: ModelBase, meta: Options, own: dict[str, Any], links: dict[Any, Any]) -> None:

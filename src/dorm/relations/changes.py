@@ -64,10 +64,21 @@ def require_key(manager: RelatedManager[Any]) -> None:
         )
 
 
+def require_value(manager: RelatedManager[Any]) -> None:
+    """Refuse to write rows that point at an instance without a key, or without a value for the field they point at."""
+    require_key(manager)
+    wanted = manager.relation.field.target_field.attname
+    if getattr(manager.instance, wanted) is None:
+        raise ValueError(
+            f'"{type(manager.instance).__name__}" needs to have a value for field "{wanted}" before this relationship '
+            f"can be used (in .{manager.relation.accessor})."
+        )
+
+
 @operation
 def add_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) -> Operation[None]:
     """Let *objs* point at the instance."""
-    require_key(manager)
+    require_value(manager)
     _checked(manager, objs)
     manager._forget()
     alias = writing_alias(manager, manager.model)
@@ -114,7 +125,7 @@ def _save_each(manager: RelatedManager[Any], objs: Iterable[Any], alias: str) ->
 @operation
 def remove_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) -> Operation[None]:
     """Let *objs*, which point at the instance, point at nothing."""
-    require_key(manager)
+    require_value(manager)
     if not objs:
         return
     _checked(manager, objs)
@@ -168,7 +179,7 @@ def _save_unpointed(rows: QuerySet[Any], field: Any, alias: str) -> Operation[No
 @operation
 def set_pointing(manager: RelatedManager[Any], objs: list[Any], bulk: bool, clear: bool) -> Operation[None]:
     """Let exactly *objs* point at the instance, as far as others may be taken away."""
-    require_key(manager)
+    require_value(manager)
     _checked(manager, objs)
     alias = writing_alias(manager, manager.model)
     if not manager.relation.field.null:

@@ -237,7 +237,7 @@ class RelatedManager(BaseRelatedManager[M]):
     def _implied(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return *values* with the key that points at this instance; what was prefetched is dropped."""
         self._forget()
-        changes.require_key(self)
+        changes.require_value(self)
         return {**values, self.relation.field.name: self.instance}
 
     def create(self, **values: Any) -> M:

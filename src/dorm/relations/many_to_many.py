@@ -264,6 +264,22 @@ class ManyToManyField(Field[Any], Generic[R]):
         """Return the name of the table between."""
         return self.through._meta.db_table
 
+    def m2m_field_name(self) -> str:
+        """Return the name of the foreign key of the model between that points at this field's model."""
+        return self.relation.source.name
+
+    def m2m_reverse_field_name(self) -> str:
+        """Return the name of the foreign key of the model between that points at the other model."""
+        return self.relation.link.name
+
+    def m2m_column_name(self) -> str:
+        """Return the column of `m2m_field_name`."""
+        return self.relation.source.column
+
+    def m2m_reverse_name(self) -> str:
+        """Return the column of `m2m_reverse_field_name`."""
+        return self.relation.link.column
+
     # -- the manager ---------------------------------------------------------------------------------------------
     @overload
     def __get__(self, instance: None, owner: Any = None) -> Self: ...

@@ -40,6 +40,8 @@ class VirtualField:
     primary_key: ClassVar[bool] = False
     null: ClassVar[bool] = True
     column: ClassVar[None] = None
+    is_inherited: bool = False
+    """True for the copy that a child has of the field of a parent with a table of its own."""
 
     name: str
     model: Any
@@ -274,7 +276,7 @@ class GenericRelation(VirtualField):
 
     def _bind(self, target: type[Model]) -> None:
         self._target = target
-        if self.related_query_name is not None:
+        if self.related_query_name is not None and not self.is_inherited:
             target._meta.add_relation(self.remote_field)
 
     @property
