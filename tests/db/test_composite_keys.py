@@ -205,3 +205,34 @@ def test_wrong_keys_are_refused() -> None:
     with pytest.raises(dorm.ImproperlyConfigured, match="which has a CompositePrimaryKey"):
         declared(item=dorm.ForeignKey(LineItem, related_name="+"))
     assert LineItem._meta.pk.deconstruct() == ("pk", "dorm.CompositePrimaryKey", ["product_id", "order_id"], {})
+
+
+async def test_keys_among_the_rows_of_a_queryset(face: Face) -> None:
+    items = await filled(face)
+    small = LineItem.objects.filter(quantity__lt=3)
+    for rows in (small, small.values("pk"), small.values("product_id", "order_id"), small.order_by("-quantity")[:2]):
+        assert await face.rows(LineItem.objects.filter(pk__in=rows).order_by("pk")) == items[:2]
+    assert await face.rows(LineItem.objects.exclude(pk__in=small).order_by("pk")) == items[2:]
+    assert await face.rows(LineItem.objects.filter(pk__in=LineItem.objects.none())) == []
+    assert await face.rows(Product.objects.filter(lineitem__in=small).distinct()) == [items[0].product]
+    with pytest.raises(ValueError, match="must have 2 selected fields"):
+        await face.rows(LineItem.objects.filter(pk__in=small.values("quantity")))
+
+
+async def test_the_key_of_the_query_around(face: Face) -> None:
+    items = await filled(face)
+    same = LineItem.objects.filter(pk=dorm.OuterRef("pk"), quantity__gt=2)
+    assert await face.rows(LineItem.objects.filter(dorm.Exists(same)).order_by("pk")) == items[2:]
+    with pytest.raises(dorm.FieldError, match="no composite key"):
+        await face.rows(Product.objects.filter(dorm.Exists(same)))
+
+
+async def test_keys_are_counted_by_a_column(face: Face) -> None:
+    await filled(face)
+    await face(Product.objects.create)(pk=3, name="p3")
+    counted = Product.objects.annotate(n=Count("lineitem")).order_by("pk").values_list("n", flat=True)
+    assert await face.rows(counted) == [2, 2, 0]
+    with pytest.raises(ValueError, match="composite primary keys"):
+        await face.rows(Product.objects.annotate(n=Count("lineitem", distinct=True)))
+    with pytest.raises(dorm.FieldError, match="composite key, which objects carry"):
+        await face.rows(LineItem.objects.annotate(key=F("pk")))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from dorm.aggregates.base import STAR, Aggregate
 from dorm.db.types import BIGINT, DOUBLE, SqlType
 from dorm.functions.base import FLOAT_RESULT, NUMERIC_RESULT, kind_of, number
-from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Text, TypedOutput, typed
+from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Scope, Text, TypedOutput, typed
+from dorm.sql.row import Row
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
@@ -27,6 +28,15 @@ class Count(Aggregate):
     def __init__(self, expression: Any = "*", filter: Any = None, **extra: Any) -> None:
         super().__init__(STAR if isinstance(expression, str) and expression == "*" else expression, filter=filter,
                          **extra)  # fmt: skip
+
+    def resolve(self, scope: Scope) -> Node:
+        made = super().resolve(scope)
+        if isinstance(made, Count) and isinstance(made.args[0], Row):
+            if made.distinct:
+                raise ValueError("COUNT(DISTINCT) doesn't support composite primary keys: count rows, or one column.")
+            # Its columns are NULL together, where an outer join found no row.
+            made.args = (made.args[0].args[0], *made.args[1:])
+        return made
 
     def infer_output(self) -> Output | None:
         return INTEGER_OUTPUT

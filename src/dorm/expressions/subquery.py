@@ -28,6 +28,13 @@ class OuterRef(F):
         else:
             super().__init__(name)
 
+    @classmethod
+    def to(cls, reference: Any) -> OuterRef:
+        """Return a reference to what *reference* resolves to in the query around."""
+        made = cls.__new__(cls)
+        made.name = reference
+        return made
+
     def resolve(self, scope: Scope) -> Node:
         return scope.outer(self.name)
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from dorm.exceptions import FieldError
 from dorm.expressions.predicate import Q
+from dorm.expressions.subquery import OuterRef
 from dorm.fields.composite import CompositePrimaryKey
-from dorm.lookups.core import is_lookup
+from dorm.lookups.core import InSelect, is_lookup
 from dorm.models.paths import relation_of
+from dorm.sql.boolean import Nothing
 from dorm.sql.node import Literals, Node, Param, QueryLike, Scope
-from dorm.sql.row import RowIn
+from dorm.sql.row import Row, RowIn
 
 _COMPARISONS = {"gt": "gt", "gte": "gt", "lt": "lt", "lte": "lt"}
 
@@ -43,6 +45,51 @@ class KeysIn(Node):
         return RowIn(columns, values)
 
 
+class KeysInQuery(Node):
+    """Whether the columns at *paths* are a row of *query*."""
+
+    is_condition = True
+
+    def __init__(self, paths: Sequence[str], query: QueryLike) -> None:
+        self.paths = tuple(paths)
+        self.query = query
+
+    def key(self, values: Literals) -> Hashable:
+        return (KeysInQuery, self.paths, self.query.query_key(values))
+
+    def resolve(self, scope: Scope) -> Node:
+        columns = Row([scope.reference(path) for path in self.paths])
+        rows = scope.subquery(self.query, len(self.paths))
+        return Nothing() if getattr(rows, "empty", False) else InSelect(columns, (rows,))
+
+
+class KeyPart:
+    """What one column is of the composite key that *name* leads to, in a query that is not known yet."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.number = number
+
+    def resolve(self, scope: Scope) -> Node:
+        row = scope.reference(self.name)
+        if not isinstance(row, Row) or self.number >= len(row.args):
+            raise FieldError(f"{self.name!r} is no composite key, with which alone another one can be compared.")
+        return row.args[self.number]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeyPart) and (other.name, other.number) == (self.name, self.number)
+
+    def __hash__(self) -> int:
+        return hash((KeyPart, self.name, self.number))
+
+
+def _parts_of(value: Any, width: int) -> list[Any] | None:
+    """Return the columns of the key that a reference names; None for other values."""
+    if type(value) is OuterRef and isinstance(value.name, str):
+        return [OuterRef.to(KeyPart(value.name, number)) for number in range(width)]
+    return None
+
+
 def expanded(condition: Q, meta: Any) -> Q:
     """Return *condition* with lookups on composite keys replaced by those on their columns."""
     children: list[Any] = []
@@ -69,11 +116,11 @@ def _expanded_lookup(path: str, value: Any, meta: Any) -> Any:
         return Q.of([(f"{each}__isnull", value) for each in paths])
     if lookup == "in":
         if isinstance(value, QueryLike):
-            raise FieldError(f"{path}: a composite key is compared with tuples; fetch the keys of the queryset first.")
+            return KeysInQuery(paths, value.selecting(key))
         rows = [key.values_of(each, "'in' lookup", "a collection of tuples or lists") for each in value]
         known = [row for row in rows if None not in row]
         return KeysIn(paths, known) if known else (f"{paths[0]}__in", [])
-    values = key.values_of(value, f"{lookup!r} lookup")
+    values = _parts_of(value, len(paths)) or key.values_of(value, f"{lookup!r} lookup")
     if lookup == "exact":
         if None in values:
             return (f"{paths[0]}__in", [])
@@ -109,10 +156,14 @@ def _key_in(names: list[str], meta: Any) -> tuple[CompositePrimaryKey, list[str]
     return None
 
 
-def names_of_key(name: str, meta: Any) -> list[str] | None:
-    """Return the paths of the columns of the composite key that *name* is; None for other names."""
+def names_of_key(name: str, meta: Any, by_relation: bool = False) -> list[str] | None:
+    """Return the paths of the columns of the composite key that *name* is; None for other names.
+
+    Args:
+        by_relation: the name of a relation that leads to such a model stands for the model's key.
+    """
     found = _key_in(name.split("__"), meta)
-    if found is None or found[2] or name.rpartition("__")[2] not in ("pk", found[0].name):
+    if found is None or found[2] or not (by_relation or name.rpartition("__")[2] in ("pk", found[0].name)):
         return None
     return ["__".join([*found[1], each]) for each in found[0].attnames]
 

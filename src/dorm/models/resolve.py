@@ -90,7 +90,8 @@ class Resolver:
         return self._first_slot + len(self.prepares) - 1
 
     def reference(self, name: str, /) -> Node:
-        parts = names_of_key(name, self.query.model._meta) if declared and name not in self.query.annotations else None
+        ours = declared and name not in self.query.annotations
+        parts = names_of_key(name, self.query.model._meta, by_relation=True) if ours else None
         if parts is not None:
             return Row(map(self.reference, parts))
         reached, left = self._path(name.split("__"), name)
@@ -115,14 +116,14 @@ class Resolver:
             return Text("NULL", output)
         return Param(self.slot(output.prepare if output.prepares else None), output)
 
-    def subquery(self, query: QueryLike, /) -> Node:
-        return self._embedded(SubSelect, query, any_columns=False)
+    def subquery(self, query: QueryLike, /, width: int = 1) -> Node:
+        return self._embedded(SubSelect, query, any_columns=False, width=width)
 
     def exists(self, query: QueryLike, /) -> Node:
         return self._embedded(ExistsSelect, query, any_columns=True)
 
-    def _embedded(self, node: type[SubSelect], query: QueryLike, any_columns: bool) -> Node:
-        part = query.as_part(any_columns)
+    def _embedded(self, node: type[SubSelect], query: QueryLike, any_columns: bool, width: int = 1) -> Node:
+        part = query.as_part(any_columns, width)
         if self._declared is not None and part.slots:
             raise FieldError("Meta.ordering takes no queryset with values: annotate it, and order by its name.")
         base = self._first_slot + len(self.prepares)

@@ -593,8 +593,8 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         slot = self._plan.query.limit
         return slot is not None and self._values[slot] == 1
 
-    def as_part(self, any_columns: bool) -> Part:
-        return selects.part(self._plan, self._alias, any_columns)
+    def as_part(self, any_columns: bool, width: int = 1) -> Part:
+        return selects.part(self._plan, self._alias, any_columns, width)
 
     def selecting(self, field: Any) -> QuerySet[Any, Any]:
         query = self._plan.query
@@ -603,6 +603,8 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         if not issubclass(query.model, field.model) and not issubclass(field.model, query.model):
             wanted, got = field.model.__name__, query.model.__name__
             raise InvalidValue(f'Cannot use QuerySet for "{got}": Use a QuerySet for "{wanted}".')
+        if field.is_composite:
+            return self.values(*field.attnames)
         return self if field.primary_key else self.values(field.attname)
 
     @property

@@ -332,11 +332,15 @@ def key_select(query: Query, column: str | None = None) -> Select:
     return inner
 
 
-def part(plan: Plan[Query], alias: str | None, any_columns: bool) -> Part:
-    """Return the queryset of *plan* as a part of another query: of one column, unless *any_columns*."""
+def part(plan: Plan[Query], alias: str | None, any_columns: bool, width: int = 1) -> Part:
+    """Return the queryset of *plan* as a part of another query: of *width* columns, unless *any_columns*."""
     query = plan.query
     if any_columns:
         select = exists_select(query, limited=False)
+    elif width > 1:
+        select, shape = rows_select(_unordered(query))
+        if query.kind == "object" or sum(shape.widths or [1] * len(shape.names)) != width:
+            raise ValueError(f"The QuerySet value for a subquery must have {width} selected fields.")
     elif query.kind == "object":
         select = key_select(query)
     elif len(query.columns) != 1:
@@ -345,7 +349,7 @@ def part(plan: Plan[Query], alias: str | None, any_columns: bool) -> Part:
         )
     else:
         select, _ = rows_select(_unordered(query))
-    if not any_columns and len(select.columns) > 1:
+    if not any_columns and len(select.columns) > width:
         first = Column(SUB, "c0", select.columns[0].output, select.columns[0].nullable)
         select = Select(_labelled(select), SUB, (first,))
     aliases = query.aliases if alias is None else query.aliases | {alias}
@@ -512,6 +516,12 @@ def _object_columns(query: Query, resolver: Resolver) -> tuple[tuple[Node, ...],
     nodes: list[Node] = []
     root = _object(query.model, query.alias, query.loaded, query.related, resolver, nodes)
     names = tuple(name for name in query.annotations if name not in query.hidden)
+    for name in names:
+        if isinstance(query.annotations[name], Row):
+            raise FieldError(
+                f"{name!r} is a composite key, which objects carry as their pk: annotate its columns, or ask for it in "
+                f"values() ({query.model.__name__}.objects.annotate)."
+            )
     nodes.extend(query.annotations[name] for name in names)
     return tuple(nodes), RowShape("object", names, root)
 

@@ -266,19 +266,23 @@ class ManyToManyField(Field[Any], Generic[R]):
 
     def m2m_field_name(self) -> str:
         """Return the name of the foreign key of the model between that points at this field's model."""
-        return self.relation.source.name
+        found: str = self.relation.source.name
+        return found
 
     def m2m_reverse_field_name(self) -> str:
         """Return the name of the foreign key of the model between that points at the other model."""
-        return self.relation.link.name
+        found: str = self.relation.link.name
+        return found
 
     def m2m_column_name(self) -> str:
         """Return the column of `m2m_field_name`."""
-        return self.relation.source.column
+        found: str = self.relation.source.column
+        return found
 
     def m2m_reverse_name(self) -> str:
         """Return the column of `m2m_reverse_field_name`."""
-        return self.relation.link.column
+        found: str = self.relation.link.column
+        return found
 
     # -- the manager ---------------------------------------------------------------------------------------------
     @overload

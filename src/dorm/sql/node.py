@@ -184,8 +184,8 @@ class Scope(Protocol):
         """Take the next slot; *prepare* is applied to its value when a query is built."""
         ...
 
-    def subquery(self, query: QueryLike, /) -> Node:
-        """Return the node of a queryset standing in this query."""
+    def subquery(self, query: QueryLike, /, width: int = 1) -> Node:
+        """Return the node of a queryset of *width* columns standing in this query."""
         ...
 
     def exists(self, query: QueryLike, /) -> Node:
@@ -229,8 +229,8 @@ class QueryLike:
         """True when it is limited to one row."""
         raise NotImplementedError
 
-    def as_part(self, any_columns: bool) -> Part:
-        """Return this as a part of another query: of one column, unless *any_columns* (for EXISTS)."""
+    def as_part(self, any_columns: bool, width: int = 1) -> Part:
+        """Return this as a part of another query: of *width* columns, unless *any_columns* (for EXISTS)."""
         raise NotImplementedError
 
     def selecting(self, field: Any) -> QueryLike:
