@@ -14,6 +14,7 @@ from dorm.db.connection import connections
 from dorm.exceptions import MigrationError
 from dorm.migrations import operations as ops
 from dorm.migrations.serializer import Source
+from dorm.migrations.speaker import Speaker
 from tests.migrations.conftest import Executor
 from tests.migrations.test_executor import execute, rows, tables
 from tests.support.projects import Project
@@ -155,6 +156,34 @@ async def test_a_column_is_added_filled_and_made_required(project: Project, shop
     await executor.rollback("shop", shop, "1")
     with pytest.raises(dorm.DatabaseError):
         rows("SELECT slug FROM items")
+
+
+async def test_a_long_fill_says_how_far_it_is(
+    project: Project, shop: Any, executor: Executor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await executor.migrate("shop", shop)
+    execute("INSERT INTO items (code) VALUES " + ", ".join(f"('c{n}')" for n in range(25)))
+    second(
+        project,
+        """
+        ops.BackfillBatch(
+            "items",
+            update_sql="code = (SELECT i.code || ')' FROM items i WHERE i.id = items.id) WHERE code NOT LIKE '%)'",
+            batch_size=10,
+        ),
+        """,
+    )
+    monkeypatch.setattr(Speaker, "PAUSE", 0.0)
+    executor.inner.verbosity = 1
+    await executor.migrate("shop", shop)
+    assert rows("SELECT count(*) FROM items WHERE code LIKE '%)'") == [(25,)]
+    out = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert out == [
+        "Applying shop.0002_second...",
+        "items: 10 rows filled, 40 %",
+        "items: 20 rows filled, 80 %",
+        "items: 25 rows filled, 100 % OK",
+    ]
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)

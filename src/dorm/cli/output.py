@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dorm.migrations.executor import Speaker
+from dorm.migrations.speaker import Speaker
 
 
 class MigrationReport(Speaker):

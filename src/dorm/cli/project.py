@@ -28,11 +28,13 @@ class ProjectCommand(click.Command):
 
     Args:
         models: import the models of the apps too.
+        tracebacks: it runs the user's own program, whose errors are shown as Python shows them.
     """
 
-    def __init__(self, *args: Any, models: bool = True, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, models: bool = True, tracebacks: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.imports_models = models
+        self.shows_tracebacks = tracebacks
         self.params.append(
             click.Option(["--settings", "settings_module"], metavar="MODULE", help="Dotted path of the settings.")
         )
@@ -49,10 +51,15 @@ class ProjectCommand(click.Command):
             raise Refused(f"{self.name}: {_text(exc)}") from exc
         try:
             return super().invoke(ctx)
-        except (DormError, OSError, ValueError, LookupError, RuntimeError) as exc:
-            if traceback or isinstance(exc, click.exceptions.Exit):
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as exc:
+            if traceback or self.shows_tracebacks:
                 raise
-            click.echo(f"{self.name}: {_text(exc)}", err=True)
+            more = (
+                "" if isinstance(exc, (DormError, OSError, ValueError)) else " (--traceback shows where it came from)"
+            )
+            click.echo(f"{self.name}: {_text(exc)}{more}", err=True)
             ctx.exit(FAILED)
 
     def _load(self, settings_module: str | None) -> None:
@@ -70,11 +77,15 @@ def _text(exc: BaseException) -> str:
     return "; ".join([" ".join(text.split()), *notes])
 
 
-def project_command(name: str | None = None, *, models: bool = True, **options: Any) -> Callable[[Any], click.Command]:
+def project_command(
+    name: str | None = None, *, models: bool = True, tracebacks: bool = False, **options: Any
+) -> Callable[[Any], click.Command]:
     """Decorator: make a function a command on a project."""
 
     def made(fn: Any) -> click.Command:
-        command: click.Command = click.command(name, cls=ProjectCommand, models=models, **options)(fn)
+        command: click.Command = click.command(
+            name, cls=ProjectCommand, models=models, tracebacks=tracebacks, **options
+        )(fn)
         return command
 
     return made

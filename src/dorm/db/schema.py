@@ -328,6 +328,11 @@ class Schema:
     def drop_table(self, editor: Editor, table: str) -> Operation[None]:
         yield from editor.send(Ddl(f"DROP TABLE {self.table(table)}", table=table, lock=self.lock_alter))
 
+    def drop_types(self, editor: Editor, columns: Sequence[ColumnDef]) -> Operation[None]:
+        """Drop the types that *columns*, which are gone, brought with them, where nothing else uses them."""
+        return
+        yield
+
     def rename_table(self, editor: Editor, old: TableDef, new: TableDef) -> Operation[None]:
         """Rename a table, and what is named after it; *new* differs from *old* in names only."""
         if old.name != new.name:
@@ -437,6 +442,14 @@ class Schema:
     def append_only_off(self, table: str, schema: str | None, there: bool) -> list[str]:
         """Return the statements that undo `append_only`; *there* tells whether the table still exists."""
         return []
+
+    def drop_everything(self, editor: Editor) -> Operation[None]:
+        """Drop all that stands in the schema of the connection, whoever made it.
+
+        Raises: NotSupportedError: the backend cannot do that at once.
+        """
+        raise NotSupportedError(f"{self.dialect.vendor}: a schema cannot be dropped as a whole; drop the database.")
+        yield
 
     def table_exists(self, editor: Editor, name: str) -> Operation[bool]:
         """Tell whether a table (or view) of that name can be seen."""

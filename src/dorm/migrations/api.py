@@ -220,8 +220,30 @@ def dry_reset(alias: str, label: str | None = None) -> list[StepNotes]:
     return run(runner.note_steps(loader, steps_to_zero(loader, label)))
 
 
-def reset(alias: str, label: str | None = None, report: Report = lambda event, subject: None) -> tuple[int, int]:
-    """Undo everything (or one app, and what depends on it) and apply it again; return both numbers of migrations."""
+def dry_drop(alias: str) -> list[str]:
+    """Return the statements that drop all that stands in a database's schema."""
+    return [ddl.sql for ddl in run(_runner(alias).note_drop())]
+
+
+def strangers(alias: str) -> list[Node]:
+    """Return the recorded migrations of which there is no file, also of apps that are no longer installed."""
+    loader = run(_runner(alias).load())
+    replaced = {tuple(each) for migration in loader.disk.values() for each in migration.replaces}
+    return sorted(node for node in loader.applied if node not in loader.disk and node not in replaced)
+
+
+def reset(
+    alias: str,
+    label: str | None = None,
+    report: Report = lambda event, subject: None,
+    *,
+    drop_schema: bool = False,
+) -> tuple[int, int]:
+    """Undo everything (or one app, and what depends on it) and apply it again; return both numbers of migrations.
+
+    Args:
+        drop_schema: drop all that stands in the schema instead of undoing migrations.
+    """
     runner = _runner(alias, report=report)
-    back, forth = run(runner.reset(label))
+    back, forth = run(runner.reset(label, drop_schema))
     return len(back), len(forth)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +33,20 @@ class Editor:
     Attributes:
         notes: None, or where statements and comments are noted down instead of being sent. Reads are done all the same.
         inside: a transaction of the runner's is open around the operation (in a dry run: would be open).
+        tell: called with a few words by operations that take long, to say how far they are.
     """
 
-    def __init__(self, database: Database, notes: list[Ddl | Comment] | None = None, inside: bool = True) -> None:
+    def __init__(
+        self,
+        database: Database,
+        notes: list[Ddl | Comment] | None = None,
+        inside: bool = True,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.database = database
         self.notes = notes
         self.inside = inside
+        self.tell = tell
 
     @property
     def dialect(self) -> Dialect:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dorm.db.connection import Database
 from dorm.db.operation import Operation, operation, run
+from dorm.db.schema import Ddl
 from dorm.exceptions import MigrationError, choices_text
 from dorm.migrations import recorder
 from dorm.migrations.editor import Editor, editor_of
@@ -33,6 +34,7 @@ from dorm.migrations.run import (
     notify,
     run_step,
 )
+from dorm.migrations.speaker import Speaker
 from dorm.signals import post_migrate, pre_migrate
 from dorm.transaction import in_savepoint
 
@@ -130,21 +132,50 @@ class Runner:
         yield from notify(post_migrate, self.database, steps, {**told, "apps": after.apps})
 
     @operation
-    def reset(self, label: str | None = None) -> Operation[tuple[list[Step], list[Step]]]:
-        """Undo everything, or one app and what depends on it, and apply it again; return both rows of steps."""
-        op = self._reset(label)
+    def reset(self, label: str | None = None, drop_schema: bool = False) -> Operation[tuple[list[Step], list[Step]]]:
+        """Undo everything, or one app and what depends on it, and apply it again; return both rows of steps.
+
+        All of it is one transaction where every migration can be part of one.
+
+        Args:
+            drop_schema: drop the whole schema instead of undoing migrations.
+        """
+        op = self._reset(label, drop_schema)
         return (yield from locked(self.database, op))
 
-    def _reset(self, label: str | None) -> Operation[tuple[list[Step], list[Step]]]:
+    def _reset(self, label: str | None, drop_schema: bool) -> Operation[tuple[list[Step], list[Step]]]:
         loader = yield from self.load()
-        back = steps_to_zero(loader, label)
+        back = [] if drop_schema else steps_to_zero(loader, label)
         refuse_irreversible(back)
+        op = self._again(loader, back, label, drop_schema)
+        if self.database.dialect.supports_transactional_ddl and all(
+            each.runs_atomically and each.face != "async" for each in loader.graph.nodes.values()
+        ):
+            op = in_savepoint(op, self.database.alias)
+        return (yield from op)
+
+    def _again(
+        self, loader: Loader, back: list[Step], label: str | None, drop_schema: bool
+    ) -> Operation[tuple[list[Step], list[Step]]]:
+        if drop_schema:
+            yield from in_savepoint(self._drop_everything(Editor(self.database)), self.database.alias)
+            loader = yield from self.load()
         yield from self._bookkeeping(loader, True)
         yield from self.run_steps(loader, back)
         again = yield from self.load()
         forth = self.plan(again, leaves(again, None if label is None else {step.node[0] for step in back} | {label}))
         yield from self.run_steps(again, forth)
         return back, forth
+
+    def _drop_everything(self, editor: Editor) -> Operation[None]:
+        yield from editor.dialect.schema.drop_everything(editor)
+
+    @operation
+    def note_drop(self) -> Operation[list[Ddl]]:
+        """Return the statements that drop the whole schema; nothing is changed."""
+        notes: list[Any] = []
+        yield from self._drop_everything(Editor(self.database, notes))
+        return notes
 
     # -- dry runs ------------------------------------------------------------------------------------------------
     @operation
@@ -192,31 +223,7 @@ def ordered_of(loader: Loader, label: str) -> list[Node]:
     return [node for node in loader.graph.ordered() if node[0] == label]
 
 
-# -- what both executors say -------------------------------------------------------------------------------------
-
-
-class Speaker:
-    """Prints what a run does, by verbosity: 0 nothing, 1 a line a migration."""
-
-    def __init__(self, verbosity: int = 1) -> None:
-        self.verbosity = verbosity
-
-    def __call__(self, event: str, subject: Any) -> None:
-        if self.verbosity < 1:
-            return
-        if event in ("apply_start", "unapply_start"):
-            print(f"{'Una' if event.startswith('un') else 'A'}pplying {subject.migration}...", end=" ", flush=True)
-        elif event in ("apply_success", "unapply_success"):
-            print("OK", flush=True)
-        elif event == "faked":
-            print("FAKED", end=" ", flush=True)
-        elif event == "waiting":
-            print(f"Another process is migrating {subject}; waiting for it.", flush=True)
-        elif event == "resume":
-            step, done, total = subject
-            print(f"({step.migration} had begun: {done} of {total} operations are done)", end=" ", flush=True)
-        elif event == "retry":
-            print(f"(waiting for a lock, again in {subject[1]:.1f} s)", end=" ", flush=True)
+# -- the two executors -------------------------------------------------------------------------------------------
 
 
 class BaseExecutor:

@@ -37,7 +37,7 @@ def read_migration(label: str, path: Path, package: str = "") -> Migration:
             del sys.modules[name]
         else:
             sys.modules[name] = former
-        raise MigrationError(f"{path}{_line_of(exc, path)}: {type(exc).__name__}: {exc}") from exc
+        raise MigrationError(f"{path}{line_of(exc, path)}: {type(exc).__name__}: {exc}") from exc
     source: Any = getattr(module, "Migration", None)
     own = isinstance(source, type) and source.__module__ == name
     given = {
@@ -49,7 +49,7 @@ def read_migration(label: str, path: Path, package: str = "") -> Migration:
     return Migration(name=path.stem, app_label=label, path=path, **given)
 
 
-def _line_of(exc: Exception, path: Path) -> str:
+def line_of(exc: BaseException, path: Path) -> str:
     """Return ``:<line>`` of the place in *path* where *exc* came from."""
     if isinstance(exc, SyntaxError) and exc.filename == str(path):
         return f":{exc.lineno}"

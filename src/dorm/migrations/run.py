@@ -16,9 +16,10 @@ from dorm.db.connection import Database
 from dorm.db.operation import Operation, arun, run
 from dorm.db.request import CallUser, Request, Sleep
 from dorm.db.schema import Ddl
-from dorm.exceptions import DatabaseError, MigrationError, OperationalError
+from dorm.exceptions import MigrationError, OperationalError
 from dorm.migrations import recorder
 from dorm.migrations.editor import Comment, Editor
+from dorm.migrations.loader import line_of
 from dorm.migrations.migration import Migration, Node
 from dorm.migrations.plan import Step
 from dorm.migrations.state import ProjectState
@@ -52,6 +53,10 @@ class Options:
     lock_timeout: str | None = "5s"
     retries: int = RETRIES
     report: Report = field(default=lambda event, subject: None)
+
+    def tell(self, text: str) -> None:
+        """Report how far an operation is that takes long."""
+        self.report("progress", text)
 
 
 def default_lock_timeout() -> str | None:
@@ -99,7 +104,11 @@ def run_step(database: Database, step: Step, before: ProjectState, options: Opti
     options.report("unapply_start" if step.backwards else "apply_start", step)
     face = None if options.fake else step.migration.face
     op = _with_retries(database, step, before, options)
-    done: bool = (yield from op) if face is None else (yield InFace(face, lambda: _fresh(op)))
+    try:
+        done: bool = (yield from op) if face is None else (yield InFace(face, lambda: _fresh(op)))
+    except BaseException:
+        options.report("failed", step)
+        raise
     options.report("unapply_success" if step.backwards else "apply_success", step)
     return done
 
@@ -155,7 +164,7 @@ def _once(database: Database, step: Step, before: ProjectState, options: Options
 
 
 def _atomic(database: Database, step: Step, before: ProjectState, options: Options) -> Operation[bool]:
-    editor = Editor(database)
+    editor = Editor(database, tell=options.tell)
     if (yield from recorder.is_applied(editor, step.node)) != step.backwards:
         return False
     if not options.fake and not (options.fake_initial and (yield from is_there(editor, step, before))):
@@ -203,8 +212,11 @@ def run_operation(editor: Editor, step: Step, operation: Any, old: ProjectState,
         if editor.inside and (operation.is_data or operation.calls_user_code):
             # Rows that were written may wait for their references to be checked, which ALTER TABLE does not like.
             yield from editor.dialect.schema.settle(editor)
-    except DatabaseError as exc:
-        exc.add_note(f"in {step.migration}, operation {operation.describe()!r}")
+    except Exception as exc:
+        path = step.migration.path
+        line = line_of(exc, path) if path is not None else ""
+        where = f" ({path.name}{line})" if path is not None and line else ""
+        exc.add_note(f"in {step.migration}, operation {operation.describe()!r}{where}")
         raise
 
 
@@ -255,7 +267,7 @@ def _piece(
 ) -> Operation[None]:
     """Run one operation and note it: in one transaction where that can be."""
     outside = operation.runs_outside or operation.own_transaction or getattr(operation, "atomic", None) is False
-    editor = Editor(database, inside=not outside)
+    editor = Editor(database, inside=not outside, tell=options.tell)
 
     def inside() -> Operation[None]:
         yield from set_lock_timeout(editor, options.lock_timeout)

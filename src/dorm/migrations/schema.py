@@ -72,6 +72,7 @@ def drop_models(editor: Editor, models: Sequence[Any]) -> Operation[None]:
         name = model._meta.db_table
         if (yield from editor.dialect.schema.table_exists(editor, name)):
             yield from editor.dialect.schema.drop_table(editor, name)
+            yield from editor.dialect.schema.drop_types(editor, editor.table(model).columns)
 
 
 # -- functions ---------------------------------------------------------------------------------------------------

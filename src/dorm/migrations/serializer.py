@@ -20,6 +20,7 @@ from typing import Any
 
 import dorm
 from dorm.fields.base import NotProvided
+from dorm.fields.enums import EnumField
 from dorm.migrations.operations.base import Operation
 from dorm.migrations.values import deconstructed
 from dorm.models.base import Model
@@ -183,7 +184,22 @@ class Source:
 
     def _field(self, value: Any) -> str:
         _, path, args, kwargs = value.deconstruct()
+        if isinstance(value, EnumField):
+            return self._enum_field(path, args, kwargs)
         return self.call(path, args, kwargs)
+
+    def _enum_field(self, path: str, args: Iterable[Any], kwargs: dict[str, Any]) -> str:
+        """Write a field with the members that its enumeration has now: the file stays true when the class changes."""
+        given = dict(kwargs)
+        kind = given.pop("enum_cls")
+        self.imports.add("import enum")
+        members = {name: member.value for name, member in kind.__members__.items()}
+        if isinstance(given.get("default"), enum.Enum):
+            given["default"] = given["default"].value
+        rest = self.call(path, args, given)
+        inner = f"enum_cls=enum.Enum({kind.__name__!r}, {self.write(members)})"
+        head, _, tail = rest.partition("(")
+        return f"{head}({inner}{', ' if tail != ')' else ''}{tail}"
 
     def _manager(self, value: Any) -> str:
         as_manager, manager_path, queryset_path, args, kwargs = value.deconstruct()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import re
 from collections.abc import Callable
@@ -53,6 +54,11 @@ def comparable(value: Any) -> Any:
         return ("partial", comparable(value.func), comparable(value.args), comparable(value.keywords))
     if isinstance(value, re.Pattern):
         return ("pattern", value.pattern, value.flags)
+    if isinstance(value, enum.Enum):
+        return comparable(value.value)
+    if isinstance(value, type) and issubclass(value, enum.Enum):
+        # By content: a file holds the members as they were, the models those of today.
+        return ("enum", value.__name__, [[name, comparable(each)] for name, each in value.__members__.items()])
     if isinstance(value, type):
         return path_of(value)
     parts = deconstructed(value)

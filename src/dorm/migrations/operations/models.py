@@ -187,6 +187,7 @@ def drop_model(editor: Editor, app_label: str, model: Any) -> Doing[None]:
     for through in automatic_throughs(model):
         yield from editor.dialect.schema.drop_table(editor, through._meta.db_table)
     yield from editor.dialect.schema.drop_table(editor, model._meta.db_table)
+    yield from editor.dialect.schema.drop_types(editor, editor.table(model).columns)
 
 
 class DeleteModel(ModelOperation):

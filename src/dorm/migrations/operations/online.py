@@ -297,8 +297,7 @@ class BackfillBatch(Operation):
         key = schema.quote(self.pk_column)
         text = re.sub(r"^\s*update\s+\S+\s+set\s+", "", self.update_sql.strip().rstrip(";"), flags=re.IGNORECASE)
         text = re.sub(r"^\s*set\s+", "", text, flags=re.IGNORECASE)
-        match = re.search(r"\bwhere\b", text, re.IGNORECASE)
-        change, wanted = (text[: match.start()], text[match.end() :]) if match else (text, "")
+        change, wanted = _parted(text)
         only = f" AND ({wanted.strip()})" if wanted else ""
         return f"UPDATE {schema.table(self.table)} SET {change.strip()} WHERE {key} > {first} AND {key} <= {last}{only}"
 
@@ -324,6 +323,8 @@ class BackfillBatch(Operation):
         low = yield from _value(database, f"SELECT min({key}) FROM {table}")
         if low is None:
             return
+        high = yield from _value(database, f"SELECT max({key}) FROM {table}")
+        changed = 0
         one, two = database.dialect.placeholder(1, None), database.dialect.placeholder(2, None)
         update = Template(self.statement(editor, one, two), prepare=False)
         first_update = Template(update.sql.replace(" > ", " >= ", 1), prepare=False)
@@ -333,8 +334,9 @@ class BackfillBatch(Operation):
             last = yield from _value(database, f"SELECT max({key}) FROM ({inner}) AS batch", (at,))
             if last is None or (last == at and template is update):
                 return
-            yield from perform(Execute(database, Statement(template, (at, last))))
+            changed += yield from perform(Execute(database, Statement(template, (at, last))))
             at, template, number = last, update, number + 1
+            editor.tell(f"{self.table}: {changed:,} rows filled{_share(low, at, high)}")
             if self.max_batches is not None and number >= self.max_batches:
                 return
             if self.sleep_seconds:
@@ -342,6 +344,29 @@ class BackfillBatch(Operation):
 
     def describe(self) -> str:
         return f"Fill {self.table} in batches of {self.batch_size}"
+
+
+_WORDS = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | [()] | \bwhere\b""", re.VERBOSE | re.DOTALL | re.I
+)
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return what stands before and after the WHERE of an UPDATE; that of a subquery is none."""
+    depth = 0
+    for match in _WORDS.finditer(text):
+        word = match.group()
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if not depth and word.lower() == "where":
+            return text[: match.start()], text[match.end() :]
+    return text, ""
+
+
+def _share(low: Any, at: Any, high: Any) -> str:
+    """Return how far *at* is on the way from one key to another, in per cent; nothing for keys that are no numbers."""
+    if not (isinstance(at, int) and isinstance(low, int) and isinstance(high, int)):
+        return ""
+    return f", {min(100, 100 * (at - low + 1) // max(high - low + 1, 1))} %"
 
 
 def _value(database: Database, sql: str, params: tuple[Any, ...] = ()) -> Doing[Any]:

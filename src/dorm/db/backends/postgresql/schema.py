@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dorm.db.backends.postgresql import enums
 from dorm.db.backends.postgresql.introspect import read_tables
 from dorm.db.introspect import FoundTable
 from dorm.db.operation import Operation
@@ -23,6 +24,7 @@ from dorm.db.schema import (
     shortened,
 )
 from dorm.db.types import SqlType
+from dorm.exceptions import ProgrammingError
 
 _INTEGERS = ("smallint", "integer", "bigint")
 _TEXTS = ("varchar", "text")
@@ -48,18 +50,11 @@ class PostgresSchema(Schema):
     # -- types ---------------------------------------------------------------------------------------------------
     def create_table(self, editor: Editor, table: TableDef, references: bool = True) -> Operation[None]:
         for column in table.columns:
-            yield from self._enumeration(editor, column.type)
+            yield from enums.create(self, editor, column.type)
         yield from super().create_table(editor, table, references)
 
-    def _enumeration(self, editor: Editor, sql_type: SqlType) -> Operation[None]:
-        """Make the type of an enumeration, unless another table has brought it."""
-        if sql_type.element is not None:
-            yield from self._enumeration(editor, sql_type.element)
-        if sql_type.kind == "enum":
-            values = ", ".join(map(self.dialect.quote_literal, sql_type.values))
-            make = f"CREATE TYPE {self.dialect.column_type(sql_type)} AS ENUM ({values})"
-            body = f"BEGIN {make}; EXCEPTION WHEN duplicate_object THEN NULL; END"
-            yield from editor.send(Ddl(f"DO {self.dialect.quote_literal(body)}"))
+    def drop_types(self, editor: Editor, columns: Sequence[ColumnDef]) -> Operation[None]:
+        yield from enums.drop_unused(self, editor, columns)
 
     # -- comments ------------------------------------------------------------------------------------------------
     def comments(self, editor: Editor, table: TableDef) -> Operation[None]:
@@ -121,6 +116,29 @@ class PostgresSchema(Schema):
 
     def read_tables(self, editor: Editor) -> Operation[list[FoundTable]]:
         return (yield from read_tables(editor))
+
+    def drop_everything(self, editor: Editor) -> Operation[None]:
+        """Drop the connection's schema and make it anew, with its owner, its grants and its extensions."""
+        quoted = "quote_ident(nspname), quote_ident(pg_get_userbyid(nspowner))"
+        found = yield from editor.read(f"SELECT {quoted} FROM pg_namespace WHERE nspname = current_schema()")
+        if not found:
+            raise ProgrammingError("no schema of the search_path exists: there is nothing to drop.")
+        schema, owner = found[0]
+        grants = yield from editor.read(
+            "SELECT a.privilege_type, coalesce(quote_ident(r.rolname), 'PUBLIC'), a.is_grantable FROM pg_namespace n "
+            "CROSS JOIN LATERAL aclexplode(n.nspacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee "
+            "WHERE n.nspname = current_schema() AND a.grantee <> n.nspowner ORDER BY 2, 1"
+        )
+        extensions = yield from editor.read(
+            "SELECT quote_ident(extname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+            "WHERE n.nspname = current_schema() ORDER BY e.oid"
+        )
+        texts = [f"DROP SCHEMA {schema} CASCADE", f"CREATE SCHEMA {schema} AUTHORIZATION {owner}"]
+        for right, role, passed_on in grants:
+            texts.append(f"GRANT {right} ON SCHEMA {schema} TO {role}{' WITH GRANT OPTION' if passed_on else ''}")
+        texts += [f"CREATE EXTENSION IF NOT EXISTS {name} SCHEMA {schema}" for (name,) in extensions]
+        for text in texts:
+            yield from editor.send(Ddl(text))
 
     # -- append-only tables --------------------------------------------------------------------------------------
     def append_only(
@@ -194,6 +212,7 @@ class PostgresSchema(Schema):
             yield from self.drop_constraint(editor, new, name)
         for column in change.removed:
             yield from self._alter_table(editor, new, f"DROP COLUMN {self.quote(column.name)}")
+        yield from self.drop_types(editor, change.removed)
         for column in change.added:
             yield from self._add_column(editor, new, column)
         for before, after in change.altered:
@@ -214,7 +233,7 @@ class PostgresSchema(Schema):
         yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter, rewrites=rewrites, scans=scans))
 
     def _add_column(self, editor: Editor, table: TableDef, column: ColumnDef) -> Operation[None]:
-        yield from self._enumeration(editor, column.type)
+        yield from enums.create(self, editor, column.type)
         text = self.column(table, column)
         filled = column.default is None and column.fill is not None and column.generated is None
         if filled:
@@ -235,11 +254,17 @@ class PostgresSchema(Schema):
         retyped = self.type_of(old) != self.type_of(new) or old.collation != new.collation
         if old.type.auto and not new.type.auto:
             yield from self._alter_table(editor, table, f"{alter} DROP IDENTITY IF EXISTS")
-        if old.default is not None and (retyped or old.default != new.default):
+        revalued = not retyped and enums.enumeration_of(old.type) != enums.enumeration_of(new.type)
+        defaults = retyped or old.default != new.default or (revalued and not enums.only_grows(old, new))
+        if old.default is not None and defaults:
             yield from self._alter_table(editor, table, f"{alter} DROP DEFAULT")
         if retyped:
+            yield from enums.create(self, editor, new.type)
             yield from self._retype(editor, table, old, new)
-        if new.default is not None and (retyped or old.default != new.default):
+            yield from self.drop_types(editor, [old])
+        elif revalued:
+            yield from enums.change_values(self, editor, table, old, new)
+        if new.default is not None and defaults:
             yield from self._alter_table(editor, table, f"{alter} SET DEFAULT {new.default}")
         if new.null and not old.null:
             yield from self._alter_table(editor, table, f"{alter} DROP NOT NULL")

@@ -124,6 +124,22 @@ class SqliteSchema(Schema):
     def _trigger(self, table: str, event: str) -> str:
         return self.quote(shortened(f"{table}_block_mod_trg_{event}"))
 
+    def drop_everything(self, editor: Editor) -> Operation[None]:
+        # Views name tables, and the shadow tables of a virtual one go with it: https://www.sqlite.org/vtab.html
+        found = yield from editor.read(
+            "SELECT type, name FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+            "AND type IN ('view', 'virtual', 'table') ORDER BY CASE type WHEN 'view' THEN 1 WHEN 'virtual' THEN 2 "
+            "ELSE 3 END, name"
+        )
+        yield from editor.send(Ddl("PRAGMA foreign_keys = OFF", enforce=False))
+        try:
+            for kind, name in found:
+                yield from editor.send(
+                    Ddl(f"DROP {'VIEW' if kind == 'view' else 'TABLE'} {self.quote(name)}", table=name)
+                )
+        finally:
+            yield from editor.send(Ddl("PRAGMA foreign_keys = ON", enforce=True))
+
     # -- changes -------------------------------------------------------------------------------------------------
     def alter_tables(self, editor: Editor, pairs: Sequence[tuple[TableDef, TableDef]]) -> Operation[None]:
         for change in differences(pairs):
