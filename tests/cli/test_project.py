@@ -195,6 +195,14 @@ def test_reset_runs_on_files_and_refuses_servers(migrated: Scratch) -> None:
         ("DEBUG_NPLUSONE = 'loud'", {}, "D427", "warnings"),
         ("DATABASE_ROUTERS = 'x'", {}, "D428", "warnings"),
         ("STORAGES = {'other': {}}", {}, "D408", "warnings"),
+        ("STORAGES = {'default': {}}", {}, "D408", "warnings"),
+        ("RETRY_ATTEMPTS = 1", {}, "D405", "notes"),
+        ("DATABASE_ROUTERS = [object()]\nREAD_AFTER_WRITE_WINDOW = 0", {}, "D406", "notes"),
+        ("DATABASES['pg'] = {'URL': 'postgresql://u:p@db.example.com/x', 'MAX_POOL_SIZE': 1}", {}, "D401", "warnings"),
+        ("DATABASES['pg'] = {'URL': 'postgresql://u:p@db.example.com/x', 'POOL_TIMEOUT': 90}", {}, "D402", "warnings"),
+        ("DATABASES['pg'] = {'URL': 'postgresql://u:p@db.example.com/x'}", {}, "D403", "warnings"),
+        ("DATABASES['pg'] = {'URL': 'postgresql://u:p@/x', 'PGBOUNCER_MODE': 'transaction'}", {}, "D404", "notes"),
+        ("FIELD_ENCRYPTION_KEYS = ['a' * 44, 'b' * 44]", {}, "D411", "notes"),
     ],
 )
 def test_doctor_finds(blog: Scratch, settings: str, env: dict[str, str], code: str, severity: str) -> None:
@@ -202,8 +210,38 @@ def test_doctor_finds(blog: Scratch, settings: str, env: dict[str, str], code: s
     ran = blog.run("doctor", "--json", env=env)
     found = json.loads(ran.out)
     assert code in [each["code"] for each in found[severity]], (ran.out, ran.err)
+    assert all(each["hint"] for each in [*found["warnings"], *found["notes"]])
     assert ran.code == (1 if found["warnings"] else 0)
     assert code not in blog.run("doctor", "--ignore", code, env=env).out
+
+
+def test_doctor_looks_at_models(blog: Scratch) -> None:
+    models = """
+    from dorm.contrib.tenants_row import TenantModel
+
+    class Author(dorm.Model):
+        pass
+
+    class Post(TenantModel):
+        objects = dorm.Manager()
+        slug = dorm.SlugField(unique=True)
+        author = dorm.ForeignKey(Author, dorm.CASCADE, db_index=False)
+        editor = dorm.ForeignKey(Author, dorm.CASCADE, db_index=False, related_name="+")
+
+        class Meta:
+            read_only = True
+            constraints = [dorm.UniqueConstraint(fields=["editor", "tenant_id"], name="one_a_tenant")]
+    """
+    blog.app("blog", models)
+    found = json.loads(blog.run("doctor", "--json").out)
+    said = {each["code"]: each["message"] for each in [*found["warnings"], *found["notes"]]}
+    assert said["D407"].startswith("blog.Post.author has no index")
+    assert len([each for each in found["warnings"] if each["code"] == "D407"]) == 1
+    assert [each["message"] for each in found["warnings"] if each["code"] == "D410"] == [
+        "blog.Post.objects shows the rows of all tenants."
+    ]
+    assert said["D410"].endswith("unique over all tenants (slug).")
+    assert "blog.Post" in said["D409"]
 
 
 def test_doctor_reads_only_and_says_how_many(blog: Scratch) -> None:

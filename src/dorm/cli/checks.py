@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from dorm.conf.settings import settings
+from dorm.constraints import UniqueConstraint
 
 PLUG_INS = "dorm.checks"
 """Entry-point group: each loads to a function that gives `Finding` objects, called with the settings."""
@@ -47,8 +49,15 @@ def check(*found: str) -> Callable[[Check], Check]:
 
 
 def codes() -> list[str]:
-    """Return the codes there are."""
-    return sorted(_CHECKS)
+    """Return the codes there are; other packages' checks have codes of their own."""
+    return sorted([*_CHECKS, "D420"])
+
+
+def has_plug_ins() -> bool:
+    """True when another package brings checks."""
+    from importlib.metadata import entry_points
+
+    return bool(entry_points(group=PLUG_INS))
 
 
 def run_checks(ignore: set[str] | frozenset[str] = frozenset(), connect: bool = False) -> list[Finding]:
@@ -112,10 +121,12 @@ def nplusone() -> Iterator[Finding]:
     """The N+1 detector outside DEBUG, and its values."""
     value = _setting("DEBUG_NPLUSONE", False)
     if value not in (False, True, "log", "raise", None):
-        yield Finding("D427", "warning", f"DEBUG_NPLUSONE takes False, True, 'log' or 'raise', not {value!r}.")
+        what = f"DEBUG_NPLUSONE takes False, True, 'log' or 'raise', not {value!r}."
+        yield Finding("D427", "warning", what, "Set it to DEBUG.")
     threshold = _setting("DEBUG_NPLUSONE_THRESHOLD", 10)
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 1:
-        yield Finding("D427", "warning", f"DEBUG_NPLUSONE_THRESHOLD takes a whole number from 1, not {threshold!r}.")
+        what = f"DEBUG_NPLUSONE_THRESHOLD takes a whole number from 1, not {threshold!r}."
+        yield Finding("D427", "warning", what, "Leave it out: 10 is the default.")
     if value and not _setting("DEBUG", False):
         hint = "Set it to False, or to DEBUG."
         yield Finding("D421", "warning", "DEBUG_NPLUSONE is active outside DEBUG.", hint)
@@ -152,7 +163,8 @@ def saturation() -> Iterator[Finding]:
 def refused() -> Iterator[Finding]:
     """Settings that dorm refuses."""
     for name, reason in REFUSED:
-        yield Finding(_CODES.get(name, "D428"), "warning", reason if name in reason else f"{name}: {reason}")
+        what = reason if name in reason else f"{name}: {reason}"
+        yield Finding(_CODES.get(name, "D428"), "warning", what, "Nothing that uses these settings starts.")
 
 
 @check("D424")
@@ -233,13 +245,18 @@ def pools() -> Iterator[Finding]:
         if remote and not config.options.get("sslmode"):
             hint = "Set OPTIONS['sslmode'] to 'verify-full', or 'require'."
             yield Finding("D403", "warning", f"{where} goes to {config.host} without sslmode.", hint)
+        if config.pgbouncer_mode in (True, "transaction", "statement"):
+            hint = "Give them an alias of their own that connects to the server directly."
+            what = f"{where} goes through PgBouncer, where migrations, advisory locks and LISTEN have no session."
+            yield Finding("D404", "note", what, hint)
 
 
 @check("D405")
 def retries() -> Iterator[Finding]:
     """Repeating of reads whose connection was lost."""
     if settings.knobs.retry_attempts <= 1:
-        yield Finding("D405", "note", "RETRY_ATTEMPTS is 1: a read whose connection was lost is not repeated.")
+        what = "RETRY_ATTEMPTS is 1: a read whose connection was lost is not repeated."
+        yield Finding("D405", "note", what, "Let it be 3, so that a restart of the server is no error of a page.")
 
 
 @check("D406")
@@ -250,6 +267,7 @@ def read_after_write() -> Iterator[Finding]:
             "D406",
             "note",
             "READ_AFTER_WRITE_WINDOW is off: a read may go to a replica that lacks the write before it.",
+            "Let it be some seconds, more than replicas lag.",
         )
 
 
@@ -260,8 +278,15 @@ def unindexed_keys() -> Iterator[Finding]:
 
     for model in registry.all():
         meta = model._meta
-        first = {index.fields[0].removeprefix("-") for index in meta.indexes if index.fields}
+        if not meta.managed or meta.proxy or meta.auto_created:
+            continue
+        first = {index.fields[0].removeprefix("-") for index in meta.indexes if index.fields and not index.condition}
         first |= {group[0] for group in meta.unique_together}
+        first |= {
+            each.fields[0]
+            for each in meta.constraints
+            if getattr(each, "fields", ()) and getattr(each, "condition", None) is None
+        }
         for field in meta.local_fields:
             if field.is_relation and not field.db_index and not field.unique and field.name not in first:
                 yield Finding(
@@ -277,13 +302,15 @@ def storages() -> Iterator[Finding]:
     """The setting STORAGES."""
     given = _setting("STORAGES", {})
     if not isinstance(given, Mapping):
-        yield Finding("D408", "warning", f"STORAGES is a dict, not a {type(given).__name__}.")
+        what = f"STORAGES is a dict, not a {type(given).__name__}."
+        yield Finding("D408", "warning", what, "Give it {'default': {'BACKEND': 'dotted.path.of.a.Storage'}}.")
     elif given and "default" not in given:
         yield Finding("D408", "warning", "STORAGES has no 'default'.", "Add one: FileField uses it.")
     else:
         for alias, entry in given.items():
             if not isinstance(entry, Mapping) or "BACKEND" not in entry:
-                yield Finding("D408", "warning", f"STORAGES[{alias!r}] has no 'BACKEND'.")
+                what = f"STORAGES[{alias!r}] has no 'BACKEND'."
+                yield Finding("D408", "warning", what, "Name the class: {'BACKEND': 'dotted.path.of.a.Storage'}.")
 
 
 @check("D409")
@@ -293,7 +320,46 @@ def special_models() -> Iterator[Finding]:
 
     names = [model._meta.label for model in registry.all() if getattr(model._meta, "read_only", False)]
     if names:
-        yield Finding("D409", "note", f"these models are read only: {', '.join(names)}.")
+        what = f"these models are read only: {', '.join(names)}."
+        yield Finding("D409", "note", what, "Writing to them raises. Take Meta.read_only away where it is not meant.")
+
+
+@check("D410")
+def tenants() -> Iterator[Finding]:
+    """Models of tenants whose rows everybody sees, or whose values tell of other tenants' rows."""
+    module: Any = sys.modules.get("dorm.contrib.tenants_row")
+    if module is None:
+        return
+    from dorm.conf.registry import registry
+
+    for model in registry.all():
+        meta = model._meta
+        if not issubclass(model, module.TenantModel):
+            continue
+        manager = model._default_manager
+        if not isinstance(manager, module.TenantManager):
+            what = f"{meta.label}.{manager.name} shows the rows of all tenants."
+            yield Finding("D410", "warning", what, "Let the first manager be a TenantManager.")
+        alone = [field.name for field in meta.local_fields if field.unique and not field.primary_key]
+        alone += [", ".join(group) for group in meta.unique_together if "tenant_id" not in group]
+        alone += [
+            each.name
+            for each in meta.constraints
+            if isinstance(each, UniqueConstraint) and each.fields and "tenant_id" not in each.fields
+        ]
+        if alone:
+            what = f"{meta.label} has values that are unique over all tenants ({'; '.join(alone)})."
+            hint = "A tenant learns of another one's rows by the error: make them unique together with tenant_id."
+            yield Finding("D410", "note", what, hint)
+
+
+@check("D411")
+def encryption_keys() -> Iterator[Finding]:
+    """Keys of encrypted fields: a rotation that has not ended."""
+    keys = _setting("FIELD_ENCRYPTION_KEYS", None)
+    if isinstance(keys, (list, tuple)) and len(keys) > 1:
+        what = f"FIELD_ENCRYPTION_KEYS holds {len(keys)} keys: values under the older ones may be left."
+        yield Finding("D411", "note", what, "Run 'dorm rotate-keys', then take the older keys away.")
 
 
 def _reachable() -> Iterator[Finding]:
@@ -302,4 +368,5 @@ def _reachable() -> Iterator[Finding]:
     for config in _configs():
         found = health_check(config.alias)
         if found["status"] != "ok":
-            yield Finding("D420", "warning", f"DATABASES[{config.alias!r}] cannot be reached: {found.get('error')}")
+            what = f"DATABASES[{config.alias!r}] cannot be reached: {found.get('error')}"
+            yield Finding("D420", "warning", what, "Check host, port, name and password, and that the server runs.")
