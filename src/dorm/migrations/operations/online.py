@@ -330,9 +330,10 @@ class BackfillBatch(Operation):
         first_update = Template(update.sql.replace(" > ", " >= ", 1), prepare=False)
         at, template, number = low, first_update, 0
         while True:
-            inner = f"SELECT {key} FROM {table} WHERE {key} >= {one} ORDER BY {key} LIMIT {self.batch_size}"
+            after = ">" if number else ">="
+            inner = f"SELECT {key} FROM {table} WHERE {key} {after} {one} ORDER BY {key} LIMIT {self.batch_size}"
             last = yield from _value(database, f"SELECT max({key}) FROM ({inner}) AS batch", (at,))
-            if last is None or (last == at and template is update):
+            if last is None:
                 return
             changed += yield from perform(Execute(database, Statement(template, (at, last))))
             at, template, number = last, update, number + 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dorm.db.operation import Operation
 from dorm.db.schema import ColumnDef, Ddl, Editor, Schema, TableDef, shortened
 from dorm.db.types import SqlType
+from dorm.exceptions import DataError, choices_text
 
 _LABELS = """
 SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = to_regtype(quote_ident($1)) ORDER BY e.enumsortorder
@@ -109,7 +110,12 @@ def _made_anew(schema: Schema, editor: Editor, table: TableDef, column: ColumnDe
         for change in changes:
             text = f"ALTER TABLE {where} ALTER COLUMN {own} {change}"
             rewrites = change.startswith("TYPE")
-            yield from editor.send(Ddl(text, table=table.name, lock=schema.lock_alter, rewrites=rewrites))
+            try:
+                yield from editor.send(Ddl(text, table=table.name, lock=schema.lock_alter, rewrites=rewrites))
+            except DataError as exc:
+                lost = [label for label in labels if label not in becomes.values]
+                exc.add_note(f"rows of {where} hold values that go away ({choices_text(lost)}): change them first")
+                raise
     yield from editor.send(Ddl(f"DROP TYPE {former}"))
 
 
