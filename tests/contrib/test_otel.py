@@ -66,6 +66,31 @@ async def test_a_span_a_statement(face: Face, exporter: InMemorySpanExporter) ->
     assert len(_dorm(exporter)) == 2
 
 
+@pytest.mark.usefixtures("shop")
+async def test_spans_have_no_values(face: Face, exporter: InMemorySpanExporter, backend: str) -> None:
+    await raw(face, "CREATE UNIQUE INDEX one_name ON contrib_tests_customer (name)")
+    otel.instrument()
+    await face(Customer.objects.create)(name="Zaphod")
+    with pytest.raises(dorm.IntegrityError):
+        await face(Customer.objects.create)(name="Zaphod")
+    await raw(face, "SELECT phone FROM contrib_tests_customer WHERE name = 'Zaphod'")
+    spans = _dorm(exporter)
+    for span in spans:
+        assert "Zaphod" not in str(span.attributes)
+        for event in span.events:
+            assert "Zaphod" not in str(event.attributes)
+    failed = next(span for span in spans if span.events)
+    assert failed.attributes is not None
+    assert "IntegrityError" in str((failed.events[0].attributes or {})["exception.stacktrace"])
+    assert (spans[-1].attributes or {})["db.query.text"] == "SELECT phone FROM contrib_tests_customer WHERE name = ?"
+    if backend == "postgresql":
+        assert failed.attributes["db.response.status_code"] == "23505"
+        assert failed.attributes["server.address"] == dorm.connections["default"].config.host
+        assert failed.attributes["db.namespace"] == dorm.connections["default"].config.name
+    else:
+        assert "server.address" not in failed.attributes
+
+
 def test_every_record_of_the_process_has_ids(exporter: InMemorySpanExporter) -> None:
     records: list[logging.LogRecord] = []
 

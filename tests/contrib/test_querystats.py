@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import dorm
 from dorm.contrib import prometheus, querystats
+from dorm.db.connection import close_all
 from tests.contrib.models import Customer, Order
 from tests.contrib.raw import raw
 from tests.support.faces import Face
@@ -272,3 +275,89 @@ async def test_a_full_pool_is_shown_and_warned_about(
 def test_a_database_without_a_pool_gives_no_series() -> None:
     Customer.objects.count()
     assert "dorm_pool" not in prometheus.metrics_response()
+
+
+def test_metrics_do_not_load_the_statistics() -> None:
+    code = (
+        "import sys; from dorm.contrib import prometheus; prometheus.metrics_response(); "
+        "assert 'dorm.contrib.querystats' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_statistics_that_cannot_be_rendered_cost_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prometheus.record_cache_hit("pages")
+    querystats.collector().enable()
+    monkeypatch.setattr(querystats, "render_text", lambda top: 1 // 0)
+    assert 'dorm_cache_hits_total{alias="pages"} 1' in prometheus.metrics_response()
+    assert [each.name for each in caplog.records] == ["dorm.contrib.prometheus"]
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+@pytest.mark.usefixtures("shop")
+def test_scrapes_and_statements_at_once_count_upwards() -> None:
+    prometheus.install()
+    querystats.collector().enable()
+    errors: list[BaseException] = []
+    seen: dict[int, list[float]] = {number: [] for number in range(4)}
+    over = threading.Event()
+
+    def scrape(number: int) -> None:
+        try:
+            while not over.is_set():
+                for family in text_string_to_metric_families(prometheus.metrics_response()):
+                    if family.name == "dorm_queries":
+                        seen[number].append(sum(each.value for each in family.samples))
+        except BaseException as exc:
+            errors.append(exc)
+
+    def work() -> None:
+        try:
+            for _ in range(150):
+                Customer.objects.count()
+        except BaseException as exc:
+            errors.append(exc)
+
+    scrapers = [threading.Thread(target=scrape, args=(number,)) for number in seen]
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for each in (*scrapers, *workers):
+        each.start()
+    for each in workers:
+        each.join()
+    over.set()
+    for each in scrapers:
+        each.join()
+    assert errors == []
+    assert all(found == sorted(found) for found in seen.values())
+    assert sum(each.count for each in querystats.collector().snapshot()) == 600
+    assert max(max(found, default=0) for found in seen.values()) <= 600
+
+
+@pytest.mark.parametrize("value", [None, 1.01, 5])
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_the_warning_can_be_turned_off(value: Any, shop: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    dorm.configure(DATABASES={"default": {**shop, "MAX_POOL_SIZE": 1}}, POOL_SATURATION_WARN=value)
+    try:
+        with dorm.transaction.atomic():
+            Customer.objects.count()
+            assert 'dorm_pool_saturation{alias="default"} 1.000' in prometheus.metrics_response()
+        assert "saturated" not in caplog.text
+    finally:
+        dorm.configure(POOL_SATURATION_WARN=0.8)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.usefixtures("shop")
+def test_an_application_of_tasks_alone_has_series_and_a_poll_opens_nothing() -> None:
+    close_all()
+    dorm.connections["default"]
+    assert "dorm_pool" not in prometheus.metrics_response()
+
+    async def main() -> str:
+        async with dorm.transaction.atomic():
+            await Customer.objects.acount()
+            return prometheus.metrics_response()
+
+    assert 'dorm_pool_saturation{alias="default"} 0.100' in asyncio.run(main())

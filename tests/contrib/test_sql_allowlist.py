@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 import dorm
 from dorm.contrib import sql_allowlist as allowlist
 from dorm.contrib.sql_allowlist import SQLNotAllowedError
+from dorm.db.connection import get_async_connection, get_connection
 from tests.contrib.models import Customer, Order
 from tests.contrib.raw import raw, script
 from tests.support.faces import Face
@@ -290,3 +292,111 @@ def test_without_sqlglot_the_extra_is_named() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "dormdb[sql]" in found.stderr
+
+
+async def test_every_way_of_sending_passes_the_gate(face: Face, backend: str) -> None:
+    """One list with nothing on it: whatever is called, nothing reaches the database."""
+    await face(Customer.objects.create)(name="kept")
+    wrapper: Any = get_async_connection() if face.is_async else get_connection()
+    table = "contrib_tests_customer"
+    insert = f"INSERT INTO {table} (name, email) VALUES (%s, %s)"
+    calls: list[Callable[[], Any]] = [
+        lambda: wrapper.execute(f"SELECT name FROM {table}"),
+        lambda: wrapper.execute_write(f"DELETE FROM {table}"),
+        lambda: wrapper.execute_insert(insert, ["a", ""]),
+        lambda: wrapper.execute_bulk_insert(insert, [["a", ""], ["b", ""]]),
+        lambda: wrapper.execute_script(f"DELETE FROM {table}; DELETE FROM {table}"),
+    ]
+    if backend == "postgresql":
+        calls.append(lambda: wrapper.copy_from(table, ["name", "email"], [("a", "")]))
+    models: list[Any] = [
+        (Customer.objects.create, {"name": "a"}),
+        (Customer.objects.bulk_create, {"objs": [Customer(name="a"), Customer(name="b")]}),
+        (Customer.objects.all().delete, {}),
+        (Customer.objects.all().update, {"name": "a"}),
+        (Customer.objects.count, {}),
+        (Customer.objects.get_or_create, {"name": "a"}),
+    ]
+    allowlist.install([], allow_ddl=False)
+    try:
+        for call in calls:
+            with pytest.raises(SQLNotAllowedError):
+                found = call()
+                _ = await found if inspect.isawaitable(found) else found
+        for method, arguments in models:
+            with pytest.raises(SQLNotAllowedError):
+                await face(method)(**arguments)
+        with pytest.raises(SQLNotAllowedError):
+            stream = wrapper.execute_streaming(f"SELECT name FROM {table}")
+            _ = [row async for row in stream] if face.is_async else list(stream)
+        async with face.atomic():
+            with pytest.raises(SQLNotAllowedError):
+                await face(Customer.objects.count)()
+            async with face.atomic():
+                pass
+        assert (await face(dorm.health_check)())["status"] == "ok"
+    finally:
+        allowlist.uninstall()
+    assert await face(Customer.objects.count)() == 1
+
+
+async def test_lists_of_any_length_are_one_template(face: Face) -> None:
+    allowlist.install([], raise_on_violation=False)
+    for number in (1, 2, 7, 100):
+        marks = ", ".join(["1"] * number)
+        await raw(face, f"SELECT name FROM contrib_tests_customer WHERE id IN ({marks})")
+    assert allowlist.rejected_templates() == ["SELECT name FROM contrib_tests_customer WHERE id IN(?)"]
+    assert allowlist.rejections()["SELECT name FROM contrib_tests_customer WHERE id IN(?)"]["count"] == 4
+
+
+def test_what_is_rejected_is_kept_within_bounds() -> None:
+    allowlist.install([], raise_on_violation=False)
+    policy = allowlist._state.policy
+    assert policy is not None
+    for number in range(allowlist.MOST_REJECTED + 100):
+        policy.reject(f"SELECT a{number}")
+    for _ in range(1000):
+        policy.reject("SELECT a0")
+    found = allowlist.rejections()
+    assert len(found) == allowlist.MOST_REJECTED + 1
+    assert found[allowlist.OVERFLOW]["count"] == 100
+    assert found["SELECT a0"]["count"] == 1001
+
+
+def test_a_dump_that_fails_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "list.json"
+    allowlist.install(["SELECT 1"])
+    allowlist.dump_captured(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = path.read_text()
+    allowlist.install(["SELECT a FROM b"])
+
+    def full(handle: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        allowlist.dump_captured(path)
+    assert path.read_text() == before
+    assert [each.name for each in tmp_path.iterdir() if "list" in each.name] == ["list.json"], (
+        "nothing half-written is left"
+    )
+
+
+def test_a_list_is_the_same_after_a_file_and_in_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    allowlist.install(["select  a from B where c in (1,2) -- x", 'SELECT "A"."x" FROM "A" WHERE "A"."y" = %s'])
+    before = allowlist.allowed_templates()
+    allowlist.dump_captured(path)
+    allowlist.uninstall()
+    assert allowlist.load_from_file(path) == 2
+    assert allowlist.allowed_templates() == before
+    code = f"""
+import dorm
+dorm.configure(DATABASES={{"default": "{"sqlite://" if dorm.connections["default"].vendor == "sqlite" else "postgresql://h/x"}"}})
+from dorm.contrib import sql_allowlist
+sql_allowlist.load_from_file({str(path)!r})
+print(sql_allowlist.allowed_templates() == {before!r})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "True"

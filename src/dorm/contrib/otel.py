@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from time import time_ns
 from typing import Any, Final
 
 from dorm.db import hooks
+from dorm.db.connection import connections
 from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
+from dorm.db.lexer import Unlexable, lexemes
 from dorm.db.template import first_word, template_of
+from dorm.exceptions import ImproperlyConfigured
 
 LONGEST_STATEMENT: Final = 1024
 NO_ID: Final = "-"
@@ -43,8 +47,9 @@ _state = _State()
 def instrument(tracer_name: str = "dorm") -> hooks.Uninstall:
     """Make a span of each statement; idempotent.
 
-    A span is called ``<VERB> <table>``, has the statement (1,024 characters, no parameters) and its database, and the
-    status ERROR with the exception when the statement failed. Its parent is the span that was current.
+    A span is called ``<VERB> <table>``, has the statement (1,024 characters, no parameters; the template of a text with
+    literals in it) and its database, and the status ERROR with the exception, without the driver's, when the statement
+    failed. Its parent is the span that was current.
 
     Returns: `uninstrument`.
     Raises: ImportError: opentelemetry-api is not installed; the message names the extra.
@@ -78,14 +83,19 @@ def _spanning(trace: Any, tracer: Any) -> Callable[[Observation], None]:
         span = tracer.start_span(name, kind=client, attributes=attributes, start_time=start)
         if span.is_recording():
             span.set_attribute("db.dorm.alias", seen.alias)
+            span.set_attributes(_place(seen.alias))
             span.set_attribute("db.dorm.elapsed_ms", round(seen.elapsed * 1000, 3))
             if seen.rows is not None:
                 span.set_attribute("db.response.returned_rows", seen.rows)
             if seen.error is not None:
-                kind = type(seen.error).__name__
+                kind, state = type(seen.error).__name__, getattr(seen.error, "sqlstate", None)
                 span.set_attribute("db.dorm.error", kind)
-                span.set_attribute("error.type", getattr(seen.error, "sqlstate", None) or kind)
-                span.record_exception(seen.error)
+                span.set_attribute("error.type", state or kind)
+                if state:
+                    span.set_attribute("db.response.status_code", state)
+                # Without its cause: what the driver raised has values of the row in its text.
+                stack = "".join(traceback.format_exception(seen.error, chain=False))
+                span.record_exception(seen.error, {"exception.stacktrace": stack})
                 span.set_status(failed, kind)
         span.end(end_time=now)
 
@@ -99,12 +109,31 @@ def _described(template: str, sql: str, vendor: str) -> tuple[str, dict[str, str
     found = _TABLE.search(template)
     table = found.group(1) if found else ""
     name = f"{verb} {table}" if verb and table else f"db.{vendor}"
-    text = sql[:LONGEST_STATEMENT]
+    text = (template if _has_values(sql, vendor) else sql)[:LONGEST_STATEMENT]
     attributes = {"db.system": vendor, "db.statement": text, "db.operation": verb}
     attributes |= {"db.system.name": vendor, "db.query.text": text, "db.operation.name": verb, "db.query.summary": name}
     if table:
         attributes |= {"db.sql.table": table, "db.collection.name": table}
     return name, attributes
+
+
+def _has_values(sql: str, vendor: str) -> bool:
+    """True when literals stand in a text, or that can't be told; its template is shown then."""
+    try:
+        return any(each.kind == "literal" for each in lexemes(sql, vendor))
+    except (Unlexable, ImproperlyConfigured):
+        return True
+
+
+def _place(alias: str) -> dict[str, str | int]:
+    """Return what is known of the server of a database; nothing for a library of the process."""
+    config = connections[alias].config
+    if not config.host:
+        return {}
+    found: dict[str, str | int] = {"server.address": config.host, "db.namespace": config.name}
+    if config.port:
+        found["server.port"] = config.port
+    return found
 
 
 # -- log records -------------------------------------------------------------------------------------------------

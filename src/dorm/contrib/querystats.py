@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
+from dorm.contrib.textformat import Family, escaped, rendered
 from dorm.db import hooks
 from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
@@ -199,11 +200,6 @@ def label(template: str) -> str:
     return f"{template[: LONGEST_LABEL - 9]}…{digest}"
 
 
-def escaped(text: str) -> str:
-    """Return *text* as the value of a label."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
 def folded(found: list[TemplateStats], top: int | None) -> list[TemplateStats]:
     """Return the first *top* of *found* and the rest summed as ``(other)``."""
     if top is None or len(found) <= top:
@@ -223,7 +219,7 @@ def _labels(stats: TemplateStats) -> str:
     return f'{{template="{escaped(label(stats.template))}"{alias}}}'
 
 
-def families(found: Iterable[TemplateStats]) -> list[tuple[str, str, str, list[str]]]:
+def families(found: Iterable[TemplateStats]) -> list[Family]:
     """Return name, type, help and sample lines of each family of the text format."""
     found = list(found)
     made = [
@@ -257,14 +253,6 @@ def render_text(*, top: int | None = None) -> str:
         top: only so many templates, the rest summed as ``(other)``.
     """
     return rendered(families(folded(_collector.snapshot(), top)))
-
-
-def rendered(made: Iterable[tuple[str, str, str, list[str]]]) -> str:
-    """Return families as text; those without samples are left out."""
-    blocks = [
-        f"# HELP {name} {text}\n# TYPE {name} {kind}\n" + "\n".join(lines) for name, kind, text, lines in made if lines
-    ]
-    return "\n".join(blocks) + "\n" if blocks else ""
 
 
 def render_json() -> list[dict[str, Any]]:
