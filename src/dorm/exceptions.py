@@ -301,6 +301,11 @@ def _identities(errors: Iterable[ValidationError]) -> Any:
     return frozenset(Counter(error._identity() for error in errors).items())
 
 
+class OutOfRange(InvalidValue):
+    """A number that a whole-number field cannot hold: too large, too small, or with a fraction. A condition on such a
+    number is answered without it (no row is equal to it, every row is less); a row with it is refused."""
+
+
 # -- helpers for messages ----------------------------------------------------------------------------------------
 
 

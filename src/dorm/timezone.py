@@ -30,6 +30,38 @@ def get_current_timezone() -> datetime.tzinfo:
     return _override.get() or get_default_timezone()
 
 
+def get_default_timezone_name() -> str:
+    """Return the name of the zone of the setting ``TIME_ZONE``."""
+    return _name(get_default_timezone())
+
+
+def get_current_timezone_name() -> str:
+    """Return the name of the zone in force here."""
+    return _name(get_current_timezone())
+
+
+def _name(zone: datetime.tzinfo) -> str:
+    return zone.tzname(None) or str(zone)
+
+
+def get_fixed_timezone(offset: int | datetime.timedelta) -> datetime.timezone:
+    """Return the zone that is *offset* (minutes, or a timedelta) ahead of UTC, called like ``+0130``."""
+    ahead = offset if isinstance(offset, datetime.timedelta) else datetime.timedelta(minutes=offset)
+    minutes = int(ahead.total_seconds() // 60)
+    hours, rest = divmod(abs(minutes), 60)
+    return datetime.timezone(ahead, f"{'-' if minutes < 0 else '+'}{hours:02d}{rest:02d}")
+
+
+def activate(zone: datetime.tzinfo | str) -> None:
+    """Make *zone* the current one of this thread or task, until `deactivate`."""
+    _override.set(ZoneInfo(zone) if isinstance(zone, str) else zone)
+
+
+def deactivate() -> None:
+    """Make the default zone the current one again."""
+    _override.set(None)
+
+
 @contextmanager
 def override(zone: datetime.tzinfo | str | None) -> Iterator[None]:
     """Make *zone* the current one inside the block; None means the default."""
@@ -44,6 +76,11 @@ def override(zone: datetime.tzinfo | str | None) -> Iterator[None]:
 def is_aware(value: datetime.datetime) -> bool:
     """True when *value* has a UTC offset."""
     return value.utcoffset() is not None
+
+
+def is_naive(value: datetime.datetime) -> bool:
+    """True when *value* has no UTC offset."""
+    return value.utcoffset() is None
 
 
 def make_aware(value: datetime.datetime, zone: datetime.tzinfo | None = None) -> datetime.datetime:
@@ -64,3 +101,16 @@ def now() -> datetime.datetime:
     """Return the present: aware in UTC with ``USE_TZ``, else naive in the default zone."""
     present = datetime.datetime.now(datetime.UTC)
     return present if settings.USE_TZ else present.astimezone(get_default_timezone()).replace(tzinfo=None)
+
+
+def localtime(value: datetime.datetime | None = None, zone: datetime.tzinfo | None = None) -> datetime.datetime:
+    """Return aware *value* (default: the present) as a time of *zone* (default: the current one)."""
+    value = datetime.datetime.now(datetime.UTC) if value is None else value
+    if is_naive(value):
+        raise ValueError("localtime() cannot be applied to a naive datetime")
+    return value.astimezone(zone or get_current_timezone())
+
+
+def localdate(value: datetime.datetime | None = None, zone: datetime.tzinfo | None = None) -> datetime.date:
+    """Return the date that `localtime` of *value* has."""
+    return localtime(value, zone).date()

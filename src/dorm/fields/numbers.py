@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import decimal
+import math
 from typing import Any, ClassVar, Literal, TypeVar, Unpack, overload
 
 from dorm.db.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, INTEGER_RANGES, SMALLINT, SqlType
-from dorm.exceptions import ImproperlyConfigured, InvalidValue
+from dorm.exceptions import ImproperlyConfigured, InvalidValue, OutOfRange
 from dorm.fields.base import Field
 from dorm.fields.exact import passes
 from dorm.fields.options import TextOptions
@@ -87,15 +88,15 @@ class IntegerField(Field[T]):
         number = value if type(value) is int else self._number(value)
         if self._lowest <= number <= self._highest:
             return number
-        raise InvalidValue(
+        raise OutOfRange(
             f"{self} ({type(self).__name__}) takes whole numbers from {self._lowest} to {self._highest}: "
             "the value is out of range."
         )
 
     def _number(self, value: Any) -> int:
         value = self.unwrapped(value)
-        if isinstance(value, float) and not value.is_integer():
-            self.refuse(value, "it has a fractional part")
+        if isinstance(value, float) and not value.is_integer() and math.isfinite(value):
+            raise OutOfRange(f"{self} ({type(self).__name__}) takes {self.description}: the value has a fraction.")
         try:
             return int(value)
         except (TypeError, ValueError, OverflowError):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dorm.db.types import INTEGER_RANGES
 from dorm.exceptions import InvalidValue
 from dorm.lookups.registry import bilateral_of, find_lookup, for_all
-from dorm.lookups.values import bucket
-from dorm.sql.boolean import Condition, Nothing
-from dorm.sql.node import BOOLEAN_OUTPUT, TEXT_OUTPUT, Column, Node, Output, Param, QueryLike, Scope, Text
+from dorm.lookups.values import AnyNumber, bucket
+from dorm.sql.boolean import And, Condition, Nothing
+from dorm.sql.node import BOOLEAN_OUTPUT, TEXT_OUTPUT, Column, Fixed, Node, Output, Param, QueryLike, Scope, Text
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -242,6 +244,8 @@ def _prepare(output: Output | None) -> Callable[[Any], Any] | None:
 
 def compare(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     """Build ``exact``, ``gt`` and their like."""
+    if isinstance(value, AnyNumber):
+        return _compare_number(name, lhs, value.value)
     if value is None:
         return none_as_value(name, lhs)
     if name == "exact" and isinstance(value, QueryLike) and not value.gives_one:
@@ -250,6 +254,40 @@ def compare(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
             "or be asked for with in."
         )
     return Comparison(name, lhs, operand(lhs, value, scope))
+
+
+NUMBER_LOOKUPS = frozenset(("exact", "gt", "gte", "lt", "lte", "in", "range"))
+"""Lookups that take `AnyNumber` over whole numbers."""
+
+
+def holds_whole_numbers(node: Node) -> bool:
+    """True for a node whose values are whole numbers of a known size."""
+    return node.output is not None and node.output.sql_type.kind in INTEGER_RANGES and not bilateral_of(node)
+
+
+def _compare_number(name: str, lhs: Node, value: Any) -> Node:
+    """Build a comparison with a number that the column may be unable to hold, which decides it then."""
+    output = lhs.output
+    assert output is not None, "a column of numbers"
+    limits, number = INTEGER_RANGES[output.sql_type.kind], _whole(value)
+    if number is None:
+        return Comparison(name, lhs, Param(Fixed.of(output.prepare(value)), output))
+    low, high = (0 if output.sql_type.unsigned else limits[0]), limits[1]
+    if name == "exact" and (number != math.floor(number) or not low <= number <= high):
+        return Nothing()
+    number = math.floor(number) if name in ("exact", "gt", "lte") else math.ceil(number)
+    if number > high or number < low:
+        return Nothing() if (number > high) == (name in ("gt", "gte")) else IsNull(lhs, False)
+    return Comparison(name, lhs, Param(Fixed.of(output.prepare(number)), output))
+
+
+def _whole(value: Any) -> Any:
+    """Return the number that *value* is or says; None for what is no finite number."""
+    try:
+        number = int(value) if isinstance(value, str) else value
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def none_as_value(name: str, lhs: Node) -> Node:
@@ -277,6 +315,10 @@ def _pattern(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
 def _in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if value is None:
         raise ValueError("Cannot use None as a query value: in= takes a list, tuple, set, generator or queryset.")
+    if isinstance(value, AnyNumber):
+        found = [_compare_number("exact", lhs, item) for item in value.value]
+        equal = tuple(part.args[1] for part in found if isinstance(part, Comparison))
+        return InNodes(lhs, equal) if equal else Nothing()
     if isinstance(value, (QueryLike, Node)):
         if bilateral_of(lhs):
             raise NotImplementedError("Bilateral transformations on nested querysets are not implemented.")
@@ -296,6 +338,8 @@ def _in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
 
 
 def _range(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+    if isinstance(value, AnyNumber):
+        return And(tuple(map(_compare_number, ("gte", "lte"), (lhs, lhs), value.value)))
     if not isinstance(value, tuple):
         raise ValueError("range= takes two bounds")
     low, high = value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Hashable, Iterable
 from typing import Any, cast
 
 from dorm.exceptions import InvalidValue
-from dorm.sql.node import Literals, Node, QueryLike
+from dorm.sql.node import Fixed, Literals, Node, Param, QueryLike, Scope
 
 
 def last_part(path: str) -> str:
@@ -41,6 +42,39 @@ def _items(path: str, value: Any) -> Iterable[Any]:
 def _kind(value: Any) -> Hashable:
     """Return the type of a literal: structure, since 1 == True == Decimal(1) as keys."""
     return cast("Hashable", type(value))
+
+
+class AnyNumber(Node):
+    """Numbers of a condition that its column may be unable to hold; what they mean is decided by the lookup.
+
+    Args:
+        value: a number or its text, or a tuple of them.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def key(self, values: Literals) -> Hashable:
+        # The numbers themselves decide what becomes of the condition.
+        values.cacheable = False
+        return (AnyNumber,)
+
+    def resolve(self, scope: Scope) -> Node:
+        return Param(Fixed.of(self.value), None)
+
+
+def any_number(path: str, value: Any) -> Any:
+    """Return the (normal) right side of a lookup, as `AnyNumber` where it is made of numbers or texts."""
+    items = value if isinstance(value, tuple) else (value,)
+    if last_part(path) in _OF_TEXT or not items or not all(type(item) in _NUMBERS for item in items):
+        return value
+    return AnyNumber(value)
+
+
+_NUMBERS = frozenset((int, float, decimal.Decimal, str))
+_OF_TEXT = frozenset(
+    ("iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith", "regex", "iregex")
+)
 
 
 def bucket(length: int) -> int:

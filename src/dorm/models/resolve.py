@@ -13,9 +13,10 @@ from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import OuterReference
 from dorm.fields.composite import declared
 from dorm.fields.kinds import tell
-from dorm.lookups.core import Comparison, InSelect, IsNull, build_lookup
+from dorm.lookups.core import NUMBER_LOOKUPS, Comparison, InSelect, IsNull, build_lookup, holds_whole_numbers
 from dorm.lookups.json import order_key
 from dorm.lookups.registry import looked_up, names as lookup_names, transformed
+from dorm.lookups.values import AnyNumber, value_key
 from dorm.models.composite import names_of_key
 from dorm.models.paths import NoSuchName, Route, leading_up, relation_of, steps_of, walk
 from dorm.sql.boolean import (
@@ -196,11 +197,16 @@ class Resolver:
             reached, left = transformed(node, rest, self)
             raise self._unknown((left or rest)[0], path, reached)
         node, lookup = found
-        before, self._partner = self._partner, self._partner_met()
+        before = self._partner, self._declared
+        self._partner = self._partner_met()
+        if isinstance(value, AnyNumber) and not (holds_whole_numbers(node) and lookup in NUMBER_LOOKUPS):
+            value, literals = value.value, Literals()
+            value_key(lookup, value, literals)
+            self._declared = list(reversed(literals))
         try:
             condition = build_lookup(lookup, node, related_value(node, value, self._partner), self)
         finally:
-            self._partner = before
+            self._partner, self._declared = before
         if isinstance(condition, InSelect):
             return self._within(condition, column)
         if type(condition) is Comparison:

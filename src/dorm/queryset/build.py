@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.conf.fetch_modes import FetchMode
-from dorm.exceptions import FieldDoesNotExist, FieldError, choices_text, nearest
+from dorm.exceptions import FieldDoesNotExist, FieldError, OutOfRange, choices_text, nearest
 from dorm.expressions.filtered import FilteredRelation
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
 from dorm.fields.composite import declared
-from dorm.lookups.values import value_key
+from dorm.lookups.values import any_number, value_key
 from dorm.models.composite import expanded
 from dorm.models.resolve import Resolver
 from dorm.queryset.combine import TABLE, Combined, label, output_names, refuse, reordered
@@ -69,7 +69,10 @@ def filtered(
         child = plan.quick(quick)
         if child is not None:
             own = tuple(kwargs.values())
-            return child, values + (own if child.prepares is None else child.prepared(own))
+            try:
+                return child, values + (own if child.prepares is None else child.prepared(own))
+            except OutOfRange:
+                quick = None
     query = plan.query
     if query.combined is not None:
         refuse(query, "exclude" if negated else "filter")
@@ -83,7 +86,13 @@ def filtered(
         condition = ~condition
     collected = Literals()
     key = ("sticky" if sticky else "filter", condition.key(collected))
-    built = step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
+    try:
+        built = step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
+    except OutOfRange:
+        condition = condition.with_values(any_number)
+        collected = Literals()
+        key = ("filter", condition.key(collected))
+        return step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
     if (
         quick is not None
         and _is_plain(kwargs, collected)

@@ -121,7 +121,7 @@ class RawQuerySet(Generic[M]):
         if self._rows is None:
             database = connections[self.db]
             text = database.dialect.raw_sql(self._sql, bool(self._bound))
-            statement = Statement(Template(text, model=self.model._meta.label), self._bound)
+            statement = Statement(Template(text, natural=True, model=self.model._meta.label), self._bound)
             table = yield from perform(FetchTable(database, statement))
             self._columns = tuple(self.translations.get(name, name) for name in table.columns)
             found = _instances(self.model, self._columns, table.rows, database.dialect, database.alias)

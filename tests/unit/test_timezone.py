@@ -1,0 +1,59 @@
+"""The current time zone and what is done with it."""
+
+from __future__ import annotations
+
+import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dorm import timezone
+
+NAIVE = datetime.datetime(2020, 1, 1, 3)
+AWARE = NAIVE.replace(tzinfo=datetime.UTC)
+MELBOURNE = ZoneInfo("Australia/Melbourne")
+
+
+def test_naive_and_aware() -> None:
+    assert timezone.is_aware(AWARE) and not timezone.is_aware(NAIVE)
+    assert timezone.is_naive(NAIVE) and not timezone.is_naive(AWARE)
+    for wrong in (
+        lambda: timezone.make_aware(AWARE),
+        lambda: timezone.make_naive(NAIVE),
+        lambda: timezone.localtime(NAIVE),
+        lambda: timezone.localdate(NAIVE),
+    ):
+        with pytest.raises(ValueError, match="naive datetime"):
+            wrong()
+
+
+def test_local_times_and_dates() -> None:
+    assert timezone.localtime(AWARE, MELBOURNE).hour == 14
+    assert timezone.localdate(AWARE.replace(hour=14), MELBOURNE) == datetime.date(2020, 1, 2)
+    with timezone.override(MELBOURNE):
+        assert timezone.localtime(AWARE).hour == 14
+        assert timezone.localtime().tzinfo is MELBOURNE
+        assert timezone.localdate() == datetime.datetime.now(MELBOURNE).date()
+
+
+def test_the_current_zone_by_name_and_by_hand() -> None:
+    assert timezone.get_default_timezone_name() == timezone.get_current_timezone_name() == "UTC"
+    timezone.activate("Australia/Melbourne")
+    try:
+        assert timezone.get_current_timezone() == MELBOURNE
+        assert timezone.get_current_timezone_name() == "Australia/Melbourne"
+        with timezone.override(None):
+            assert timezone.get_current_timezone_name() == "UTC"
+    finally:
+        timezone.deactivate()
+    assert timezone.get_current_timezone_name() == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("offset", "name"), [(90, "+0130"), (-150, "-0230"), (0, "+0000"), (datetime.timedelta(hours=2), "+0200")]
+)
+def test_zones_at_a_fixed_distance(offset: int | datetime.timedelta, name: str) -> None:
+    zone = timezone.get_fixed_timezone(offset)
+    assert zone.tzname(None) == name
+    given = offset if isinstance(offset, datetime.timedelta) else datetime.timedelta(minutes=offset)
+    assert zone.utcoffset(None) == given
