@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 import pytest
 
+import dorm
 from dorm import timezone
 
 NAIVE = datetime.datetime(2020, 1, 1, 3)
@@ -14,9 +16,18 @@ AWARE = NAIVE.replace(tzinfo=datetime.UTC)
 MELBOURNE = ZoneInfo("Australia/Melbourne")
 
 
+@pytest.fixture(autouse=True)
+def configured() -> Iterator[None]:
+    before = dict(dorm.settings._given)
+    dorm.configure(DATABASES={}, TIME_ZONE="UTC")
+    yield
+    dorm.settings._given.clear()
+    dorm.settings._given.update(before)
+
+
 def test_naive_and_aware() -> None:
-    assert timezone.is_aware(AWARE) and not timezone.is_aware(NAIVE)
-    assert timezone.is_naive(NAIVE) and not timezone.is_naive(AWARE)
+    assert (timezone.is_aware(AWARE), timezone.is_naive(AWARE)) == (True, False)
+    assert (timezone.is_aware(NAIVE), timezone.is_naive(NAIVE)) == (False, True)
     for wrong in (
         lambda: timezone.make_aware(AWARE),
         lambda: timezone.make_naive(NAIVE),
