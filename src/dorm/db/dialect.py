@@ -36,6 +36,8 @@ class Dialect(Fragments, ABC):
     # -- what it can do ------------------------------------------------------------------------------------------
     supports_returning: bool = False
     """INSERT, UPDATE and DELETE can give rows back."""
+    sends_together: bool = False
+    """Several queries can go to the server in one trip."""
     tells_counted_key: bool = False
     """The driver tells the key that an INSERT of one row counted, for less than RETURNING costs."""
     rows_at_once: int = 0

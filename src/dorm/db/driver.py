@@ -77,6 +77,10 @@ class SyncConnection(_ConnectionState):
     def query(self, statement: Statement) -> Rows:
         """Send a statement and fetch all rows as tuples."""
 
+    def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
+        """Send several SELECTs and fetch all of their rows; by one trip where that is worth it."""
+        return [self.query(statement) for statement in statements]
+
     @abstractmethod
     def execute(self, statement: Statement) -> int:
         """Send a statement; return the number of rows touched, -1 when there is none."""
@@ -167,6 +171,9 @@ class AsyncConnection(_ConnectionState):
 
     @abstractmethod
     def query(self, statement: Statement) -> Awaitable[Rows]: ...
+    async def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
+        return [await self.query(statement) for statement in statements]
+
     @abstractmethod
     def execute(self, statement: Statement) -> Awaitable[int]: ...
     @abstractmethod

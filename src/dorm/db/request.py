@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from dorm.db.driver import AsyncConnection, AsyncCursor, Face, SyncConnection, SyncCursor
@@ -113,6 +113,22 @@ class Query(StatementRequest[list[Row]]):
 
     def aon(self, connection: AsyncConnection) -> Awaitable[list[Row]]:
         return connection.query(self.statement)
+
+
+class QueryAll(StatementRequest[list[list[Row]]]):
+    """Send several SELECTs on one connection, in one trip where the driver can, and fetch all of their rows."""
+
+    __slots__ = ("statements",)
+
+    def __init__(self, source: Source, statements: Sequence[Statement]) -> None:
+        super().__init__(source, statements[0])
+        self.statements = statements
+
+    def on(self, connection: SyncConnection) -> list[list[Row]]:
+        return connection.query_all(self.statements)
+
+    def aon(self, connection: AsyncConnection) -> Awaitable[list[list[Row]]]:
+        return connection.query_all(self.statements)
 
 
 class Execute(StatementRequest[int]):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dorm.cache.reading import inherited
+from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
+from dorm.db.together import together
 from dorm.exceptions import InvalidPrefetch, choices_text, nearest
 from dorm.models.state import ORIGIN
 
@@ -66,16 +69,50 @@ def prefetch(instances: Sequence[Any], lookups: Iterable[Any], alias: str | None
     Raises: AttributeError: no such attribute. ValueError: no relation, or a path that was seen with another queryset.
     """
     done: dict[str, list[Any]] = {}
-    for lookup in lookups:
-        wanted = lookup if isinstance(lookup, Prefetch) else Prefetch(lookup)
-        if wanted.path in done:
-            if wanted.querysets():
-                raise ValueError(
-                    f"{wanted.path!r} lookup was already seen with a different queryset. You may need to adjust the "
-                    "ordering of your lookups."
-                )
-            continue
+    found = [lookup if isinstance(lookup, Prefetch) else Prefetch(lookup) for lookup in lookups]
+    database = connections[alias] if alias is not None and len(found) > 1 else None
+    # Two that are cached may wait for each other: one reads the database, the other what it will have read.
+    if database is not None and database.dialect.sends_together and inherited() is None and not _are_cached(found):
+        for siblings in _siblings(found):
+            ops = [_unless_done(instances, wanted, done, alias) for wanted in siblings]
+            yield from together(ops, database) if len(ops) > 1 else ops[0]
+        return
+    for wanted in found:
+        yield from _unless_done(instances, wanted, done, alias)
+
+
+def _are_cached(lookups: Iterable[Any]) -> bool:
+    """True when a queryset of these, or of what they prefetch in turn, asks the query cache."""
+    querysets = [each for wanted in lookups if isinstance(wanted, Prefetch) for each in wanted.querysets()]
+    return any(each._cache is not None or _are_cached(each._prefetch) for each in querysets)
+
+
+def _siblings(lookups: Sequence[Prefetch]) -> Iterator[list[Prefetch]]:
+    """Yield the lookups in order, those side by side that start with different attributes together."""
+    group: list[Prefetch] = []
+    taken: set[str] = set()
+    for wanted in lookups:
+        names = {wanted.lookup.partition("__")[0], wanted.path.partition("__")[0]}
+        if names & taken:
+            yield group
+            group, taken = [], set()
+        group.append(wanted)
+        taken |= names
+    if group:
+        yield group
+
+
+@operation
+def _unless_done(
+    instances: Sequence[Any], wanted: Prefetch, done: dict[str, list[Any]], alias: str | None
+) -> Operation[None]:
+    if wanted.path not in done:
         yield from _follow(list(instances), wanted, done, alias)
+    elif wanted.querysets():
+        raise ValueError(
+            f"{wanted.path!r} lookup was already seen with a different queryset. You may need to adjust the ordering "
+            "of your lookups."
+        )
 
 
 @operation

@@ -141,7 +141,7 @@ def _made() -> tuple[AdaptersMap, dict[str, Null]]:
     for text in (StrDumper, StrBinaryDumper):
         adapters.register_dumper(str, text)
     adapters.register_dumper(Untyped, StrDumperUnknown)
-    for cls, packing in DUMPERS:
+    for cls, packing in DUMPERS.items():
         adapters.register_dumper(cls, packing)
     adapters.register_loader("timestamptz", TimestamptzBinaryLoader)
     return adapters, {kind: _null_of(kind, adapters) for kind in _OIDS}

@@ -109,6 +109,7 @@ class PostgresDialect(PostgresFragments, Dialect):
     supports_returning = True
     numbers_placeholders = True
     supports_array_parameters = True
+    sends_together = True
     supports_filter_clause = True
     supports_distinct_on = True
     supports_row_locks = True

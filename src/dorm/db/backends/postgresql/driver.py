@@ -218,6 +218,32 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         self._send(statement)
         return self._cursor.fetchall()
 
+    def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
+        found: list[Rows] = []
+        if self.deferred or not self.is_far:
+            trips = []
+            for statement in statements if not self.is_far else statements[:1]:
+                start = time.perf_counter()
+                found.append(self.query(statement))
+                trips.append(time.perf_counter() - start)
+            if not self.is_far:
+                # The quickest one tells most of the way, and least of the server's work.
+                self.took(min(trips))
+                return found
+        rest = statements[len(found) :]
+        cursors: list[Any] = []
+        try:
+            with self.raw.pipeline():
+                for statement in rest:
+                    template = statement.template
+                    cursors.append(psycopg.RawCursor(self.raw))
+                    cursors[-1].execute(
+                        template.sql, statement.params, prepare=_prepare(statement), binary=template.binary
+                    )
+        except DRIVER_ERRORS as exc:
+            raise self.failed(exc, rest[max(0, len(cursors) - 1)]) from exc
+        return found + [cursor.fetchall() for cursor in cursors]
+
     def execute(self, statement: Statement) -> int:
         self._send(statement)
         return self._cursor.rowcount
@@ -431,6 +457,32 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
     async def query(self, statement: Statement) -> Rows:
         await self._send(statement)
         return await self._cursor.fetchall()
+
+    async def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
+        found: list[Rows] = []
+        if self.deferred or not self.is_far:
+            trips = []
+            for statement in statements if not self.is_far else statements[:1]:
+                start = time.perf_counter()
+                found.append(await self.query(statement))
+                trips.append(time.perf_counter() - start)
+            if not self.is_far:
+                # The quickest one tells most of the way, and least of the server's work.
+                self.took(min(trips))
+                return found
+        rest = statements[len(found) :]
+        cursors: list[Any] = []
+        try:
+            async with self.raw.pipeline():
+                for statement in rest:
+                    template = statement.template
+                    cursors.append(psycopg.AsyncRawCursor(self.raw))
+                    await cursors[-1].execute(
+                        template.sql, statement.params, prepare=_prepare(statement), binary=template.binary
+                    )
+        except DRIVER_ERRORS as exc:
+            raise self.failed(exc, rest[max(0, len(cursors) - 1)]) from exc
+        return found + [await cursor.fetchall() for cursor in cursors]
 
     async def execute(self, statement: Statement) -> int:
         await self._send(statement)

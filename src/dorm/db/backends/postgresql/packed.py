@@ -29,6 +29,7 @@ class _PackedDumper(Dumper):
 
     format = Format.BINARY
     element: ClassVar[int]
+    oid: int
 
     def dump(self, obj: Any) -> bytes:
         number = len(obj)
@@ -56,33 +57,65 @@ class _FixedDumper(_PackedDumper):
         return struct.pack(">" + f"i{self.code}" * len(values), *pairs)
 
 
-class _TextDumper(_PackedDumper):
+class _StringDumper(_PackedDumper):
+    element, oid = 25, 1009
+
     def pack(self, values: list[Any]) -> bytes:
         encoded = [value.encode() for value in values]
         return b"".join(chain.from_iterable(zip(map(_length, map(len, encoded)), encoded, strict=True)))
 
 
-def _of(
-    name: str, base: type[_PackedDumper], element: int, array: int, **more: Any
-) -> tuple[type[Packed], type[Dumper]]:
-    made = type(f"{name}Array", (Packed,), {"__slots__": ()})
-    return made, type(f"_{name}ArrayDumper", (base,), {"element": element, "oid": array, **more})
+class Int8Array(Packed):
+    """Whole numbers."""
+
+    __slots__ = ()
 
 
-_INT8 = _of("Int8", _FixedDumper, 20, 1016, code="q", size=8)
-_TEXT = _of("Text", _TextDumper, 25, 1009)
-_DOUBLE = _of("Double", _FixedDumper, 701, 1022, code="d", size=8)
-_BOOL = _of("Bool", _FixedDumper, 16, 1000, code="?", size=1)
-DUMPERS: tuple[tuple[type[Packed], type[Dumper]], ...] = (_INT8, _TEXT, _DOUBLE, _BOOL)
+class TextArray(Packed):
+    """Texts."""
+
+    __slots__ = ()
+
+
+class DoubleArray(Packed):
+    """Floats."""
+
+    __slots__ = ()
+
+
+class BoolArray(Packed):
+    """Booleans."""
+
+    __slots__ = ()
+
+
+class _Int8Dumper(_FixedDumper):
+    element, oid, code, size = 20, 1016, "q", 8
+
+
+class _DoubleDumper(_FixedDumper):
+    element, oid, code, size = 701, 1022, "d", 8
+
+
+class _BoolDumper(_FixedDumper):
+    element, oid, code, size = 16, 1000, "?", 1
+
+
+DUMPERS: dict[type[Packed], type[Dumper]] = {
+    Int8Array: _Int8Dumper,
+    TextArray: _StringDumper,
+    DoubleArray: _DoubleDumper,
+    BoolArray: _BoolDumper,
+}
 """Classes of array parameters with what dumps them."""
 
 PACKED: dict[str, Callable[[list[Any]], Packed]] = {
-    "smallint": _INT8[0],
-    "integer": _INT8[0],
-    "bigint": _INT8[0],
-    "text": _TEXT[0],
-    "varchar": _TEXT[0],
-    "double": _DOUBLE[0],
-    "boolean": _BOOL[0],
+    "smallint": Int8Array,
+    "integer": Int8Array,
+    "bigint": Int8Array,
+    "text": TextArray,
+    "varchar": TextArray,
+    "double": DoubleArray,
+    "boolean": BoolArray,
 }
 """What makes the array parameter of a column of each kind; the other kinds go by psycopg's own arrays."""
