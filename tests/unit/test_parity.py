@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 import dorm
+from dorm.db import operation
 from dorm.manager import Manager
+from dorm.migrations.aexecutor import AsyncMigrationExecutor
+from dorm.migrations.executor import MigrationExecutor
+from dorm.migrations.schema_editor import AsyncSchemaEditor, SchemaEditor
 from dorm.models.base import Model
 from dorm.queryset.queryset import QuerySet
-
-_OPTIONAL = ("psycopg", "psycopg_pool")
-"""Drivers whose absence makes a module impossible to import."""
-
+from dorm.transaction.handle import AsyncConnectionHandle, ConnectionHandle
 
 _PUBLIC_IN_DB = ("dorm.db.connection", "dorm.db.health")
 """The rest of `dorm.db` is the kernel: a request has two forms that are no twins of a public function."""
@@ -121,6 +122,66 @@ def test_everything_that_sends_a_statement_has_a_twin(owner: type) -> None:
     assert lonely == []
 
 
+# -- pairs of classes --------------------------------------------------------------------------------------------
+
+CLASSES = [
+    (ConnectionHandle, AsyncConnectionHandle, ""),
+    (MigrationExecutor, AsyncMigrationExecutor, "a"),
+    (SchemaEditor, AsyncSchemaEditor, "a"),
+]
+
+
+@pytest.mark.parametrize(("plain", "twin", "prefix"), CLASSES, ids=[plain.__name__ for plain, _, _ in CLASSES])
+def test_pairs_of_classes_have_the_same_methods(plain: type, twin: type, prefix: str) -> None:
+    mine = {name: method for name, method in inspect.getmembers(plain, inspect.isfunction) if not name.startswith("_")}
+    assert mine, "a class without methods shows nothing"
+    for name, method in mine.items():
+        other = getattr(twin, name if method is getattr(twin, name, None) else prefix + name)
+        assert _parameters(method) == _parameters(other), name
+    theirs = {name for name, _ in inspect.getmembers(twin, inspect.isfunction) if not name.startswith("_")}
+    assert {name.removeprefix(prefix) for name in theirs} == set(mine)
+
+
+def _parameters(method: Callable[..., Any]) -> list[tuple[Any, ...]]:
+    # The async face may take an async iterable where the other takes an iterable.
+    return [
+        (each.name, each.kind, each.default, str(each.annotation).partition(" | Async")[0])
+        for each in inspect.signature(method).parameters.values()
+    ]
+
+
+# -- functions that drive an operation ---------------------------------------------------------------------------
+
+_ONE_FACE = {
+    "dorm.migrations.api.": "what commands call",
+    "dorm.migrations.compare.": "what commands call",
+    "dorm.migrations.editor.MigrationConnection.": "what a migration's own blocking code is given",
+    "dorm.migrations.executor.MigrationExecutor.": "a pair of classes",
+    "dorm.migrations.schema_editor.SchemaEditor.": "a pair of classes",
+    "dorm.transaction.handle.ConnectionHandle.": "a pair of classes",
+    "dorm.queryset.pickling.": "what pickle calls",
+    "dorm.test.": "what test runners call",
+}
+"""Where one face is enough, and why."""
+
+
+def _drives(function: Any) -> bool:
+    names = function.__code__.co_names
+    return "run" in names and function.__globals__.get("run") is operation.run
+
+
+def test_whatever_drives_an_operation_has_a_twin() -> None:
+    lonely = {
+        f"{owner}.{name}"
+        for owner, members in _owners()
+        for name, function in members.items()
+        if inspect.isfunction(function) and _drives(function) and f"a{name}" not in members
+    }
+    unexplained = sorted(name for name in lonely if not name.startswith(tuple(_ONE_FACE)))
+    assert unexplained == []
+    assert [place for place in _ONE_FACE if not any(name.startswith(place) for name in lonely)] == []
+
+
 def test_the_pairs_are_found() -> None:
     assert "dorm.queryset.queryset.QuerySet.get" in PAIRS
-    assert len(PAIRS) > 30
+    assert len(PAIRS) > 500
