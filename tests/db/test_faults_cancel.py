@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -218,3 +221,37 @@ async def test_a_closed_coroutine_leaves_nothing() -> None:
         await task
     assert await Author.objects.acount() == 0
     assert dorm.pool_stats()["in_use"] == 0
+
+
+_INTERRUPTED = """
+import json, os, signal, sys, threading
+import dorm
+settings, slow = json.loads(sys.argv[1])
+dorm.configure(DATABASES={"default": settings})
+connection = dorm.get_connection()
+try:
+    with dorm.atomic():
+        connection.execute_write("INSERT INTO library_publisher (name) VALUES (%s)", ["inside"])
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        connection.execute(slow)
+except KeyboardInterrupt:
+    rows = connection.execute("SELECT count(*) FROM library_publisher")
+    print("interrupted", rows[0][0], dorm.pool_stats()["in_use"])
+"""
+_SLOW = {
+    "postgresql": "SELECT pg_sleep(60)",
+    "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 9e9) SELECT max(x) FROM n",
+}
+
+
+def test_ctrl_c_ends_the_statement_that_runs(database: dict[str, Any], backend: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _INTERRUPTED, json.dumps([database, _SLOW[backend]])],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted 0 0\n", "", 0)
+    if backend == "postgresql":
+        assert activity(database) == []

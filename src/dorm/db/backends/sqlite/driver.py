@@ -25,6 +25,14 @@ _DRIVER_ERRORS = (apsw.Error, TypeError, ValueError, ArithmeticError, LookupErro
 """What apsw raises, and what the functions do that dorm registers: they refuse values in Python's words."""
 
 
+_STEPS_BETWEEN_SIGNALS = 2_000_000
+"""Instructions of SQLite's virtual machine, some 30 ms."""
+
+
+def _goes_on() -> bool:
+    return False
+
+
 class SqliteConnection(SyncConnection):
     """A connection; outside transactions each statement that may write waits for its turn in the writers' queue."""
 
@@ -68,6 +76,13 @@ class SqliteConnection(SyncConnection):
         """Interrupt every statement once *is_over* (asked every *steps* instructions), and never wait for a lock."""
         self._db.set_progress_handler(is_over, steps)
         self._db.set_busy_timeout(0)
+
+    def hear_signals(self) -> None:
+        """Let Ctrl-C end a statement that runs long: signal handlers of Python run in between.
+
+        A look needs the interpreter's lock, which other threads may hold for 5 ms: it is rare.
+        """
+        self._db.set_progress_handler(_goes_on, _STEPS_BETWEEN_SIGNALS)
 
     def enforce_foreign_keys(self, on: bool) -> None:
         """Switch the enforcement of foreign keys; allowed in a transaction too, where the PRAGMA does nothing."""

@@ -35,6 +35,7 @@ class SqlitePool(SyncPool, ForkAware):
             connection = self._idle.pop()
         except IndexError:
             connection = SqliteConnection(self._store)
+            connection.hear_signals()
             self._opened += 1
         return connection
 
