@@ -111,6 +111,18 @@ class Aggregate(Func):
         count = self._shape[3]
         return self.args[-count:] if count else ()
 
+    def __repr__(self) -> str:
+        inner = list(map(repr, self.arguments))
+        if self.distinct:
+            inner.append("distinct=True")
+        for name in ("condition", "default", "order"):
+            value = getattr(self, name)
+            if value is not None and value != ():
+                inner.append(
+                    f"{'filter' if name == 'condition' else 'order_by' if name == 'order' else name}={value!r}"
+                )
+        return f"{type(self).__name__}({', '.join(inner)})"
+
     def options(self) -> tuple[Hashable, ...]:
         return (*super().options(), self.distinct, self._shape)
 

@@ -20,6 +20,7 @@ _INTEGERS = ("smallint", "integer", "bigint", "boolean")
 class Count(Aggregate):
     """Number of rows (``Count("*")``) or of values that are not NULL."""
 
+    arity = 1
     function = "COUNT"
     output = INTEGER_OUTPUT
     allow_distinct = True
@@ -66,6 +67,7 @@ class _NumberOutput(TypedOutput):
 class Sum(Aggregate):
     """Sum of the values; None over no rows."""
 
+    arity = 1
     function = "SUM"
     allow_distinct = True
 
@@ -87,6 +89,7 @@ class Sum(Aggregate):
 class Avg(Aggregate):
     """Mean of the values: a float, or a Decimal or timedelta for a column of these; None over no rows."""
 
+    arity = 1
     function = "AVG"
     allow_distinct = True
 
@@ -109,12 +112,14 @@ class Avg(Aggregate):
 class Min(Aggregate):
     """Smallest value; None over no rows."""
 
+    arity = 1
     function = "MIN"
 
 
 class Max(Aggregate):
     """Largest value; None over no rows."""
 
+    arity = 1
     function = "MAX"
 
 
@@ -125,6 +130,7 @@ class _Spread(Aggregate):
         sample: True takes the values as a sample of a larger population.
     """
 
+    arity = 1
     population, of_sample = "", ""
 
     def __init__(self, expression: Any, sample: bool = False, **extra: Any) -> None:

@@ -357,6 +357,11 @@ class CombinedExpression(Expression):
     def options(self) -> tuple[Hashable, ...]:
         return (self.operator, output_key(self.output))
 
+    def __repr__(self) -> str:
+        return f" {self.operator} ".join(
+            f"({arg!r})" if isinstance(arg, CombinedExpression) else repr(arg) for arg in self.args
+        )
+
     def infer_output(self) -> Output | None:
         lhs, rhs = self.args
         return combined_output(self.operator, lhs.output, rhs.output)
@@ -433,6 +438,10 @@ class Func(Expression):
 
     def options(self) -> tuple[Hashable, ...]:
         return (output_key(self.output), *sorted(self.extra.items()))
+
+    def __repr__(self) -> str:
+        inner = [*map(repr, self.args), *[f"{name}=..." for name in sorted(self.extra)]]
+        return f"{type(self).__name__}({', '.join(inner)})"
 
     def infer_output(self) -> Output | None:
         if type(self).output_field is not Node.output_field:
@@ -551,6 +560,7 @@ class OrderBy(Expression):
             raise ValueError("nulls_first and nulls_last values must be True or None.")
         self.args = (as_reference(expression),)
         self.descending = descending
+        self.nulls_first, self.nulls_last = nulls_first, nulls_last
         self.nulls: Nulls | None = "first" if nulls_first else "last" if nulls_last else None
 
     def options(self) -> tuple[Hashable, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from dorm.lookups.values import normal_value, value_key
@@ -24,6 +24,9 @@ class Q(Node):
     is_condition = True
 
     def __init__(self, *args: Any, _connector: Connector = "AND", _negated: bool = False, **kwargs: Any) -> None:
+        if _connector not in ("AND", "OR", "XOR", None):
+            raise ValueError(f"_connector must be one of 'AND', 'OR', 'XOR', or None, not {_connector!r}.")
+        _connector = _connector or "AND"
         self.connector: Connector = _connector
         self.negated = _negated
         self.children: tuple[Any, ...] = (*map(_checked, args), *sorted(kwargs.items()))
@@ -45,7 +48,7 @@ class Q(Node):
             return other if isinstance(other, Q) else Q(other)
         children: list[Any] = []
         for part in (self, other):
-            merged = isinstance(part, Q) and not part.negated and part.connector == connector
+            merged = isinstance(part, Q) and not part.negated and (part.connector == connector or len(part) == 1)
             children.extend(part.children if merged else [part])
         return Q.of(children, connector)
 
@@ -64,6 +67,9 @@ class Q(Node):
     def __bool__(self) -> bool:
         return bool(self.children)
 
+    def __len__(self) -> int:
+        return len(self.children)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Q) and (self.connector, self.negated, self.children) == (
             other.connector,
@@ -73,6 +79,48 @@ class Q(Node):
 
     def __hash__(self) -> int:
         return hash((self.connector, self.negated, repr(self.children)))
+
+    # -- what it consists of -------------------------------------------------------------------------------------
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """Return path, positional and keyword arguments of an equal condition."""
+        children, inner = self.children, self.children[0] if len(self) == 1 else None
+        if (
+            self.negated
+            and isinstance(inner, Q)
+            and not inner.negated
+            and (inner.connector == "AND" or len(inner) == 1)
+        ):
+            # ~Q(...) keeps the condition as its only part.
+            children = inner.children
+        kwargs: dict[str, Any] = {}
+        if self.connector != "AND":
+            kwargs["_connector"] = self.connector
+        if self.negated:
+            kwargs["_negated"] = True
+        return "dorm.Q", tuple(children), kwargs
+
+    def flatten(self) -> Iterator[Any]:
+        """Yield this condition, the conditions in it, and the values that lookups compare with."""
+        yield self
+        for child in self.children:
+            part = child[1] if isinstance(child, tuple) else child
+            yield from part.flatten() if isinstance(part, Q) else (part,)
+
+    @property
+    def referenced_base_fields(self) -> set[str]:
+        """The names of the model's own fields that lookups and `F` begin with."""
+        found: set[str] = set()
+        for child in self.children:
+            if isinstance(child, tuple):
+                found.add(child[0].partition("__")[0])
+            parts = child[1:] if isinstance(child, tuple) else (child,)
+            for part in parts:
+                if isinstance(part, Q):
+                    found |= part.referenced_base_fields
+                elif isinstance(part, Node):
+                    names = [getattr(each, "name", None) for each in part.walk()]
+                    found.update(name.partition("__")[0] for name in names if isinstance(name, str))
+        return found
 
     # -- node ----------------------------------------------------------------------------------------------------
     def normalised(self) -> Q:
