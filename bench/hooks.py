@@ -11,6 +11,7 @@ from typing import Any
 
 import dorm
 from dorm.contrib import nplusone, otel, prometheus, querystats, slow_explain, sql_allowlist
+from dorm.contrib.dashboard.recorder import Recorder
 from dorm.contrib.querylog import watch
 from dorm.db.hooks import chain
 from dorm.migrations.schema import create_tables
@@ -44,6 +45,12 @@ def _nplusone() -> Callable[[], None]:
     return lambda: dorm.configure(DEBUG_NPLUSONE=False)
 
 
+def _dashboard() -> Callable[[], None]:
+    recorder = Recorder()
+    recorder.start()
+    return recorder.stop
+
+
 def _allowlist() -> Callable[[], None]:
     sql_allowlist.install([], raise_on_violation=False)
     Row.objects.filter(id=1).exists()
@@ -59,6 +66,7 @@ INSTALLS: dict[str, Callable[[], Callable[[], Any]]] = {
     "allow-list": _allowlist,
     "N+1": _nplusone,
     "OpenTelemetry (no SDK)": otel.instrument,
+    "dashboard": _dashboard,
 }
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ import dorm
 from dorm.contrib import nplusone
 from dorm.contrib.nplusone import NPlusOneDetector, NPlusOneError
 from tests.contrib.models import Customer, Order
+from tests.contrib.raw import raw, script
 from tests.support.faces import Face
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -162,3 +167,89 @@ def test_outside_debug_there_is_a_warning(caplog: pytest.LogCaptureFixture) -> N
     dorm.configure(DEBUG=False, DEBUG_NPLUSONE="log")
     nplusone.install_debug_global()
     assert "outside DEBUG" in caplog.text
+
+
+async def test_a_loop_over_a_foreign_key_is_refused_at_its_line(face: Face) -> None:
+    await _rows(face, 12)
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="RAISE", DEBUG_NPLUSONE_THRESHOLD=10)
+    seen = 0
+    with nplusone.request_scope():
+        orders = await face.rows(Order.objects.fetch_mode(dorm.FETCH_ONE))
+        with pytest.raises(NPlusOneError, match=r"(faces|test_nplusone)\.py:\d+.*select_related\('customer'\)"):
+            for order in orders:
+                await face(order.fetch)("customer")
+                seen += 1
+    assert seen == 10, "the eleventh was not sent"
+
+
+async def test_one_template_from_many_lines_is_found_by_its_sum(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="log", DEBUG_NPLUSONE_THRESHOLD=2)
+    query = Customer.objects.filter(name="Ann")
+    names: dict[str, Any] = {}
+    if face.is_async:
+        source, send = "async def many(send):\n" + "    await send()\n" * 11, query.aexists
+    else:
+        source, send = "async def many(send):\n" + "    send()\n" * 11, query.exists
+    exec(compile(source, "/srv/app/views.py", "exec"), names)
+    with nplusone.request_scope():
+        await names["many"](send)
+    assert len(caplog.records) == 1
+    assert "11 statements of one template (threshold 2) at many call sites" in caplog.text
+
+
+@pytest.mark.parametrize("table", ["commits", "releases", "savepoints", "settings"])
+async def test_first_words_are_matched_and_not_names(face: Face, table: str) -> None:
+    await script(face, f"CREATE TABLE {table} (a int)")
+    try:
+        with nplusone.detect(threshold=2) as detector:
+            for _ in range(5):
+                await raw(face, f"SELECT a FROM {table}")
+                await raw(face, "EXPLAIN SELECT 1")
+            async with face.atomic():
+                for _ in range(5):
+                    async with face.atomic():
+                        pass
+        assert [template for template, _ in detector.findings] == [f"SELECT a FROM {table}"]
+    finally:
+        await script(face, f"DROP TABLE {table}")
+
+
+async def test_findings_of_every_detector_are_at_hand(face: Face) -> None:
+    with nplusone.detect(threshold=2):
+        await _nothing(face, 3)
+    found = nplusone.recent_findings()[-1]
+    assert "nplusone.py:" in found.site or "faces.py:" in found.site
+    assert found.count == 3
+    assert len(nplusone.recent_findings()) <= nplusone.MOST_RECENT
+
+
+async def _nothing(face: Face, times: int) -> None:
+    for _ in range(times):
+        await face(Customer.objects.filter(name="nobody").count)()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_the_pytest_fixture_fails_the_test_at_its_line(tmp_path: Path) -> None:
+    (tmp_path / "test_shop.py").write_text(
+        "import dorm, pytest\n"
+        "from dorm.db.connection import get_connection\n"
+        "pytest_plugins = ['dorm.contrib.nplusone_pytest']\n"
+        "dorm.configure(DATABASES={'default': 'sqlite://'})\n"
+        "def load(times):\n"
+        "    for _ in range(times):\n"
+        "        get_connection().execute('SELECT 1')\n"
+        "def test_few(no_nplusone):\n    load(5)\n"
+        "def test_many(no_nplusone):\n    load(6)\n"
+        "@pytest.mark.nplusone(threshold=20)\n"
+        "def test_allowed(no_nplusone):\n    load(20)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "test_shop.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
+    assert "test_shop.py:7" in done.stdout

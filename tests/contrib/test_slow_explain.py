@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 import dorm
-from dorm.contrib import slow_explain
+from dorm.contrib import nplusone, slow_explain, sql_allowlist as allowlist
+from dorm.contrib.querylog import QueryLog
 from dorm.db import hooks
 from dorm.db.lease import Acquire, Release
 from dorm.db.operation import arun, ask, run
@@ -218,3 +220,62 @@ async def test_the_alias_of_the_statement_is_explained(
     _ = await arun(perform(request)) if face.is_async else run(perform(request))
     assert [(each.alias, each.vendor) for each in plans] == [("second", other.vendor)]
     assert plans[0].at == pytest.approx(time.time(), abs=60)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_numbers_in_the_text_are_masked_beside_personal_data(
+    face: Face, plans: list[slow_explain.SlowPlan]
+) -> None:
+    await _raw(face, "SELECT name FROM contrib_tests_customer WHERE phone = 41424344 AND phone <> -5")
+    assert "41424344" not in plans[-1].plan
+    assert "-5" not in plans[-1].plan
+    assert "cost=" in plans[-1].plan
+    assert "rows=" in plans[-1].plan
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_what_locks_rows_is_planned_and_not_run_again(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    dorm.configure(SLOW_QUERY_EXPLAIN_ANALYZE=True)
+    try:
+        await face(Customer.objects.create)(name="Ann")
+        async with face.atomic():
+            assert len(await face.rows(Customer.objects.select_for_update().filter(name="Ann"))) == 1
+        locking = [each for each in plans if "FOR UPDATE" in each.sql]
+        assert len(locking) == 1
+        assert "LockRows" in locking[0].plan
+        assert "actual time" not in locking[0].plan
+        await _raw(face, "SELECT pg_sleep(0)")
+        assert "actual time" not in plans[-1].plan, "volatile functions are not called again"
+        await face(Customer.objects.filter(name="Ann").count)()
+        assert "actual time" in plans[-1].plan
+    finally:
+        dorm.configure(SLOW_QUERY_EXPLAIN_ANALYZE=False)
+
+
+async def test_without_a_limit_nothing_is_slow(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    dorm.configure(SLOW_QUERY_MS=None)
+    await face(Customer.objects.count)()
+    assert plans == []
+
+
+async def test_a_capture_is_seen_by_nobody(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    with nplusone.detect(threshold=1) as detector, QueryLog() as log:
+        allowlist.install([], raise_on_violation=False)
+        try:
+            await face(Customer.objects.count)()
+            rejected = allowlist.rejected_templates()
+        finally:
+            allowlist.uninstall()
+    assert len(plans) == 1
+    assert log.count == len(rejected) == sum(detector.counts.values()) == 1
+
+
+async def test_the_plan_is_an_event_of_the_span(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    tracer = TracerProvider().get_tracer("test")
+    with tracer.start_as_current_span("request") as span:
+        await face(Customer.objects.count)()
+    assert isinstance(span, ReadableSpan)
+    (event,) = span.events
+    assert event.name == "dorm.slow_query.plan"
+    assert (event.attributes or {})["db.sql.plan"] == plans[0].plan
+    assert (event.attributes or {})["db.system"] == dorm.connections["default"].vendor

@@ -89,11 +89,11 @@ def checked_size(name: str, value: Any) -> int:
 
 
 class Collector:
-    """The statistics of the process; an observer of the chain while it is enabled."""
+    """Statistics by template; an observer of the chain while it is enabled. `collector` is the one of the process."""
 
-    def __init__(self) -> None:
-        self._reservoir = 1000
-        self._most = 1000
+    def __init__(self, reservoir_max: int = 1000, max_templates: int = 1000) -> None:
+        self._reservoir = checked_size("reservoir_max", reservoir_max)
+        self._most = checked_size("max_templates", max_templates)
         self._uninstall: hooks.Uninstall | None = None
         self._forked()
         in_child(self, Collector._forked)
@@ -149,7 +149,10 @@ class Collector:
     def _observe(self, seen: Observation) -> None:
         if seen.kind != "statement":
             return
-        template = template_of(seen.statement, seen.vendor)
+        self.count(template_of(seen.statement, seen.vendor), seen)
+
+    def count(self, template: str, seen: Observation) -> None:
+        """Count what was observed of a statement with *template*, for who observes by himself; works while disabled."""
         if template.startswith(UNPARSABLE):
             template = UNREAD
         key = (seen.alias, template)

@@ -40,6 +40,8 @@ MOST_PLANS: Final = 200
 _MOST_TEMPLATES = 2_000
 _NOT_A_READ = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "INTO", "REPLACE"})
 _TEXT = re.compile(r"'(?:[^']|'')*'")
+_COMPARED = re.compile(r"(?<=[=<>~] )-?\d[\d.]*")
+"""A number that something is compared with; those of costs and rows have no space before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ def masked_plan(plan: str, sql: str, params: Sequence[Any]) -> str:
     if not any(is_secret(word) for word in re.findall(r"\w+", sql)):
         return plan
     plan = _TEXT.sub(f"'{MASK}'", plan)
+    plan = _COMPARED.sub(MASK, plan)
     for value in params:
         if value is not None and not isinstance(value, bool) and len(str(value)) > 0:
             plan = re.sub(rf"(?<![\w.]){re.escape(str(value))}(?![\w.])", MASK, plan)

@@ -47,7 +47,9 @@ class TokenGuard:
         given = request.query_params.get("token")
         if given is not None and self._is_right(given):
             # The token leaves the address bar: addresses are kept in histories and sent as referrers.
-            answer = RedirectResponse(request.url.remove_query_params("token"), 303)
+            rest = request.url.remove_query_params("token")
+            target = f"./{rest.path.rpartition('/')[2]}{'?' if rest.query else ''}{rest.query}"
+            answer = RedirectResponse(target, 303)  # relative: right behind any proxy
             secure = request.url.scheme == "https"
             answer.set_cookie(_COOKIE, self.token, httponly=True, samesite="strict", secure=secure)
             return answer

@@ -38,7 +38,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.curves = Curves()
-        self._statistics = Collector()
+        self._statistics = Collector(_SAMPLES_OF_TIMES, MOST_TEMPLATES)
         self._uninstall: hooks.Uninstall | None = None
         self._forked()
         in_child(self, Recorder._forked)
@@ -53,7 +53,6 @@ class Recorder:
         with self._lock:
             if self._uninstall is None:
                 self._uninstall = hooks.install_observer(self._observe)
-                self._statistics.enable(reservoir_max=_SAMPLES_OF_TIMES, max_templates=MOST_TEMPLATES)
 
     def stop(self) -> None:
         """Stop collecting; what there is stays."""
@@ -61,7 +60,6 @@ class Recorder:
             remove, self._uninstall = self._uninstall, None
         if remove is not None:
             remove()
-            self._statistics.disable()
 
     def templates(self) -> list[TemplateStats]:
         """Return the statistics by template, the largest total first."""
@@ -71,6 +69,7 @@ class Recorder:
         if seen.kind != "statement":
             return
         template = template_of(seen.statement, seen.vendor)
+        self._statistics.count(template, seen)
         key: Key = (seen.alias, UNREAD if template.startswith(UNPARSABLE) else template)
         self.curves.add(key, seen.elapsed * 1000, seen.error is not None)
         if time() - self._sampled >= _EVERY_SECONDS:
