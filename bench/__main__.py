@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import migrations, overheads, peers, report
+from bench import migrations, overheads, peers, plot, report, trips
 from bench.run import ROOT, Contestant, Result, contest, postgresql_copies, sqlite_copies
 from bench.scenarios import SCENARIOS, Scenario
 
@@ -47,14 +47,14 @@ def contestants(group: str, against: str | None, with_peers: bool) -> list[Conte
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice([each.name for each in SCENARIOS]),
     metavar="NAME",
     help=f"Only these scenarios: {', '.join(each.name for each in SCENARIOS)}.",
 )
 @click.option("--rounds", default=9, show_default=True, help="Turns of each contestant in each scenario.")
 @click.option("--against", help="Another checkout of dorm to measure beside this one.")
 @click.option("--cpu", is_flag=True, help="Show ratios of the client's CPU time: steadier on a busy machine.")
-@click.option("--docs", is_flag=True, help="Write the tables into docs/performance.md.")
+@click.option("--docs", is_flag=True, help="Write the tables and pictures into docs/.")
+@click.option("--trips", "with_trips", is_flag=True, help="Only count round trips to a server two milliseconds away.")
 def main(
     with_peers: bool,
     groups: tuple[str, ...],
@@ -63,10 +63,15 @@ def main(
     against: str | None,
     cpu: bool,
     docs: bool,
+    with_trips: bool,
 ) -> None:
     """Measure dorm in multiples of the bare driver's time; JSON goes to .bench/."""
     console = Console(width=None if sys.stdout.isatty() else 200)
     scenarios = _named(only)
+    page = ROOT / "docs" / "performance.md"
+    if with_trips:
+        trips.show(os.environ.get("DORM_TEST_POSTGRESQL", SERVER), console, page if docs else None)
+        return
     everything: dict[str, list[Result]] = {}
     if with_peers:
         peers.prepare(console)
@@ -82,7 +87,9 @@ def main(
         everything[group] = results
         report.show(console, group, results, cpu)
         if docs:
-            report.into_docs(ROOT / "docs" / "performance.md", f"{group}-peers" if with_peers else group, results, cpu)
+            name = f"{group}-peers" if with_peers else group
+            report.into_docs(page, name, results, cpu)
+            plot.draw(page.with_name(f"performance-{name}.svg"), group, results, cpu)
     if not only and tuple(groups) != (MIGRATIONS,):
         extra["overheads"] = overheads.show(console)
     console.print(f"written to {report.save(Path(ROOT / '.bench'), everything, extra)}")

@@ -14,12 +14,22 @@ _NEEDS = {
     "django": ["django>=5.2,<5.3", "psycopg[binary]"],
     "sqlalchemy": ["sqlalchemy>=2", "psycopg[binary]", "aiosqlite", "greenlet"],
     "tortoise": ["tortoise-orm", "psycopg[binary,pool]", "asyncpg"],
+    "peewee": ["peewee>=3,<5", "psycopg2-binary"],
+    "pony": ["pony", "psycopg2-binary"],
+    "piccolo": ["piccolo[postgres,sqlite]"],
 }
-_TITLES = {"django": "Django 5.2", "sqlalchemy": "SQLAlchemy 2", "tortoise": "Tortoise"}
-_GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
-    "sqlite": (("django", "peer_django"), ("sqlalchemy", "peer_sqlalchemy"), ("tortoise", "peer_tortoise")),
-    "postgresql": (("django", "peer_django"), ("sqlalchemy", "peer_sqlalchemy")),
-    "postgresql-async": (("tortoise", "peer_tortoise"),),
+_TITLES = {
+    "django": "Django 5.2",
+    "sqlalchemy": "SQLAlchemy 2",
+    "tortoise": "Tortoise",
+    "peewee": "Peewee",
+    "pony": "Pony",
+    "piccolo": "Piccolo",
+}
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "sqlite": ("django", "sqlalchemy", "peewee", "pony", "tortoise", "piccolo"),
+    "postgresql": ("django", "sqlalchemy", "peewee", "pony"),
+    "postgresql-async": ("tortoise", "piccolo"),
 }
 
 
@@ -45,7 +55,7 @@ def prepare(console: Console) -> None:
 def contestants(group: str) -> list[Contestant]:
     """Return the peers of a group whose environments are there."""
     return [
-        Contestant(_TITLES[name], f"bench.contestants.{module}", str(_python(name)), str(ROOT))
-        for name, module in _GROUPS[group]
+        Contestant(_TITLES[name], f"bench.contestants.peer_{name}", str(_python(name)), str(ROOT))
+        for name in _GROUPS[group]
         if _python(name).exists()
     ]

@@ -32,7 +32,7 @@ def figure(result: Result, cpu: bool) -> str:
     return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
 
-def _arranged(results: list[Result]) -> tuple[list[str], dict[str, dict[str, Result]]]:
+def arranged(results: list[Result]) -> tuple[list[str], dict[str, dict[str, Result]]]:
     """Return the contestants in order, and the results by scenario and contestant."""
     found: dict[str, dict[str, Result]] = {}
     names: list[str] = []
@@ -45,7 +45,7 @@ def _arranged(results: list[Result]) -> tuple[list[str], dict[str, dict[str, Res
 
 def _cells(group: str, results: list[Result], cpu: bool) -> tuple[list[str], list[tuple[list[str], bool]]]:
     """Return the heading and the rows of a table, each with whether dorm is within its budget."""
-    names, found = _arranged(results)
+    names, found = arranged(results)
     most = budgets(group)
     titles = {each.name: each.title for each in SCENARIOS}
     lines = []
@@ -97,11 +97,16 @@ def machine() -> str:
 def into_docs(page: Path, group: str, results: list[Result], cpu: bool = False) -> None:
     """Replace a group's table in a page, between its marks."""
     heading, lines = _cells(group, results, cpu)
-    begin = BEGIN.format(group)
+    put_table(page, group, [heading, *[cells for cells, _ in lines]])
+
+
+def put_table(page: Path, name: str, rows: list[list[str]]) -> None:
+    """Replace the table *name* in a page, between its marks, by *rows*, the heading first."""
+    begin = BEGIN.format(name)
     text = page.read_text()
     if begin not in text:
         return
-    rows = [heading, ["---", *["---:"] * (len(heading) - 1)], *[cells for cells, _ in lines]]
+    rows = [rows[0], ["---", *["---:"] * (len(rows[0]) - 1)], *rows[1:]]
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(END)
