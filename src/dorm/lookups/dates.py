@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dorm import timezone
@@ -101,23 +102,16 @@ def _days(year: int, iso: bool) -> tuple[datetime.date, datetime.date]:
     return datetime.date(year, 1, 1), datetime.date(year, 12, 31)
 
 
-def _dates(iso: bool) -> Callable[[Any], tuple[Any, Any]]:
-    return lambda year: _days(year, iso)
-
-
-def _moments(iso: bool, aware: bool, zone: Any) -> Callable[[Any], tuple[Any, Any]]:
-    def bounds(year: Any) -> tuple[Any, Any]:
-        first, last = _days(year, iso)
-        made = (
-            datetime.datetime.combine(first, datetime.time.min),
-            datetime.datetime.combine(last, datetime.time.max),
-        )
-        if not aware:
-            return made
-        where = timezone.get_current_timezone() if zone is None else zone
-        return made[0].replace(tzinfo=where), made[1].replace(tzinfo=where)
-
-    return bounds
+def _moments(year: Any, iso: bool, aware: bool, zone: Any) -> tuple[datetime.datetime, datetime.datetime]:
+    first, last = _days(year, iso)
+    made = (
+        datetime.datetime.combine(first, datetime.time.min),
+        datetime.datetime.combine(last, datetime.time.max),
+    )
+    if not aware:
+        return made
+    where = timezone.get_current_timezone() if zone is None else zone
+    return made[0].replace(tzinfo=where), made[1].replace(tzinfo=where)
 
 
 def _compare_year(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
@@ -128,10 +122,11 @@ def _compare_year(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     source: Any = lhs.args[0]
     iso = isinstance(lhs, ExtractIsoYear)
     kind = source.output.sql_type.kind
+    bounds: Callable[[Any], tuple[Any, Any]]
     if kind == "date":
-        bounds = _dates(iso)
+        bounds = partial(_days, iso=iso)
     else:
-        bounds = _moments(iso, kind == "timestamptz", getattr(lhs, "tzinfo", None))
+        bounds = partial(_moments, iso=iso, aware=kind == "timestamptz", zone=getattr(lhs, "tzinfo", None))
     return YearComparison(name, source, scope.slot(_year), bounds)
 
 

@@ -1,11 +1,16 @@
-"""Pickled querysets: their rows, and enough to ask further questions about them."""
+"""Pickled querysets: their rows, and enough to ask further questions about them; pickled queries, without rows."""
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections import namedtuple
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from dorm.conf.registry import registry
 from dorm.db.operation import run
+from dorm.models.options import Options
 from dorm.queryset.ops import fetch
 
 if TYPE_CHECKING:
@@ -34,3 +39,63 @@ def restored(
         row_class = make("Row", names)
         rows = [row_class(*row) for row in rows]
     return made._filled(rows)
+
+
+# -- queries -----------------------------------------------------------------------------------------------------
+
+
+class _QueryPickler(pickle.Pickler):
+    """Writes a description of a query; what models declare is named, not copied."""
+
+    def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
+        if isinstance(obj, type):
+            meta = getattr(obj, "_meta", None)
+            named = isinstance(meta, Options) and meta.apps is registry and not meta.abstract
+            return ("model", meta.app_label, meta.object_name) if named and meta is not None else None
+        if isinstance(obj, Options):
+            return ("meta", obj.model)
+        field = getattr(obj, "field", None)
+        if field is not None and getattr(field, "model", None) is not None:
+            for attribute in ("relation", "remote_field"):
+                if getattr(field, attribute, None) is obj:
+                    return (attribute, field)
+        if getattr(obj, "contribute_to_class", None) is not None and getattr(obj, "model", None) is not None:
+            return ("field", obj.model, obj.name)
+        return None
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, MappingProxyType):
+            return _fixed, (dict(obj),)
+        return NotImplemented
+
+
+def _fixed(given: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(given)
+
+
+class _QueryUnpickler(pickle.Unpickler):
+    def persistent_load(self, pid: Any) -> Any:
+        kind, of, *rest = pid
+        if kind == "model":
+            return registry.get(of, rest[0])
+        if kind == "meta":
+            return of._meta
+        return of._meta.get_field(rest[0]) if kind == "field" else getattr(of, kind)
+
+
+def pickled_query(model: Any, query: Any, values: tuple[Any, ...]) -> bytes:
+    """Return a query and its values as bytes."""
+    buffer = io.BytesIO()
+    _QueryPickler(buffer).dump((model, query, values))
+    return buffer.getvalue()
+
+
+def restored_query(data: bytes) -> Any:
+    """Return what `pickled_query` was given, as something to assign to the `query` of a queryset."""
+    from dorm.db.connection import connections
+    from dorm.db.router import router
+    from dorm.queryset.selects import Shown
+
+    model, query, values = _QueryUnpickler(io.BytesIO(data)).load()
+    plan = model._meta.plan.step(("unpickled", data), lambda: (query, (None,) * len(values)))
+    return Shown(plan, values, connections[router.db_for_read(model, None)].dialect)

@@ -575,6 +575,13 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         """The SELECT of these rows: ``str(qs.query)`` shows it with its values."""
         return selects.Shown(self._plan, self._values, fetch.reading(self, locks=False).dialect)
 
+    @query.setter
+    def query(self, query: selects.Shown) -> None:
+        """Ask for what *query* (of this queryset, of another, or unpickled) asks for; rows that are there go."""
+        if not isinstance(query, selects.Shown):
+            raise TypeError(f"query takes the query of a queryset, not {type(query).__name__}.")
+        self._plan, self._values, self._rows = query.plan, query.values, None
+
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete all rows; return how many, in all and by model label."""
         return run(delete_ops.delete(self))

@@ -82,6 +82,11 @@ class Shown:
         select, _ = rows_select(self.plan.query)
         return InliningCompiler(self.dialect, self.values).select(select)
 
+    def __reduce__(self) -> Any:
+        from dorm.queryset.pickling import pickled_query, restored_query
+
+        return restored_query, (pickled_query(self.plan.query.model, self.plan.query, self.values),)
+
     def __repr__(self) -> str:
         return f"<SELECT of {self.plan.query.model.__name__}>"
 
