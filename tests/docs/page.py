@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -30,7 +31,9 @@ def run_page(path: Path, replacements: dict[str, str]) -> None:
     text = path.read_text()
     for old, new in replacements.items():
         text = text.replace(old, new)
-    namespace: dict[str, Any] = {"__name__": "example"}
+    # A module, since libraries look classes up in the one they name.
+    module = sys.modules["example"] = ModuleType("example")
+    namespace: dict[str, Any] = vars(module)
     with asyncio.Runner() as runner:
         for line, source in blocks(text):
             tree = compile("\n" * (line - 1) + source, str(path), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
