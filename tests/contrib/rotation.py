@@ -10,7 +10,12 @@ import time
 from typing import Any
 
 import dorm
-from dorm.contrib.encrypted import EncryptedCharField, EncryptedTextField, arotate_encryption_keys, rotate_encryption_keys
+from dorm.contrib.encrypted import (
+    EncryptedCharField,
+    EncryptedTextField,
+    arotate_encryption_keys,
+    rotate_encryption_keys,
+)
 
 
 class Record(dorm.Model):

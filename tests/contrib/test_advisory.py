@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import dorm
 from dorm.contrib import advisory
 from dorm.contrib.advisory import key_numbers
+from dorm.contrib.prometheus import metrics_response
 from tests.contrib.raw import raw
 from tests.support.faces import Face
 
@@ -292,3 +294,61 @@ async def test_other_engines_refuse(face: Face, backend: str, tmp_path: Any) -> 
         with pytest.raises(NotImplementedError, match=f"{name}.*PostgreSQL-only"):
             async with _With(face, name, 1):
                 pass
+
+
+async def test_the_other_mode_of_a_lock_that_is_held_never_waits_for_oneself(face: Face) -> None:
+    async with asyncio.timeout(20) if face.is_async else contextlib.AsyncExitStack():
+        async with _With(face, "advisory_lock", "m"):
+            async with _With(face, "advisory_lock", "m", shared=True):
+                async with _With(face, "try_advisory_lock", "m") as got:
+                    assert got
+                assert len({pid for (pid,) in _locks()}) == 1
+            assert _in_thread(_tries, "m") is False
+        assert _locks() == []
+        with psycopg.connect(_url(), autocommit=True) as other:
+            async with _With(face, "advisory_lock", "m", shared=True):
+                other.execute("SELECT pg_advisory_lock_shared(%s)", [key_numbers("m")[0]])
+                async with _With(face, "try_advisory_lock", "m") as got:
+                    assert got is False  # somebody else shares it
+                with pytest.raises(TimeoutError):
+                    async with _With(face, "advisory_lock", "m", timeout=0.05):
+                        pass
+            assert len(_locks()) == 1
+    assert _locks() == []
+
+
+async def test_waits_obey_the_session_and_are_not_tried_again(face: Face, empty_database: dict[str, Any]) -> None:
+    options = {"options": "-c lock_timeout=200"}
+    dorm.configure(DATABASES={"default": {**empty_database, "OPTIONS": options}}, RETRY_ATTEMPTS=3)
+    with psycopg.connect(_url(), autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(77)")
+        start = time.perf_counter()
+        with pytest.raises(dorm.OperationalError, match="lock timeout"):
+            async with _With(face, "advisory_lock", 77):
+                pass
+        assert time.perf_counter() - start < 3
+        assert len(_locks()) == 1
+
+
+async def test_waits_are_measured(face: Face) -> None:
+    advisory.reset_wait_stats()
+    async with _With(face, "advisory_lock", "free"):
+        pass
+    with psycopg.connect(_url(), autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(78)")
+        async with _With(face, "try_advisory_lock", 78) as got:
+            assert not got
+        with pytest.raises(TimeoutError):
+            async with _With(face, "advisory_lock", 78, timeout=0.15):
+                pass
+    stats = advisory.wait_stats()["default"]
+    assert (stats.granted, stats.refused, sum(stats.buckets)) == (1, 2, 3)
+    assert sum(stats.buckets[3:]) == 1  # above 0.1 s
+    assert 0.15 <= stats.seconds < 5
+    text = metrics_response()
+    assert "# TYPE dorm_advisory_wait_seconds histogram" in text
+    assert 'dorm_advisory_wait_seconds_bucket{alias="default",le="+Inf"} 3' in text
+    assert 'dorm_advisory_wait_seconds_count{alias="default"} 3' in text
+    assert 'dorm_advisory_refused_total{alias="default"} 2' in text
+    advisory.reset_wait_stats()
+    assert "dorm_advisory" not in metrics_response()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import random
 import threading
 import time
@@ -222,3 +223,35 @@ def test_a_dead_port_costs_a_few_probes(empty_database: dict[str, Any]) -> None:
 def test_wrong_arguments(options: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         LagAwareReadRouter(**options)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_probes_by_itself_and_a_report_admits_no_second_probe(empty_database: dict[str, Any]) -> None:
+    dorm.configure(DATABASES={"default": empty_database, "replica": empty_database})
+    begun, go_on = threading.Event(), threading.Event()
+    probes: list[str] = []
+
+    class Router(LagAwareReadRouter):
+        def probe(self, alias: str) -> tuple[float, int, str | None]:
+            probes.append(alias)
+            begun.set()
+            go_on.wait(30)
+            return 0.0, 0, None
+
+    router = Router(replicas=["replica"], cache_seconds=0.01)
+    thread = threading.Thread(target=lambda: router.db_for_read(None))
+    thread.start()
+    assert begun.wait(10)
+    router.report_failure("replica")
+    assert router.db_for_read(None) == "default"
+    assert probes == ["replica"]
+    pid = os.fork()
+    if pid == 0:
+        go_on.set()
+        time.sleep(0.05)
+        router.db_for_read(None)
+        os._exit(0 if probes == ["replica", "replica"] and router.snapshot()["replica"]["healthy"] else 1)
+    _, status = os.waitpid(pid, 0)
+    go_on.set()
+    thread.join(10)
+    assert os.waitstatus_to_exitcode(status) == 0

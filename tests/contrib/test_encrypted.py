@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
+import io
+import logging
 import os
+import pickle
+import traceback
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import dorm
 from dorm.contrib import encrypted
 from dorm.contrib.encrypted import EncryptedCharField, EncryptedTextField, rotate_encryption_keys
+from dorm.db.connection import get_connection
 from dorm.migrations.schema import create_tables
 from dorm.signals import post_save
+from dorm.validators import RegexValidator
 from tests.contrib.raw import raw
 from tests.support.faces import Face
 
@@ -42,7 +51,7 @@ async def _stored(face: Face) -> list[Any]:
 async def test_values_are_ciphertext_in_the_table_and_text_in_python(face: Face) -> None:
     await face(Patient.objects.create)(name="Ann", number="123-45", notes="v1:not encrypted")
     ((number, notes),) = await _stored(face)
-    assert number.startswith("v1:")
+    assert number.startswith(f"v2:{encrypted.keys()[0].id}:")
     assert "123-45" not in number
     assert notes != "v1:not encrypted"
     found = await face(Patient.objects.get)(name="Ann")
@@ -51,7 +60,7 @@ async def test_values_are_ciphertext_in_the_table_and_text_in_python(face: Face)
     assert (await face(Patient.objects.get)(number="new")).name == "Ann"
     assert await face.rows(Patient.objects.values_list("number", flat=True)) == ["new"]
     await face(Patient.objects.bulk_create)([Patient(name=str(n), number=str(n)) for n in range(3)])
-    assert all(stored.startswith("v1:") for stored, _ in await _stored(face))
+    assert all(stored.startswith("v2:") for stored, _ in await _stored(face))
     assert await face(Patient.objects.filter(number__in=["0", "2", "x"]).count)() == 2
 
 
@@ -89,15 +98,65 @@ def test_wrong_keys_are_refused(keys: Any) -> None:
         Patient.objects.create(name="Ann", number="1")
 
 
-async def test_key_ids_in_the_second_format(face: Face) -> None:
-    await face(Patient.objects.create)(name="one", number="same")
-    dorm.configure(FIELD_ENCRYPTION_FORMAT="v2")
+async def test_the_first_format_is_read_compared_and_written_on_demand(face: Face) -> None:
+    key, secret = encrypted.keys()[0], base64.b64decode(KEYS[0])
+    nonce = hmac.new(secret, b"same", hashlib.sha256).digest()[:12]
+    specified = "v1:" + base64.b64encode(nonce + AESGCM(secret).encrypt(nonce, b"same", None)).decode()
+    assert key.encrypt("same", deterministic=True) == specified
+    await raw(face, "INSERT INTO contrib_tests_patient (name, number, notes) VALUES (%s, %s, '')", "one", specified)
     await face(Patient.objects.create)(name="two", number="same")
-    assert [stored[:3] for stored, _ in await _stored(face)] == ["v1:", "v2:"]
-    assert await face(Patient.objects.filter(number="same").count)() == 2
-    assert [each.number for each in await face.rows(Patient.objects.order_by("id"))] == ["same", "same"]
-    assert await face(rotate_encryption_keys)(Patient) == 1
     dorm.configure(FIELD_ENCRYPTION_FORMAT="v1")
+    await face(Patient.objects.create)(name="three", number="same")
+    assert [stored[:3] for stored, _ in await _stored(face)] == ["v1:", "v2:", "v1:"]
+    assert await face(Patient.objects.filter(number="same").count)() == 3
+    assert {each.number for each in await face.rows(Patient.objects.all())} == {"same"}
+    dorm.configure(FIELD_ENCRYPTION_FORMAT="v2")
+    assert await face(rotate_encryption_keys)(Patient) == 1  # the notes that were plain
+    dorm.configure(FIELD_ENCRYPTION_KEYS=[KEYS[1], KEYS[0]])
+    assert await face(rotate_encryption_keys)(Patient) == 3
+    assert [stored[:12] for stored, _ in await _stored(face)] == [f"v2:{encrypted.keys()[0].id}:"] * 3
+    dorm.configure(FIELD_ENCRYPTION_FORMAT="v9")
+    with pytest.raises(dorm.ImproperlyConfigured, match="FIELD_ENCRYPTION_FORMAT takes"):
+        await face(Patient.objects.create)(name="four", number="same")
+    dorm.configure(FIELD_ENCRYPTION_FORMAT="v2")
+
+
+class Account(dorm.Model):
+    pk = dorm.CompositePrimaryKey("bank", "number")
+    bank = dorm.IntegerField()
+    number = dorm.CharField(max_length=20)
+    secret = EncryptedCharField(max_length=40, null=True, unique=True)
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+async def test_keys_of_several_columns_are_walked(face: Face) -> None:
+    create_tables([Account])
+    rows = [
+        Account(bank=bank, number=f"{number:02d}", secret=f"{bank}-{number}") for bank in (1, 2) for number in range(7)
+    ]
+    await face(Account.objects.bulk_create)(rows)
+    dorm.configure(FIELD_ENCRYPTION_KEYS=[KEYS[1], KEYS[0]])
+    calls: list[tuple[int, int]] = []
+    assert await face(rotate_encryption_keys)(Account, batch_size=5, progress=lambda *n: calls.append(n)) == 14
+    assert calls == [(5, 5), (10, 10), (14, 14)]
+    assert await face(rotate_encryption_keys)(Account, start_after=(1, "06")) == 0
+    assert await face(encrypted.verify_encryption_keys)(Account, batch_size=4) == {0: 14}
+    dorm.configure(FIELD_ENCRYPTION_KEYS=[KEYS[2]])
+    with pytest.raises(ValueError, match=r"could not decrypt contrib_tests.Account.secret .* primary key \(1, '00'\)"):
+        await face(rotate_encryption_keys)(Account)
+
+
+async def test_two_rows_with_one_text_under_two_keys(face: Face) -> None:
+    create_tables([Account])
+    await face(Account.objects.create)(bank=1, number="a", secret="same")
+    dorm.configure(FIELD_ENCRYPTION_KEYS=[KEYS[1], KEYS[0]])
+    await face(Account.objects.create)(bank=2, number="b", secret="same")
+    with pytest.raises(dorm.IntegrityError) as caught:
+        await face(rotate_encryption_keys)(Account)
+    assert "(1, 'a') and (2, 'b')" in str(caught.value)
+    assert "same text" in str(caught.value)
 
 
 async def _mixed(face: Face, rows: int) -> None:
@@ -189,10 +248,130 @@ async def test_wrong_arguments(face: Face, kwargs: dict[str, Any], error: type[E
         await face(rotate_encryption_keys)("Patient")
 
 
-def test_secrets_do_not_show() -> None:
+def test_a_single_key_setting() -> None:
     assert KEYS[0] not in repr(encrypted.keys())
     key = base64.b64encode(os.urandom(32)).decode()
     dorm.configure(FIELD_ENCRYPTION_KEYS=[], FIELD_ENCRYPTION_KEY=key)
     Patient.objects.create(name="x", number="1")
     assert Patient.objects.get(number="1").name == "x"
     dorm.configure(FIELD_ENCRYPTION_KEY="")
+
+
+def test_a_table_that_refuses_updates_refuses_rotation(backend: str) -> None:
+    Patient.objects.create(name="x", number="1")
+    dorm.configure(FIELD_ENCRYPTION_KEYS=[KEYS[1], KEYS[0]])
+    with get_connection().atomic():
+        for sql in _APPEND_ONLY[backend]:
+            get_connection().execute(sql)
+    with pytest.raises(dorm.DatabaseError):
+        rotate_encryption_keys(Patient)
+    assert encrypted.verify_encryption_keys(Patient) == {1: 2}
+
+
+_APPEND_ONLY = {
+    "sqlite": [
+        "CREATE TRIGGER no BEFORE UPDATE ON contrib_tests_patient BEGIN SELECT RAISE(ABORT, 'append only'); END"
+    ],
+    "postgresql": [
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'append only'; END $$",
+        "CREATE TRIGGER no BEFORE UPDATE ON contrib_tests_patient FOR EACH ROW EXECUTE FUNCTION no()",
+    ],
+}
+
+
+# -- secrets do not show -----------------------------------------------------------------------------------------
+
+PLAIN = "plaintext-7f3a"
+
+
+class Secretive(dorm.Model):
+    code = EncryptedCharField(max_length=20, unique=True, choices=[("a", "A"), (PLAIN, "P")])
+    note = EncryptedTextField(deterministic=False, default="", pii=True)
+    short = EncryptedCharField(max_length=3, default="x", validators=[RegexValidator(r"^x*$")])
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+def _with_head(*keys: str) -> None:
+    dorm.configure(FIELD_ENCRYPTION_KEYS=list(keys))
+
+
+def _wrong_key() -> None:
+    Secretive.objects.create(code=PLAIN, note=PLAIN)
+    _with_head(KEYS[2])
+
+
+def _twice() -> None:
+    Secretive.objects.create(code=PLAIN)
+    Secretive.objects.create(code=PLAIN)
+
+
+def _unknown(using: Any) -> Any:
+    _wrong_key()
+    return using()
+
+
+_FAILURES: dict[str, Any] = {
+    "read": lambda: _unknown(lambda: list(Secretive.objects.all())),
+    "values": lambda: _unknown(lambda: list(Secretive.objects.values())),
+    "raw": lambda: _unknown(lambda: list(Secretive.objects.raw("SELECT * FROM contrib_tests_secretive"))),
+    "refresh": lambda: _unknown(lambda: Secretive(pk=1).refresh_from_db()),
+    "rotate": lambda: _unknown(lambda: rotate_encryption_keys(Secretive)),
+    "rotate, skipping": lambda: (_unknown(lambda: rotate_encryption_keys(Secretive, on_error="skip")), 1 / 0),
+    "get none": lambda: Secretive.objects.get(code=PLAIN),
+    "unique": _twice,
+    "unique in validation": lambda: (Secretive.objects.create(code=PLAIN), Secretive(code=PLAIN).full_clean()),
+    "choices": lambda: Secretive(code=PLAIN + "!").full_clean(),
+    "too long": lambda: Secretive(code="a", short=PLAIN).full_clean(),
+    "validator": lambda: Secretive(code="a", short="7f3").full_clean(),
+    "lookup": lambda: list(Secretive.objects.filter(code__contains=PLAIN)),
+    "random comparison": lambda: list(Secretive.objects.filter(note=PLAIN)),
+    "order of a lookup": lambda: list(Secretive.objects.filter(code__gt=PLAIN)),
+    "unknown field": lambda: list(Secretive.objects.filter(nothing=PLAIN)),
+    "key of a wrong length": lambda: (_with_head(KEYS[0] + "AAAA"), encrypted.keys()),
+    "key that is no base64": lambda: (_with_head("!" + KEYS[0]), encrypted.keys()),
+    "key of a wrong type": lambda: (dorm.configure(FIELD_ENCRYPTION_KEYS=[{"key": KEYS[0]}]), encrypted.keys()),
+    "one key, not a list": lambda: (dorm.configure(FIELD_ENCRYPTION_KEYS=KEYS[0]), encrypted.keys()),
+    "pickled key": lambda: pickle.dumps(encrypted.keys()),
+    "no table": lambda: (
+        get_connection().execute_script("DROP TABLE contrib_tests_secretive"),
+        Secretive.objects.create(code=PLAIN),
+    ),
+}
+
+
+@pytest.mark.parametrize("failure", _FAILURES)
+def test_neither_keys_nor_plaintext_show_whatever_fails(failure: str) -> None:
+    create_tables([Secretive])
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(logging.Formatter("%(message)s %(exc_info)s"))
+    root, level = logging.getLogger("dorm"), logging.getLogger("dorm").level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        with pytest.raises(Exception) as caught:  # whatever it is
+            _FAILURES[failure]()
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    lines = [line for line in traceback.format_exception(caught.value) if not line.lstrip().startswith("File ")]
+    shown = [str(caught.value), repr(caught.value), repr(caught.value.args), "".join(lines), written.getvalue()]
+    shown.append(str(getattr(caught.value, "statement", "")))
+    for text in shown:
+        assert PLAIN not in text
+        for key in KEYS:
+            assert key[:20] not in text
+            assert repr(base64.b64decode(key))[2:20] not in text
+
+
+def test_reprs_show_no_secret() -> None:
+    create_tables([Secretive])
+    row = Secretive.objects.create(code=PLAIN, note=PLAIN)
+    qs = Secretive.objects.filter(code=PLAIN)
+    key = encrypted.keys()[0]
+    for each in (row, qs, list(qs), Secretive._meta.get_field("code"), key, encrypted.keys(), dorm.settings, qs.query):
+        assert PLAIN not in f"{each!r} {each}"
+        assert KEYS[0][:20] not in f"{each!r} {each}"
+    assert PLAIN not in f"{key.__slots__} {key.id}"

@@ -105,6 +105,53 @@ def test_a_lost_session_comes_back_and_the_gap_is_told() -> None:
     asyncio.run(main())
 
 
+def test_three_subscribers_and_a_thousand_notifications_are_one_session() -> None:
+    async def main() -> None:
+        async with Broadcaster(["orders"], maxsize=1000) as broadcaster:
+            async with (
+                broadcaster.subscribe("orders") as one,
+                broadcaster.subscribe("orders") as two,
+                broadcaster.subscribe("orders") as three,
+            ):
+                await raw(Face("async"), "SELECT pg_notify('orders', i::text) FROM generate_series(1, %s) i", 1000)
+                async with asyncio.timeout(20):
+                    for stream in (one, two, three):
+                        found = [int((await anext(stream)).payload) for _ in range(1000)]
+                        assert found == list(range(1, 1001))
+                        assert stream.dropped == 0
+                assert len(await _sessions()) == 1
+        assert dorm.pool_stats()["in_use"] == 0
+
+    asyncio.run(main())
+
+
+def test_a_reader_that_breaks_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with Broadcaster(["c"]) as broadcaster, broadcaster.subscribe("c") as stream:
+            waiting = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0.05)
+
+            def broken(found: Any) -> None:
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(broadcaster, "_deliver", broken)
+            await listen_notify.anotify("c", "x")
+            async with asyncio.timeout(5):
+                with pytest.raises(dorm.OperationalError, match="won't be made again"):
+                    await waiting
+            with pytest.raises(RuntimeError):
+                async with broadcaster.subscribe("c"):
+                    pass
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_backoff", 0), ("keepalive", -1), ("keepalive", True)])
+def test_seconds_must_make_sense(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        Broadcaster(["c"], **{name: value})
+
+
 def test_without_reconnecting_iterations_raise() -> None:
     async def main() -> None:
         async with listen_notify.listen("a", "b") as stream:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +21,7 @@ from dorm.contrib.idempotency import IdempotencyRecord, aidempotency_key, idempo
 from dorm.contrib.nplusone import NPlusOneError
 from dorm.contrib.otel import uninstrument
 from dorm.contrib.outbox import OutboxEvent, OutboxRelay, record_event
+from dorm.db.connection import get_async_connection, get_connection
 from dorm.migrations.schema import create_tables
 from tests.support.faces import Face
 
@@ -111,6 +118,112 @@ def test_two_relays_never_send_one_event_at_the_same_time() -> None:
     for thread in threads:
         thread.join()
     assert sorted(sent) == list(range(20))
+
+
+async def test_a_publisher_that_fails_in_the_database_harms_no_other_event(face: Face) -> None:
+    for number in range(3):
+        await face(record_event)(Event, "made", {"number": number})
+    sent: list[int] = []
+
+    def work(event: Any) -> None:
+        number = event.payload["number"]
+        get_connection().execute("SELECT 1" if number != 1 else "SELECT nothing FROM nowhere")
+        sent.append(number)
+
+    async def awork(event: Any) -> None:
+        number = event.payload["number"]
+        await get_async_connection().execute("SELECT 1" if number != 1 else "SELECT nothing FROM nowhere")
+        sent.append(number)
+
+    relay = OutboxRelay(Event, awork if face.is_async else work, max_attempts=1)
+    assert await face(relay.drain_once)() == 2
+    assert sent == [0, 2]
+    rows = await face.rows(Event.objects.order_by("pk").values_list("status", flat=True))
+    assert rows == ["published", "dead", "published"]
+
+
+_RELAY = """
+import asyncio, json, sys, time
+import dorm
+from dorm.contrib.outbox import OutboxEvent, OutboxRelay
+
+database, form, out, pause, batches = sys.argv[1:]
+dorm.configure(DATABASES={"default": json.loads(database)})
+
+class Event(OutboxEvent):
+    class Meta:
+        app_label = "contrib_tests"
+
+def tell(event, what):
+    with open(out, "a") as file:
+        file.write(f"{what} {event.payload['number']}\\n")
+
+def publish(event):
+    tell(event, "begin")
+    time.sleep(float(pause))
+    tell(event, "end")
+
+async def apublish(event):
+    tell(event, "begin")
+    await asyncio.sleep(float(pause))
+    tell(event, "end")
+
+relay = OutboxRelay(Event, apublish if form == "async" else publish, batch_size=5)
+for _ in range(int(batches)):
+    asyncio.run(relay.adrain_once()) if form == "async" else relay.drain_once()
+"""
+
+
+def _relay(database: Any, form: str, out: Path, pause: float, batches: int) -> subprocess.Popen[bytes]:
+    arguments = [json.dumps(database), form, str(out), str(pause), str(batches)]
+    env = {**os.environ, "PYTHONPATH": str(Path(dorm.__file__).parent.parent)}
+    return subprocess.Popen([sys.executable, "-c", _RELAY, *arguments], env=env, stderr=subprocess.PIPE)
+
+
+def _told(out: Path) -> list[tuple[str, int]]:
+    lines = out.read_text().splitlines() if out.exists() else []
+    return [(what, int(number)) for what, number in (line.split() for line in lines)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["sync", "async"])
+def test_a_relay_that_is_killed_in_mid_batch_delivers_at_least_once(
+    database_settings: dict[str, Any], tmp_path: Path, form: str
+) -> None:
+    for number in range(10):
+        record_event(Event, "made", {"number": number})
+    out = tmp_path / "sent"
+    victim = _relay(database_settings, form, out, 0.05, 5)
+    end = time.monotonic() + 60
+    while ("end", 2) not in _told(out) and time.monotonic() < end:
+        time.sleep(0.005)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.communicate(timeout=30)
+    assert victim.returncode == -signal.SIGKILL
+    assert Event.objects.filter(status="published").count() == 0
+    heir = _relay(database_settings, form, out, 0, 4)
+    _, errors = heir.communicate(timeout=60)
+    assert heir.returncode == 0, errors.decode()
+    sent = [number for what, number in _told(out) if what == "end"]
+    assert set(sent) == set(range(10))
+    assert sent.count(0) == 2  # sent before the kill and not marked: sent again
+    assert Event.objects.filter(status="published").count() == 10
+
+
+@pytest.mark.slow
+def test_two_relays_of_two_processes_never_send_one_event_at_the_same_time(
+    database_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    for number in range(40):
+        record_event(Event, "made", {"number": number})
+    outs = [tmp_path / "one", tmp_path / "two"]
+    relays = [_relay(database_settings, form, out, 0.01, 10) for form, out in zip(("sync", "async"), outs, strict=True)]
+    for relay in relays:
+        _, errors = relay.communicate(timeout=100)
+        assert relay.returncode == 0, errors.decode()
+    sent = [number for out in outs for what, number in _told(out) if what == "end"]
+    assert sorted(sent) == list(range(40))
+    assert Event.objects.filter(status="published").count() == 40
 
 
 def test_a_relay_runs_until_it_is_stopped() -> None:

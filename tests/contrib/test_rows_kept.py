@@ -13,6 +13,7 @@ from dorm.contrib.softdelete import SoftDeleteModel
 from dorm.contrib.tenants_row import NoActiveTenantError, TenantModel, current_tenant
 from dorm.db.context import result_key
 from dorm.migrations.schema import create_tables
+from dorm.signals import post_save
 from tests.support.faces import Face
 
 
@@ -107,6 +108,21 @@ async def test_rows_are_marked_and_come_back(face: Face) -> None:
     assert (count, labels) == (2, {"contrib_tests.Folder": 1, "contrib_tests.Note": 1})
     assert await face(Note.objects.count)() == 0
     assert await face(Folder.deleted_objects.all().restore)() == 1
+
+
+async def test_a_cascade_that_fails_marks_nothing(face: Face) -> None:
+    folder = await face(Folder.objects.create)(name="a")
+    await face(Note.objects.create)(folder=folder)
+
+    def refuse(**told: Any) -> None:
+        raise ZeroDivisionError
+
+    post_save.connect(refuse, sender=Note)
+    with pytest.raises(ZeroDivisionError):
+        await face(folder.delete)(cascade=True)
+    post_save.disconnect(refuse, sender=Note)
+    assert await face(Folder.objects.count)() == 1
+    assert await face(Note.objects.count)() == 1
 
 
 async def test_querysets_mark_and_hard_deletes_remove(face: Face) -> None:

@@ -14,11 +14,13 @@ import hashlib
 import inspect
 import logging
 import math
+import threading
+from bisect import bisect_left
 from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast
 
 from dorm.db.block import Block, current_owner
 from dorm.db.connection import Database, connections
@@ -37,6 +39,9 @@ Y = TypeVar("Y")
 
 _INT4: Final = (-(2**31), 2**31 - 1)
 _INT8: Final = (-(2**63), 2**63 - 1)
+WAIT_BUCKETS: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0)
+"""Upper bounds of waits that are counted apart, seconds."""
+
 _POLL_FIRST, _POLL_MOST = 0.01, 0.25
 
 
@@ -107,11 +112,16 @@ class Held:
         self.key = key
         self.database = database
         self.connection = connection
-        self.shared = shared
+        self.modes = [shared]
+        """Whether each level, the outermost first, is shared."""
         self.owner = current_owner()
-        self.depth = 1
         self.waited = 0.0
         self.lost = False
+
+    @property
+    def depth(self) -> int:
+        """How often this task or thread holds it."""
+        return len(self.modes)
 
     @operation
     def _alive(self) -> Operation[bool]:
@@ -131,14 +141,66 @@ class Held:
         return await arun(self._alive())
 
 
+class WaitStats(NamedTuple):
+    """What waiting for session locks took on one database since the start of the process.
+
+    Attributes:
+        granted: locks taken. refused: ones that were not free, or whose wait failed. buckets: how many waited at most
+            each of `WAIT_BUCKETS` seconds, and longer. seconds: all waits together.
+    """
+
+    granted: int
+    refused: int
+    buckets: tuple[int, ...]
+    seconds: float
+
+
+class _Waits:
+    """Counters of this process by alias."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[str, WaitStats] = {}
+
+    def note(self, alias: str, seconds: float, granted: bool) -> None:
+        place = bisect_left(WAIT_BUCKETS, seconds)
+        with self._lock:
+            before = self._found.get(alias) or WaitStats(0, 0, (0,) * (len(WAIT_BUCKETS) + 1), 0.0)
+            buckets = tuple(count + (number == place) for number, count in enumerate(before.buckets))
+            self._found[alias] = WaitStats(
+                before.granted + granted, before.refused + (not granted), buckets, before.seconds + seconds
+            )
+
+    def all(self) -> dict[str, WaitStats]:
+        with self._lock:
+            return dict(self._found)
+
+    def reset(self) -> None:
+        with self._lock:
+            self._found = {}
+
+
+_waits = _Waits()
+
+
+def wait_stats() -> dict[str, WaitStats]:
+    """Return what waiting for session locks took, by alias (``dorm_advisory_wait_seconds`` of the exporter)."""
+    return _waits.all()
+
+
+def reset_wait_stats() -> None:
+    """Count from zero."""
+    _waits.reset()
+
+
 _held: ContextVar[tuple[Held, ...]] = ContextVar("dorm_advisory_locks", default=())
 
 
-def _mine(database: Database, numbers: tuple[int, ...], shared: bool) -> Held | None:
-    """Return the lock of this very task or thread on these numbers."""
+def _mine(database: Database, numbers: tuple[int, ...]) -> Held | None:
+    """Return the lock of this very task or thread on these numbers, of either mode: no session waits for itself."""
     owner = current_owner()
     for held in _held.get():
-        same = held.database is database and key_numbers(held.key) == numbers and held.shared == shared
+        same = held.database is database and key_numbers(held.key) == numbers
         if same and held.owner == owner and held.depth > 0:
             return held
     return None
@@ -172,38 +234,48 @@ def _acquire(
     name: str, key: Key, using: str, shared: bool, waits: bool, timeout: float | None
 ) -> Operation[Held | None]:
     database, numbers = _checked(key, using, name, session=True)
-    mine = _mine(database, numbers, shared)
+    mine = _mine(database, numbers)
     if mine is not None:
-        yield from perform(Query(database, _call(_function("advisory_lock", shared), numbers), mine.connection))
-        mine.depth += 1
+        # The other mode may have to wait for others, the same one never does.
+        if not (yield from _granted(mine, shared, numbers, waits, timeout)):
+            if waits:
+                raise _too_late(key, timeout)
+            return None
+        mine.modes.append(shared)
         return mine
     start = perf_counter()
     connection = yield Connect(database)
     held = Held(key, database, connection, shared)
     try:
-        granted = yield from _granted(held, numbers, waits, timeout)
+        granted = yield from _granted(held, shared, numbers, waits, timeout)
     except BaseException:
+        _waits.note(using, perf_counter() - start, granted=False)
         # Whatever was granted meanwhile goes with the session.
         yield Disconnect(connection)
         raise
+    held.waited = perf_counter() - start
+    _waits.note(using, held.waited, granted)
     if not granted:
         yield Disconnect(connection)
         if waits:
-            raise TimeoutError(f"the advisory lock {key!r} was not free within {timeout} s")
+            raise _too_late(key, timeout)
         return None
-    held.waited = perf_counter() - start
     _held.set((*_held.get(), held))
     _log.debug("acquired %r on %s after %.1f ms", key, using, held.waited * 1000)
     return held
 
 
-def _granted(held: Held, numbers: tuple[int, ...], waits: bool, timeout: float | None) -> Operation[bool]:
+def _too_late(key: Key, timeout: float | None) -> TimeoutError:
+    return TimeoutError(f"the advisory lock {key!r} was not free within {timeout} s")
+
+
+def _granted(held: Held, shared: bool, numbers: tuple[int, ...], waits: bool, timeout: float | None) -> Operation[bool]:
     if waits and timeout is None:
-        statement = _call(_function("advisory_lock", held.shared), numbers)
+        statement = _call(_function("advisory_lock", shared), numbers)
         yield from perform(Query(held.database, statement, held.connection))
         return True
     # Polled: a waiting pg_advisory_lock holds a snapshot, which CREATE INDEX CONCURRENTLY waits for.
-    statement = _call(_function("try_advisory_lock", held.shared), numbers)
+    statement = _call(_function("try_advisory_lock", shared), numbers)
     end = perf_counter() + (timeout or 0.0)
     pause = _POLL_FIRST
     while True:
@@ -218,12 +290,12 @@ def _granted(held: Held, numbers: tuple[int, ...], waits: bool, timeout: float |
 @operation
 def _release(held: Held, error: BaseException | None) -> Operation[None]:
     numbers = key_numbers(held.key)
-    held.depth -= 1
-    gone = held.depth == 0
+    shared = held.modes.pop()
+    gone = not held.modes
     if gone:
         _held.set(tuple(each for each in _held.get() if each is not held))
     try:
-        released = yield from _unlocked(held, numbers)
+        released = yield from _unlocked(held, shared, numbers)
     finally:
         if gone:
             yield Disconnect(held.connection)
@@ -233,9 +305,9 @@ def _release(held: Held, error: BaseException | None) -> Operation[None]:
         _log.debug("released %r on %s", held.key, held.database.alias)
 
 
-def _unlocked(held: Held, numbers: tuple[int, ...]) -> Operation[bool]:
+def _unlocked(held: Held, shared: bool, numbers: tuple[int, ...]) -> Operation[bool]:
     """Unlock once; where that fails the session is closed, and the server drops the lock with it."""
-    statement = _call(_function("advisory_unlock", held.shared), numbers)
+    statement = _call(_function("advisory_unlock", shared), numbers)
     try:
         rows = yield from perform(Query(held.database, statement, held.connection))
     except DatabaseError as exc:

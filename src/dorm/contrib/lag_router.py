@@ -26,6 +26,7 @@ from dorm.conf.settings import settings
 from dorm.db import hooks
 from dorm.db.connection import Database, connections
 from dorm.db.operation import Operation
+from dorm.db.pool import ForkAware
 from dorm.db.request import CallUser, Query, StatementRequest
 from dorm.db.statement import Statement, Template
 from dorm.db.template import first_word
@@ -85,7 +86,7 @@ class _Replica:
         self.warned_about: str | None = None
 
 
-class LagAwareReadRouter:
+class LagAwareReadRouter(ForkAware):
     """A router for ``DATABASE_ROUTERS``: reads go to a healthy replica chosen at random, writes to the primary.
 
     Args:
@@ -131,12 +132,19 @@ class LagAwareReadRouter:
         self.failure_threshold = failure_threshold
         self.cooldown_seconds = cooldown_seconds
         self.probe_timeout = probe_timeout
+        super().__init__()
         self._rng = rng or random.Random()
         self._clock = clock
         self._lock = threading.Lock()
         self._known = {alias: _Replica(alias) for alias in self.replicas}
         self._warned_at = -math.inf
         self._validated = False
+
+    def forked(self) -> None:
+        """Forget, in a forked child, the probes that run on the parent's threads."""
+        self._lock = threading.Lock()
+        for each in self._known.values():
+            each.probing = False
 
     # -- router --------------------------------------------------------------------------------------------------
     def db_for_read(self, model: Any, **hints: Any) -> str:
@@ -212,6 +220,7 @@ class LagAwareReadRouter:
         try:
             self._learn(replica, found, failure)
         finally:
+            replica.probing = False
             done.set()
 
     def probe(self, alias: str) -> tuple[float, int, str | None]:
@@ -244,7 +253,6 @@ class LagAwareReadRouter:
         lag, replayed, note = found
         with self._lock:
             was_open = replica.open_until is not None
-            replica.probing = False
             replica.checked_at = now
             if failure is not None:
                 replica.lag, replica.healthy = math.inf, False

@@ -194,6 +194,9 @@ class Broadcaster:
             raise ValueError("channels is empty: name at least one channel")
         if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
             raise ValueError(f"maxsize must be a whole number from 1, not {maxsize!r}")
+        for name, value in (("max_backoff", max_backoff), ("keepalive", keepalive)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+                raise ValueError(f"{name} must be a number of seconds above 0, not {value!r}")
         if overflow not in OVERFLOWS:
             raise ValueError(f"overflow takes one of {', '.join(OVERFLOWS)}, not {overflow!r}")
         self.channels = tuple(dict.fromkeys(checked_channel(channel) for channel in channels))
@@ -288,6 +291,21 @@ class Broadcaster:
 
     # -- reading -------------------------------------------------------------------------------------------------
     async def _read(self, database: Database) -> None:
+        try:
+            await self._read_on(database)
+        except Exception as exc:  # noqa: BLE001  # a stated boundary: whatever ended it, nobody goes on waiting
+            self._broken(exc)
+
+    def _broken(self, cause: BaseException) -> None:
+        """End every subscriber with an error: the session is gone for good."""
+        ended = OperationalError(f"the listening session on {self.using!r} was lost and won't be made again")
+        ended.__cause__ = cause
+        self._state = "closed"
+        self.connected = False
+        for subscription in tuple(self._subscriptions):
+            subscription._end(ended)
+
+    async def _read_on(self, database: Database) -> None:
         while True:
             connection = self._connection
             assert connection is not None, "an open broadcaster has a session"
@@ -321,11 +339,7 @@ class Broadcaster:
                 subscription._gap()
             _log.info("the listening session on %s is back", self.using)
             return True
-        ended = OperationalError(f"the listening session on {self.using!r} was lost and won't be made again")
-        ended.__cause__ = error
-        self._state = "closed"
-        for subscription in tuple(self._subscriptions):
-            subscription._end(ended)
+        self._broken(error)
         return False
 
 

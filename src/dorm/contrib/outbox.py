@@ -21,7 +21,7 @@ from dorm.conf.settings import settings
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser
-from dorm.transaction import in_transaction
+from dorm.transaction import in_savepoint, in_transaction
 
 _log = logging.getLogger("dorm.contrib.outbox")
 
@@ -127,7 +127,9 @@ class OutboxRelay:
         is_async = inspect.iscoroutinefunction(publish)
         event.attempts += 1
         try:
-            yield CallUser(None if is_async else publish, publish if is_async else None, event)
+            # A publisher that fails in this very database must not doom the batch. A savepoint in which nothing is
+            # sent is never sent either.
+            yield from in_savepoint(_published(publish, is_async, event), self.using)
         except Exception as exc:  # noqa: BLE001  # a publisher's failure is an attempt, and is kept on the row
             event.last_error = type(exc).__name__
             event.status = DEAD if event.attempts >= self.max_attempts else PENDING
@@ -161,6 +163,10 @@ class OutboxRelay:
     def stop(self) -> None:
         """Have `run` end after its batch."""
         self._stopped.set()
+
+
+def _published(publish: Any, is_async: bool, event: Any) -> Operation[Any]:
+    return (yield CallUser(None if is_async else publish, publish if is_async else None, event))
 
 
 def _fetched(rows: Any) -> Callable[[], Any]:

@@ -116,7 +116,7 @@ def metrics_response() -> str:
     Works without `install`, then without the counters of statements. While ``querystats.collector()`` is enabled its
     families come last, the 200 templates with the largest totals apart and the rest as ``(other)``.
     """
-    made = [*_statements(), *_pools(), *_caches()]
+    made = [*_statements(), *_pools(), *_caches(), *_locks()]
     return rendered(made) + _templates() or "\n"
 
 
@@ -160,6 +160,26 @@ def _caches() -> Iterator[Family]:
             if which == outcome
         ]
         yield name, "counter", f"Query cache {outcome}.", lines
+
+
+def _locks() -> Iterator[Family]:
+    """Yield the waits for advisory locks, where the program has any."""
+    advisory: Any = sys.modules.get("dorm.contrib.advisory")
+    found = advisory.wait_stats() if advisory is not None else {}
+    name = "dorm_advisory_wait_seconds"
+    lines = []
+    for alias, stats in sorted(found.items()):
+        below = 0
+        for bound, count in zip([*map(str, advisory.WAIT_BUCKETS), "+Inf"], stats.buckets, strict=True):
+            below += count
+            lines.append(f"{name}_bucket{_labels(alias=alias, le=bound)} {below}")
+        lines.append(f"{name}_sum{_labels(alias=alias)} {stats.seconds:.6f}")
+        lines.append(f"{name}_count{_labels(alias=alias)} {below}")
+    yield name, "histogram", "Seconds that advisory locks were waited for.", lines
+    refused = [
+        f"dorm_advisory_refused_total{_labels(alias=alias)} {each.refused}" for alias, each in sorted(found.items())
+    ]
+    yield "dorm_advisory_refused_total", "counter", "Advisory locks that were not free in time.", refused
 
 
 def _templates() -> str:

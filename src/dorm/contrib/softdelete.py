@@ -9,6 +9,7 @@ import dorm
 from dorm.conf.settings import settings
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser
+from dorm.transaction import in_transaction
 
 
 def _now() -> datetime:
@@ -113,7 +114,11 @@ class SoftDeleteModel(dorm.Model):
 @operation
 def _marked(obj: Any, using: str | None, cascade: bool) -> Operation[tuple[int, dict[str, int]]]:
     counts: dict[str, int] = {}
-    yield from _mark(obj, using, cascade, _now(), counts)
+    marking = _mark(obj, using, cascade, _now(), counts)
+    if cascade:
+        yield from in_transaction(marking, using or obj._state.db or "default")
+    else:
+        yield from marking
     return sum(counts.values()), counts
 
 
