@@ -12,6 +12,7 @@ from dorm.contrib import history, tenants_row
 from dorm.contrib.softdelete import SoftDeleteModel
 from dorm.contrib.tenants_row import NoActiveTenantError, TenantModel, current_tenant
 from dorm.db.context import result_key
+from dorm.exceptions import SynchronousOnlyOperation
 from dorm.migrations.schema import create_tables
 from dorm.signals import post_save
 from tests.support.faces import Face
@@ -40,6 +41,13 @@ class Note(SoftDeleteModel):
         app_label = "contrib_tests"
 
 
+class Payment(TenantModel):
+    invoice = dorm.ForeignKey("Invoice", related_name="payments")
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
 class Invoice(TenantModel):
     number = dorm.IntegerField()
 
@@ -49,7 +57,7 @@ class Invoice(TenantModel):
 
 @pytest.fixture(autouse=True)
 def tables(empty_database: dict[str, Any]) -> None:
-    create_tables([Article, Article.history.model, Folder, Note, Invoice])  # type: ignore[attr-defined]
+    create_tables([Article, Article.history.model, Folder, Note, Invoice, Payment])  # type: ignore[attr-defined]
 
 
 # -- history -----------------------------------------------------------------------------------------------------
@@ -158,6 +166,43 @@ async def test_tenants_see_their_own_rows_only(face: Face) -> None:
             await face(mine.delete)()
         assert await face(Invoice.objects.all().delete)() == (2, {"contrib_tests.Invoice": 2})
     assert await face(Invoice.unscoped.count)() == 2
+
+
+async def test_no_road_leads_to_the_rows_of_another_tenant(face: Face) -> None:
+    with current_tenant("b"):
+        theirs = await face(Invoice.objects.create)(number=1)
+    with current_tenant("a"):
+        mine = await face(Invoice.objects.create)(number=2)
+        with pytest.raises(NoActiveTenantError, match="another tenant's row"):
+            await face(Invoice(pk=theirs.pk, number=9).save)()
+        with pytest.raises(NoActiveTenantError, match="another tenant's row"):
+            await face(Invoice.objects.create)(pk=theirs.pk, number=9)
+        with pytest.raises(Invoice.DoesNotExist):
+            await face(Invoice(pk=theirs.pk).refresh_from_db)()
+        with pytest.raises(NoActiveTenantError, match="unique_fields"):
+            await face(Invoice.objects.bulk_create)(
+                [Invoice(pk=theirs.pk, number=9)], update_conflicts=True, update_fields=["number"], unique_fields=["id"]
+            )
+        stolen = Invoice(pk=theirs.pk, number=9)
+        stolen.tenant_id = "a"
+        assert await face(Invoice.objects.bulk_update)([stolen], ["number"]) == 0
+        with pytest.raises(NoActiveTenantError, match="bulk_update"):
+            await face(Invoice.objects.bulk_update)([mine], ["tenant_id"])
+        assert await face(Invoice.objects.filter(pk=theirs.pk).delete)() == (0, {})
+        assert await face(Invoice.objects.get_or_none)(pk=theirs.pk) is None
+        assert await face(Invoice.objects.in_bulk)([theirs.pk, mine.pk]) == {mine.pk: mine}
+        await face(Payment.objects.create)(invoice_id=theirs.pk)
+        payment = await face(Payment.objects.get)()
+        if face.is_async:
+            await payment.afetch("invoice")
+        with pytest.raises((Invoice.DoesNotExist, SynchronousOnlyOperation)):
+            payment.invoice
+        assert [each.pk for each in await face.rows(Payment.objects.prefetch_related("invoice"))] == [payment.pk]
+        again = Invoice(pk=mine.pk, number=3)
+        await face(again.save)()
+    await face(theirs.refresh_from_db)()
+    assert (theirs.number, theirs.tenant_id) == (1, "b")
+    assert await face(Invoice.unscoped.filter(number=3).count)() == 1
 
 
 async def test_without_a_tenant_nothing_is_read_or_written(face: Face) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import csv
 import datetime
 import decimal
@@ -14,8 +16,10 @@ import pytest
 
 import dorm
 from dorm.contrib import pii, streaming
+from dorm.contrib.encrypted import EncryptedCharField
 from dorm.expressions import RawSQL
 from dorm.functions import Lower
+from dorm.migrations.schema import create_tables
 from tests.contrib.models import Customer, Order
 from tests.support.faces import Face
 
@@ -125,3 +129,68 @@ def test_the_first_bytes_come_before_the_last_row() -> None:
     chunks = streaming.stream_jsonl(Customer.objects.all(), chunk_size=10)
     assert next(chunks).count(b"\n") == 10
     chunks.close()  # type: ignore[attr-defined]  # a generator
+
+
+class Patient(dorm.Model):
+    name = dorm.CharField(max_length=50)
+    number = EncryptedCharField(max_length=40, null=True, pii=True)
+    ward = EncryptedCharField(max_length=40, default="w")
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+class Visit(dorm.Model):
+    patient = dorm.ForeignKey(Patient, related_name="visits")
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+_ENCRYPTED = {
+    "objects": lambda: Patient.objects.defer("ward"),
+    "values": lambda: Patient.objects.values("number", "name"),
+    "flat": lambda: Patient.objects.values_list("number", flat=True),
+    "joined": lambda: Visit.objects.values("patient__number"),
+    "raw": lambda: Patient.objects.raw("SELECT id, name, number FROM contrib_tests_patient"),
+    "annotated": lambda: Patient.objects.annotate(shown=dorm.F("number")).values("shown"),
+}
+
+
+@pytest.mark.parametrize("source", _ENCRYPTED)
+async def test_encrypted_personal_data_is_masked_without_being_decrypted(face: Face, source: str) -> None:
+    create_tables([Patient, Visit])
+    keys = [base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
+    dorm.configure(FIELD_ENCRYPTION_KEYS=keys[:1])
+    patient = await face(Patient.objects.create)(name="Ann", number=SECRET)
+    await face(Visit.objects.create)(patient=patient)
+    dorm.configure(FIELD_ENCRYPTION_KEYS=keys[1:])  # nobody here could read it
+    for form in ("stream_jsonl", "stream_csv"):
+        masked = await _bytes(face, form, _ENCRYPTED[source](), mask_pii=True)
+        assert b"[REDACTED]" in masked
+        assert b"v2:" not in masked
+        with pytest.raises(ValueError, match="could not decrypt"):
+            await _bytes(face, form, _ENCRYPTED[source]())
+    assert not pii.is_masking()
+    with pytest.raises(ValueError, match=r"could not decrypt.*ward"):
+        await _bytes(face, "stream_jsonl", Patient.objects.all(), mask_pii=True)
+
+
+def test_masking_ends_where_the_consumer_goes_on() -> None:
+    Customer.objects.bulk_create([Customer(name=str(number), email=SECRET) for number in range(30)])
+    chunks = streaming.stream_jsonl(Customer.objects.all(), chunk_size=10, mask_pii=True)
+    for _ in chunks:
+        assert not pii.is_masking()
+        break
+    chunks.close()  # type: ignore[attr-defined]  # a generator
+    assert dorm.pool_stats()["in_use"] == 0
+
+    async def main() -> None:
+        found = streaming.astream_jsonl(Customer.objects.all(), chunk_size=10, mask_pii=True)
+        async for _ in found:
+            assert not pii.is_masking()
+            break
+        await found.aclose()  # type: ignore[attr-defined]  # a generator
+        assert dorm.pool_stats()["in_use"] == 0
+
+    asyncio.run(main())

@@ -5,13 +5,34 @@ Text becomes ``"[REDACTED]"``, everything else None; None stays None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Final
 
 from dorm.fields import CharField, TextField
 
 REDACTED: Final = "[REDACTED]"
+
+
+_masking: ContextVar[bool] = ContextVar("dorm_pii_masking", default=False)
+
+
+def is_masking() -> bool:
+    """True while rows are loaded whose personal data is going to be masked: fields need not compute it."""
+    return _masking.get()
+
+
+@contextmanager
+def masking() -> Iterator[None]:
+    """Tell fields that the rows loaded in the block are going to be masked."""
+    before = _masking.get()
+    _masking.set(True)
+    try:
+        yield
+    finally:
+        _masking.set(before)
 
 
 @lru_cache(512)

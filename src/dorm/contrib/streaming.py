@@ -20,12 +20,14 @@ import io
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
-from dorm.contrib.pii import pii_fields, sentinel
+from dorm.contrib.pii import masking, pii_fields, sentinel
 from dorm.queryset import QuerySet
 from dorm.queryset.lineage import Result, results
+from dorm.queryset.raw import RawQuerySet
 
 _log = logging.getLogger("dorm.contrib.streaming")
 
@@ -59,17 +61,50 @@ def _rows_of(source: Any, chunk_size: int) -> Iterable[Any]:
     return qs.iterator(chunk_size=chunk_size)  # type: ignore[no-any-return]  # a queryset's
 
 
+def _loads(source: Any) -> bool:
+    """True for what loads rows by itself; the user's iterables may look at their values."""
+    return isinstance(source, RawQuerySet) or _queryset(source) is not None
+
+
+_END = object()
+
+
+def _unseen(source: Iterable[Any]) -> Iterator[Any]:
+    """Give the rows of a queryset, loaded without what is going to be masked."""
+    with masking():
+        items = iter(source)
+    while True:
+        with masking():
+            item = next(items, _END)
+        if item is _END:
+            return
+        yield item
+
+
+async def _aunseen(source: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    """Asyncio form of `_unseen`."""
+    with masking():
+        items = aiter(source)
+    while True:
+        with masking():
+            item = await anext(items, _END)
+        if item is _END:
+            return
+        yield item
+
+
 def _refuse(source: Any) -> Any:
     raise TypeError(f"a source is a queryset, a manager or an iterable, not {type(source).__name__}")
 
 
-async def _arows_of(source: Any, chunk_size: int) -> AsyncIterator[Any]:
+async def _arows_of(source: Any, chunk_size: int, mask_pii: bool) -> AsyncGenerator[Any, None]:
     qs = _queryset(source)
     if qs is not None:
-        async for row in qs.aiterator(chunk_size=chunk_size):
-            yield row
+        async with aclosing(qs.aiterator(chunk_size=chunk_size)) as rows:
+            async for row in _aunseen(rows) if mask_pii else rows:
+                yield row
     elif isinstance(source, AsyncIterable):
-        async for row in source:
+        async for row in _aunseen(source) if mask_pii and _loads(source) else source:
             yield row
     else:
         for row in source if isinstance(source, Iterable) else _refuse(source):
@@ -264,20 +299,22 @@ def _joined(form: _Form, shape: _Shape, items: Iterator[Any], chunk_size: int) -
 
 def _streamed(source: Any, form: _Form, chunk_size: int, mask_pii: bool) -> Iterator[bytes]:
     shape = _Shape(source, mask_pii)
-    return _joined(form, shape, iter(_rows_of(source, chunk_size)), chunk_size)
+    rows = _rows_of(source, chunk_size)
+    return _joined(form, shape, _unseen(rows) if mask_pii and _loads(source) else iter(rows), chunk_size)
 
 
 async def _astreamed(source: Any, form: _Form, chunk_size: int, mask_pii: bool) -> AsyncIterator[bytes]:
     shape = _Shape(source, mask_pii)
     parts = [form.first]
     number = 0
-    async for item in _arows_of(source, chunk_size):
-        parts.append(form.between if number else b"")
-        parts.append(form.write(shape.row(item)))
-        number += 1
-        if number % chunk_size == 0:
-            yield b"".join(parts)
-            parts = []
+    async with aclosing(_arows_of(source, chunk_size, mask_pii)) as items:
+        async for item in items:
+            parts.append(form.between if number else b"")
+            parts.append(form.write(shape.row(item)))
+            number += 1
+            if number % chunk_size == 0:
+                yield b"".join(parts)
+                parts = []
     parts.append(form.last)
     rest = b"".join(parts)
     if rest:

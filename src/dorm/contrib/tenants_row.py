@@ -2,6 +2,9 @@
 
 Without an active tenant nothing is read or written through ``objects`` (`NoActiveTenantError`): a forgotten tenant is
 an error, never everybody's rows. ``unscoped`` is the way round for administrators. Raw SQL is not scoped.
+
+What reaches rows past the managers, relations, ``refresh_from_db``, cascades, an upsert or an instance with the key of
+a row that is there, keeps to the active tenant as well.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from typing import Any
 
 import dorm
 from dorm.db.context import register_context
+from dorm.db.operation import Operation, arun, operation, run
+from dorm.db.request import CallUser
 from dorm.exceptions import DormError
 
 _tenant: ContextVar[str | None] = ContextVar("dorm_tenant", default=None)
@@ -60,12 +65,24 @@ class TenantQuerySet(dorm.QuerySet[Any]):
         return found
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
-        """As usual, for the active tenant."""
+        """As usual, for the active tenant; an upsert must name ``tenant_id`` among its *unique_fields*."""
+        _refuse_upsert(kwargs)
         return super().bulk_create(self._stamped(objs), *args, **kwargs)
 
     async def abulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Async twin of `bulk_create`."""
+        _refuse_upsert(kwargs)
         return await super().abulk_create(self._stamped(objs), *args, **kwargs)
+
+    def bulk_update(self, objs: Iterable[Any], fields: Any, *args: Any, **kwargs: Any) -> int:
+        """As usual; rows can't be moved to another tenant."""
+        _refuse_moves(fields)
+        return super().bulk_update(objs, fields, *args, **kwargs)
+
+    async def abulk_update(self, objs: Iterable[Any], fields: Any, *args: Any, **kwargs: Any) -> int:
+        """Async twin of `bulk_update`."""
+        _refuse_moves(fields)
+        return await super().abulk_update(objs, fields, *args, **kwargs)
 
     def update(self, **values: Any) -> int:
         """As usual; rows can't be moved to another tenant."""
@@ -83,12 +100,34 @@ def _refuse_move(values: dict[str, Any]) -> None:
         raise NoActiveTenantError("rows cannot be moved to another tenant by update()")
 
 
+def _refuse_moves(fields: Any) -> None:
+    if "tenant_id" in tuple(fields):
+        raise NoActiveTenantError("rows cannot be moved to another tenant by bulk_update()")
+
+
+def _refuse_upsert(options: dict[str, Any]) -> None:
+    if options.get("update_conflicts") and "tenant_id" not in tuple(options.get("unique_fields") or ()):
+        raise NoActiveTenantError(
+            "the row that an upsert meets may be another tenant's: make 'tenant_id' one of the unique_fields, with a "
+            "unique constraint over them"
+        )
+
+
 class TenantManager(dorm.Manager.from_queryset(TenantQuerySet)):  # type: ignore[misc]  # a class made at run time
     """Rows of the active tenant."""
 
     def get_queryset(self) -> Any:
         """Return the active tenant's rows; NoActiveTenantError without one."""
         return super().get_queryset().filter(tenant_id=_required(f"{self.model.__name__}.objects"))
+
+
+class TenantBaseManager(dorm.Manager[Any]):
+    """What dorm reads by itself, relations for instance: the active tenant's rows, everybody's without a tenant."""
+
+    def get_queryset(self) -> Any:
+        """Return the rows of the active tenant, all where there is none."""
+        tenant = _tenant.get()
+        return super().get_queryset() if tenant is None else super().get_queryset().filter(tenant_id=tenant)
 
 
 def make_async_tenant_manager() -> TenantManager:
@@ -103,10 +142,11 @@ class TenantModel(dorm.Model):
 
     objects = TenantManager()
     unscoped = dorm.Manager[Any]()
+    tenant_base = TenantBaseManager()
 
     class Meta:
         abstract = True
-        base_manager_name = "unscoped"
+        base_manager_name = "tenant_base"
 
     def claim_tenant(self) -> None:
         """Give a new row the active tenant; refuse a row of another one."""
@@ -118,12 +158,12 @@ class TenantModel(dorm.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """As usual, for the active tenant."""
-        self.claim_tenant()
+        run(_claimed(self, kwargs.get("using")))
         super().save(*args, **kwargs)
 
     async def asave(self, *args: Any, **kwargs: Any) -> None:
         """Async twin of `save`."""
-        self.claim_tenant()
+        await arun(_claimed(self, kwargs.get("using")))
         await super().asave(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
@@ -135,3 +175,16 @@ class TenantModel(dorm.Model):
         """Async twin of `delete`."""
         self.claim_tenant()
         return await super().adelete(*args, **kwargs)
+
+
+@operation
+def _claimed(obj: Any, using: str | None) -> Operation[None]:
+    """Let a row be the active tenant's; a new one must not have the key of another tenant's row, which it would write
+    over."""
+    obj.claim_tenant()
+    if not obj._state.adding or obj.pk is None:
+        return
+    rows = type(obj).unscoped.using(using or obj._state.db or "default").filter(pk=obj.pk)
+    others = rows.exclude(tenant_id=obj.tenant_id)
+    if (yield CallUser(others.exists, others.aexists)):
+        raise NoActiveTenantError(f"the primary key of this new {type(obj).__name__} is that of another tenant's row")

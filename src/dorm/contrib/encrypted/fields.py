@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from dorm.contrib.encrypted.keys import V1, V2, is_marked, keys, opened, written_form
+from dorm.contrib.pii import REDACTED, is_masking
 from dorm.db.template import add_secret_names
 from dorm.db.types import TEXT, SqlType
 from dorm.exceptions import FieldError, ValidationError
@@ -67,7 +68,12 @@ class EncryptedFieldMixin:
         return [key.encrypt(text, deterministic=True, form=form) for key in keys() for form in (V1, V2)]
 
     def decrypted(self, stored: str) -> str:
-        """Return what *stored* hides; ValueError when no configured key fits."""
+        """Return what *stored* hides; ValueError when no configured key fits.
+
+        A personal value that is going to be masked is not decrypted (`dorm.contrib.pii.masking`).
+        """
+        if is_masking() and self.pii:  # type: ignore[attr-defined]  # the field's
+            return REDACTED
         if not is_marked(stored):
             return stored
         found = opened(stored, keys())
