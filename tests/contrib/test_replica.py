@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import glob
 import os
 import shutil
@@ -166,3 +168,86 @@ def test_one_reads_what_one_wrote(cluster: Cluster, router: LagAwareReadRouter) 
     finally:
         end()
         lag_router.position.set(None)
+
+
+def test_requests_of_an_event_loop_read_what_they_wrote(cluster: Cluster, router: LagAwareReadRouter) -> None:
+    cluster.execute("primary", "DROP TABLE IF EXISTS contrib_tests_customer")
+    cluster.execute(
+        "primary",
+        "CREATE TABLE contrib_tests_customer "
+        "(id bigserial PRIMARY KEY, name varchar(100), email varchar(254), phone int)",
+    )
+    router.max_lag_seconds = 600  # only positions keep reads away from the replica here
+    _until(router, "replica")
+    time.sleep(0.3)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/write":
+            async with dorm.atomic():
+                await Customer.objects.acreate(name="Zed")
+        body = str(await Customer.objects.acount()).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    served = lag_router.ReadYourWritesMiddleware(app)
+
+    async def request(path: str, cookie: str | None = None) -> tuple[str, str | None]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"cookie", cookie.encode())] if cookie else []
+        scope = {"type": "http", "path": path, "headers": headers}
+        # Each request has a context of its own, as servers give it.
+        await asyncio.create_task(served(scope, None, send), context=contextvars.Context())
+        found = [value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie"]
+        return sent[1]["body"].decode(), found[0].partition(";")[0] if found else None
+
+    async def main() -> None:
+        end = lag_router.read_your_writes()
+        try:
+            cluster.execute("replica", "SELECT pg_wal_replay_pause()")
+            body, cookie = await request("/write")
+            assert body == "1"
+            assert cookie is not None
+            assert cookie.startswith("dorm_position=")
+            assert await request("/read", cookie) == ("1", None)
+            assert await request("/read") == ("0", None)  # somebody else may read a little later
+            assert await request("/read", "dorm_position=nonsense; a=b") == ("0", None)
+            cluster.execute("replica", "SELECT pg_wal_replay_resume()")
+            for _ in range(100):
+                if (await request("/read"))[0] == "1":
+                    break
+                await asyncio.sleep(0.1)
+            assert await request("/read", cookie) == ("1", None)
+        finally:
+            end()
+
+    asyncio.run(main())
+
+
+def test_an_event_loop_never_waits_for_a_replica_that_does_not_answer(
+    cluster: Cluster, router: LagAwareReadRouter
+) -> None:
+    cluster.execute("primary", "DROP TABLE IF EXISTS contrib_tests_customer")
+    cluster.execute("primary", "CREATE TABLE contrib_tests_customer (id bigserial, name text, email text, phone int)")
+    with socket.socket() as hole:  # accepts connections and never says a word
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(50)
+        patient = LagAwareReadRouter(replicas=["replica"], cache_seconds=0.01, probe_timeout=8.0)
+        databases = {
+            "default": cluster.url("primary"),
+            "replica": f"postgresql://postgres@127.0.0.1:{hole.getsockname()[1]}/postgres",
+        }
+        dorm.configure(DATABASES=databases, DATABASE_ROUTERS=[patient], READ_AFTER_WRITE_WINDOW=None)
+
+        async def main() -> float:
+            began = time.perf_counter()
+            for _ in range(20):
+                assert await Customer.objects.acount() == 0
+                await asyncio.sleep(0.02)
+            return time.perf_counter() - began
+
+        assert asyncio.run(main()) < 6
+        assert not patient.snapshot()["replica"]["healthy"]

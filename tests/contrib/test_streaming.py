@@ -131,7 +131,7 @@ def test_the_first_bytes_come_before_the_last_row() -> None:
     chunks.close()  # type: ignore[attr-defined]  # a generator
 
 
-class Patient(dorm.Model):
+class Resident(dorm.Model):
     name = dorm.CharField(max_length=50)
     number = EncryptedCharField(max_length=40, null=True, pii=True)
     ward = EncryptedCharField(max_length=40, default="w")
@@ -140,30 +140,30 @@ class Patient(dorm.Model):
         app_label = "contrib_tests"
 
 
-class Visit(dorm.Model):
-    patient = dorm.ForeignKey(Patient, related_name="visits")
+class Stay(dorm.Model):
+    resident = dorm.ForeignKey(Resident, related_name="stays")
 
     class Meta:
         app_label = "contrib_tests"
 
 
 _ENCRYPTED = {
-    "objects": lambda: Patient.objects.defer("ward"),
-    "values": lambda: Patient.objects.values("number", "name"),
-    "flat": lambda: Patient.objects.values_list("number", flat=True),
-    "joined": lambda: Visit.objects.values("patient__number"),
-    "raw": lambda: Patient.objects.raw("SELECT id, name, number FROM contrib_tests_patient"),
-    "annotated": lambda: Patient.objects.annotate(shown=dorm.F("number")).values("shown"),
+    "objects": lambda: Resident.objects.defer("ward"),
+    "values": lambda: Resident.objects.values("number", "name"),
+    "flat": lambda: Resident.objects.values_list("number", flat=True),
+    "joined": lambda: Stay.objects.values("resident__number"),
+    "raw": lambda: Resident.objects.raw("SELECT id, name, number FROM contrib_tests_resident"),
+    "annotated": lambda: Resident.objects.annotate(shown=dorm.F("number")).values("shown"),
 }
 
 
 @pytest.mark.parametrize("source", _ENCRYPTED)
 async def test_encrypted_personal_data_is_masked_without_being_decrypted(face: Face, source: str) -> None:
-    create_tables([Patient, Visit])
+    create_tables([Resident, Stay])
     keys = [base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
     dorm.configure(FIELD_ENCRYPTION_KEYS=keys[:1])
-    patient = await face(Patient.objects.create)(name="Ann", number=SECRET)
-    await face(Visit.objects.create)(patient=patient)
+    resident = await face(Resident.objects.create)(name="Ann", number=SECRET)
+    await face(Stay.objects.create)(resident=resident)
     dorm.configure(FIELD_ENCRYPTION_KEYS=keys[1:])  # nobody here could read it
     for form in ("stream_jsonl", "stream_csv"):
         masked = await _bytes(face, form, _ENCRYPTED[source](), mask_pii=True)
@@ -173,7 +173,7 @@ async def test_encrypted_personal_data_is_masked_without_being_decrypted(face: F
             await _bytes(face, form, _ENCRYPTED[source]())
     assert not pii.is_masking()
     with pytest.raises(ValueError, match=r"could not decrypt.*ward"):
-        await _bytes(face, "stream_jsonl", Patient.objects.all(), mask_pii=True)
+        await _bytes(face, "stream_jsonl", Resident.objects.all(), mask_pii=True)
 
 
 def test_masking_ends_where_the_consumer_goes_on() -> None:
