@@ -135,6 +135,17 @@ _BYPASSES = [
     "EXPLAIN CREATE TABLE copied AS SELECT 1",
     "ATTACH DATABASE 'x.db' AS x",
     "BEGIN; DELETE FROM contrib_tests_customer; COMMIT",
+    # A semicolon that ends a statement for the engine ends it for the list, whatever the names around it.
+    "CREATE TABLE copied (begin int); DELETE FROM contrib_tests_customer",
+    "CREATE INDEX begin ON contrib_tests_customer (name); DELETE FROM contrib_tests_customer",
+    'CREATE TABLE copied (a int, "case" int, begin int); DELETE FROM contrib_tests_customer; DROP TABLE copied',
+    "CREATE TRIGGER begin AFTER INSERT ON contrib_tests_customer BEGIN SELECT 1; END; "
+    "DELETE FROM contrib_tests_customer; DROP TABLE end",
+    "CREATE TRIGGER x AFTER INSERT ON contrib_tests_customer EXECUTE FUNCTION f(); "
+    "DELETE FROM contrib_tests_customer; END; DELETE FROM contrib_tests_order",
+    "CREATE FUNCTION begin(atomic int) RETURNS int LANGUAGE sql AS 'SELECT 1'; DELETE FROM contrib_tests_customer; END",
+    "CREATE FUNCTION f(begin atomic) RETURNS int LANGUAGE sql AS 'SELECT 1'; DELETE FROM contrib_tests_customer; END",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END; DELETE FROM contrib_tests_customer",
     "SELECT 'unterminated",
     "SELECT $$; DELETE FROM contrib_tests_customer; $$ || (SELECT name FROM contrib_tests_customer)",
     'SELECT U&"n\\0061me" FROM contrib_tests_customer',

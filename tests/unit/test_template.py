@@ -123,3 +123,38 @@ def test_secret_columns_are_masked() -> None:
     bulk = 'UPDATE "user" SET "password" = CASE WHEN "id" = ? THEN ? END'
     assert shown_params(bulk, (1, "s"), "sqlite") == "(***, ***)"
     assert shown_params("SELECT id FROM user WHERE nick = ?", ("x" * 1000,), "sqlite").endswith("...,)")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "sql", "number"),
+    [
+        (
+            "sqlite",
+            "CREATE TRIGGER x AFTER INSERT ON t BEGIN SELECT CASE WHEN 1 THEN 2 END; SELECT begin; END; SELECT 1",
+            2,
+        ),
+        ("sqlite", "CREATE TEMP TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END", 1),
+        (
+            "sqlite",
+            "CREATE TEMPORARY TRIGGER begin AFTER INSERT ON begin BEGIN SELECT 1; END; SELECT 1; DROP TABLE end",
+            3,
+        ),
+        ("sqlite", "CREATE TEMP TABLE trigger (a); SELECT 1", 2),
+        ("sqlite", "CREATE TABLE t (begin int); SELECT 1; END", 3),
+        ("sqlite", "END; SELECT 1", 2),
+        (
+            "postgresql",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 1",
+            2,
+        ),
+        ("postgresql", "CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT CASE WHEN a THEN 1 END; END; SELECT 1", 2),
+        ("postgresql", "CREATE PROCEDURE p() BEGIN ATOMIC END; SELECT 1", 2),
+        ("postgresql", "CREATE TRIGGER x AFTER INSERT ON t EXECUTE FUNCTION f(); SELECT 1; END", 3),
+        ("postgresql", "CREATE FUNCTION f(begin atomic) RETURNS int LANGUAGE sql AS 'x'; SELECT 1; END", 3),
+        ("postgresql", "CREATE TABLE t (a int) BEGIN ATOMIC; SELECT 1; END", 3),
+        ("postgresql", "CREATE", 1),
+        ("mysql", "CREATE PROCEDURE begin() SELECT 1; DELETE FROM t; END", 3),
+    ],
+)
+def test_statements_end_where_they_end_for_the_engine(vendor: str, sql: str, number: int) -> None:
+    assert len(templates(sql, vendor)) == number

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from dorm.db.lexer import Lexeme, Unlexable, lexemes
+from dorm.db.splitting import statements
 from dorm.db.statement import Statement
 from dorm.exceptions import ImproperlyConfigured
 
@@ -52,7 +53,6 @@ _BEFORE_OPERANDS = _KEYWORDS - {"NULL", "END", "CURRENT_DATE", "CURRENT_TIME", "
 _KEEPS_CASE = frozenset({"mysql"})
 _NO_SPACE_BEFORE = frozenset({",", ")", "(", ".", ";", "::"})
 _NO_SPACE_AFTER = frozenset({"(", ".", "::"})
-_DEEPENS = frozenset({"BEGIN", "CASE"})
 MARK = Lexeme("mark", "?", False)
 
 
@@ -110,7 +110,7 @@ def _templates(sql: str, vendor: str) -> tuple[str, ...]:
 
 
 def _made(sql: str, vendor: str) -> tuple[str, ...]:
-    parts = _statements([_folded(each, vendor) for each in lexemes(sql, vendor)])
+    parts = statements([_folded(each, vendor) for each in lexemes(sql, vendor)], vendor)
     return tuple(_rendered(_collapsed(_without_signs(part))) for part in parts)
 
 
@@ -129,26 +129,6 @@ def _folded(lexeme: Lexeme, vendor: str) -> Lexeme:
             return Lexeme("word", upper, glued)
         return Lexeme("word", text if vendor in _KEEPS_CASE else text.lower(), glued)
     return Lexeme(kind, "%", glued) if text == "%%" else lexeme
-
-
-def _statements(found: list[Lexeme]) -> Iterator[list[Lexeme]]:
-    """Split at semicolons; the body of a trigger or procedure (BEGIN ... END) belongs to its statement."""
-    part: list[Lexeme] = []
-    depth = 0
-    for lexeme in found:
-        if lexeme.text == ";" and lexeme.kind == "sign" and not depth:
-            if part:
-                yield part
-            part = []
-            continue
-        if lexeme.kind == "word" and part and part[0].text == "CREATE":
-            if lexeme.text in _DEEPENS:
-                depth += 1
-            elif lexeme.text == "END" and depth:
-                depth -= 1
-        part.append(lexeme)
-    if part:
-        yield part
 
 
 def _without_signs(part: list[Lexeme]) -> list[Lexeme]:
