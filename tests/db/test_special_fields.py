@@ -172,6 +172,11 @@ async def test_addresses_hstore_and_text_without_case(face: Face) -> None:
     await face(Net.objects.create)(address="::ffff:1749:ff2e", extra={})
     assert (await face(Net.objects.get)(address="::ffff:23.73.255.46")).address == "::ffff:23.73.255.46"
     assert await face(Net.objects.filter(address__in=["192.0.2.1", "::1"]).count)() == 1
+    blank = await face(Net.objects.create)(address="", extra={})
+    await face(blank.refresh_from_db)()
+    assert blank.address is None
+    await face(Net.objects.filter(address="192.0.2.1").update)(address="")
+    assert await face(Net.objects.filter(address__isnull=True).count)() == 3
 
 
 class Postgres(dorm.Model):

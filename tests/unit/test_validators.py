@@ -170,3 +170,13 @@ def test_validation_errors_are_equal_in_whatever_order() -> None:
     assert (
         len({hash(dorm.ValidationError({"f": "a", "g": "b"})), hash(dorm.ValidationError({"g": "b", "f": "a"}))}) == 1
     )
+
+
+def test_a_value_that_is_no_boolean_has_the_same_code_with_and_without_null() -> None:
+    for field, message in (
+        (dorm.BooleanField(), "must be either True or False."),
+        (dorm.BooleanField(null=True), "must be either True, False, or None."),
+    ):
+        with pytest.raises(dorm.ValidationError, match=message) as caught:
+            field.to_python("maybe")
+        assert caught.value.code == "invalid"

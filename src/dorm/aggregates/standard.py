@@ -105,7 +105,7 @@ class Avg(Aggregate):
         output = self.args[0].output
         if output is None or output.sql_type.kind != "numeric":
             return super().call(compiler, arguments)
-        name, inner = compiler.dialect.average(arguments[0], output.sql_type)
+        name, inner = compiler.dialect.average(arguments[0], output.sql_type, self.distinct)
         return f"{name}({'DISTINCT ' if self.distinct else ''}{inner})"
 
 

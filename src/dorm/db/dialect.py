@@ -282,6 +282,10 @@ class Dialect(Fragments, ABC):
         """
         return sql
 
+    def stores_as_text(self, sql_type: SqlType) -> bool:
+        """Return whether decimals of *sql_type* are stored and computed with as text."""
+        return False
+
     def combined(self, operator: str, lhs: str, rhs: str, left: SqlType | None, right: SqlType | None) -> str:
         """Return ``lhs operator rhs``; operators are ``+ - * / % ^`` (power) and ``& | # << >>`` on bits."""
         return f"POWER({lhs}, {rhs})" if operator == "^" else f"({lhs} {operator} {rhs})"

@@ -66,8 +66,12 @@ class Fragments:
     supports_server_aggregates: bool = False
     """ARRAY_AGG, JSONB_AGG and the statistics of pairs."""
 
-    def average(self, sql: str, sql_type: SqlType) -> tuple[str, str]:
-        """Return the function for the mean of decimals of *sql_type*, and its arguments; the mean is a plain number."""
+    def average(self, sql: str, sql_type: SqlType, distinct: bool = False) -> tuple[str, str]:
+        """Return the function for the mean of decimals of *sql_type*, and its arguments; the mean is a plain number.
+
+        Args:
+            distinct: it takes each value once, and so one argument alone.
+        """
         return "AVG", sql
 
     def string_agg(self, value: str, separator: str, distinct: bool, order: str) -> str:

@@ -162,3 +162,11 @@ INTEGER_RANGES: Final[dict[Kind, tuple[int, int]]] = {
     "bigint": (-(2**63), 2**63 - 1),
 }
 """Smallest and largest value of each integer type (SQL standard sizes, kept on backends that would store more)."""
+
+LONG_NUMERIC: Final = SqlType("numeric", precision=1_000)
+"""What arithmetic over decimals of more than 18 digits gives."""
+
+
+def is_long(sql_type: SqlType) -> bool:
+    """Return whether decimals of *sql_type* may have more digits than a 64-bit integer holds."""
+    return sql_type.kind == "numeric" and sql_type.precision is not None and sql_type.precision > 18

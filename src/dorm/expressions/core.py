@@ -6,7 +6,7 @@ import copy
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from dorm.db.types import JSON
+from dorm.db.types import JSON, LONG_NUMERIC
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.types import PLAIN_NUMERIC, combined_output
 from dorm.sql.convert import as_type
@@ -381,8 +381,8 @@ class CombinedExpression(Expression):
         computed = (
             combined_output(self.operator, made.args[0].output, made.args[1].output) if self._infers(made) else _PLAIN
         )
-        if computed is not None and computed.sql_type == PLAIN_NUMERIC:
-            made.args = tuple(as_type(arg, _PLAIN) for arg in made.args)
+        if computed is not None and computed.sql_type in (PLAIN_NUMERIC, LONG_NUMERIC):
+            made.args = tuple(as_type(arg, computed) for arg in made.args)
         if self.output is None or computed is None:
             return made
         # The type that was asked for may have another form than what is computed.

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from dorm.db.types import BIGINT, DOUBLE, INTERVAL, TIME, TIMESTAMP, TIMESTAMPTZ, SqlType
+from dorm.db.types import (
+    BIGINT,
+    DOUBLE,
+    INTERVAL,
+    LONG_NUMERIC,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    SqlType,
+    is_long,
+)
 from dorm.exceptions import FieldError
 from dorm.sql.node import Output, TypedOutput, output_name
 
@@ -44,6 +54,8 @@ def _of_numbers(operator: str, lhs: Output, rhs: Output) -> Output | None:
     if "double" in (left.kind, right.kind):
         return TypedOutput(DOUBLE)
     if "numeric" in (left.kind, right.kind):
+        if operator != "^" and (is_long(left) or is_long(right)):
+            return TypedOutput(LONG_NUMERIC)
         same = operator in "+-" and (left.precision, left.scale) == (right.precision, right.scale)
         return TypedOutput(left if same else PLAIN_NUMERIC)
     return TypedOutput(BIGINT)

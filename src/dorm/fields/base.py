@@ -368,7 +368,8 @@ class Field(RegisterLookupMixin, Generic[T]):
     def invalid(self, value: Any, code: str = "invalid") -> ValidationError:
         """Return the error for a value of the wrong form."""
         message = self.error_messages.get(code, "Enter a valid value.")
-        return ValidationError(message, code=code, params={"value": value})
+        # As Django has it: that None would do as well is a matter of the message, not of the code.
+        return ValidationError(message, code="invalid" if code == "invalid_nullable" else code, params={"value": value})
 
     def pre_save(self, instance: Any, add: bool) -> Any:
         """Return the value to write for *instance*; *add* tells an INSERT."""

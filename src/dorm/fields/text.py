@@ -335,7 +335,8 @@ class GenericIPAddressField(Field[T]):
     def prepare(self, value: Any) -> Any:
         text = str(value).strip()
         if ":" not in text:
-            return text
+            # Blank addresses are stored as NULL, as Django documents.
+            return text or None
         try:
             return clean_ipv6(text, self.unpack_ipv4)
         except ValidationError:

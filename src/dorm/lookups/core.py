@@ -25,6 +25,14 @@ def _strict_aliases(*nodes: Node) -> frozenset[str]:
     return frozenset(node.alias for node in nodes if isinstance(node, Column))
 
 
+def left_side(compiler: Compiler, lhs: Node) -> str:
+    """Return the text of *lhs*; what was computed compares as a column of its type does."""
+    text = lhs.sql(compiler)
+    if lhs.output is None or isinstance(lhs, Column) or not compiler.dialect.stores_as_text(lhs.output.sql_type):
+        return text
+    return compiler.dialect.in_place_of_column(text, lhs.output.sql_type)
+
+
 class Comparison(Condition):
     """``lhs <operator> rhs``, the operator being the dialect's text for *lookup*."""
 
@@ -38,7 +46,7 @@ class Comparison(Condition):
     def sql(self, compiler: Compiler) -> str:
         lhs, rhs = self.args
         dialect = compiler.dialect
-        left = dialect.lookup_left(self.lookup, lhs.sql(compiler), lhs.output.sql_type if lhs.output else None)
+        left = dialect.lookup_left(self.lookup, left_side(compiler, lhs), lhs.output.sql_type if lhs.output else None)
         return dialect.lookups[self.lookup].format(lhs=left, rhs=rhs.sql(compiler))
 
     def null_rejecting(self) -> frozenset[str]:
@@ -101,7 +109,7 @@ class InList(Condition):
 
     def sql(self, compiler: Compiler) -> str:
         lhs = self.args[0]
-        left = lhs.sql(compiler)
+        left = left_side(compiler, lhs)
         if compiler.dialect.supports_array_parameters:
             return compiler.dialect.in_array(left, compiler.array(self.slot, lhs.output))
         kind = lhs.output.sql_type.kind if lhs.output is not None else ""
@@ -146,7 +154,7 @@ class Between(Condition):
 
     def sql(self, compiler: Compiler) -> str:
         lhs, low, high = self.args
-        return f"{lhs.sql(compiler)} BETWEEN {low.sql(compiler)} AND {high.sql(compiler)}"
+        return f"{left_side(compiler, lhs)} BETWEEN {low.sql(compiler)} AND {high.sql(compiler)}"
 
     def null_rejecting(self) -> frozenset[str]:
         return _strict_aliases(*self.args)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from dorm.db.types import SqlType
-from dorm.sql.node import Node, Output, Scope, TypedOutput
+from dorm.db.types import LONG_NUMERIC, SqlType, is_long
+from dorm.sql.node import Node, Output, Param, Scope, TypedOutput
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "double")
 PLAIN = TypedOutput(SqlType("numeric"))
 """A decimal as the backend computes with it."""
+LONG = TypedOutput(LONG_NUMERIC)
+"""A decimal of more digits than a float or a 64-bit integer holds, computed with exactly."""
 
 
 class Converted(Node):
@@ -34,6 +36,10 @@ class Converted(Node):
         arg = self.args[0]
         assert arg.output is not None, "a conversion of something without a type"
         assert self.output is not None, "a conversion to no type"
+        if isinstance(arg, Param) and compiler.dialect.stores_as_text(self.output.sql_type):
+            # Bound as it is stored: a float on the way would take digits.
+            bound = Param(arg.slot, LONG).sql(compiler)
+            return compiler.dialect.converted(bound, LONG_NUMERIC, self.output.sql_type)
         return compiler.dialect.converted(arg.sql(compiler), arg.output.sql_type, self.output.sql_type)
 
     def null_rejecting(self) -> frozenset[str]:
@@ -59,6 +65,8 @@ def aligned(lhs: Node, rhs: Node) -> tuple[Node, Node]:
     other = rhs.output.sql_type if rhs.output is not None else None
     if have is None or other is None or _same_form(have, other):
         return lhs, rhs
+    if is_long(have) or is_long(other):
+        return (lhs if is_long(have) else as_type(lhs, LONG)), (rhs if is_long(other) else as_type(rhs, LONG))
     return as_type(lhs, PLAIN), as_type(rhs, PLAIN)
 
 

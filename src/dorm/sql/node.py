@@ -97,7 +97,8 @@ class TypedOutput:
         if read is bool:
             return bool(value) if value in (0, 1) else value
         if not isinstance(value, str):
-            return value
+            # In a list all are of one type.
+            return read(value) if self.sql_type.kind == "numeric" else value
         try:
             return read(value)
         except (ValueError, ArithmeticError) as exc:

@@ -148,12 +148,22 @@ class SqliteDialect(SqliteFragments, Dialect):
         return f"CAST({sql} AS {spelled})"
 
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
+        if self.stores_as_text(want):
+            text = self._text(sql, have)
+            return text if want.scale is None else f"dorm_decimal_fit({text}, {want.scale})"
+        if is_scaled(want) and self.stores_as_text(have):
+            return f"dorm_scaled({sql}, {want.scale or 0})"
         plain = self._plain(sql, have)
-        if want.kind != "numeric" or want.precision is None:
-            return plain
-        if is_scaled(want):
-            return f"CAST(ROUND({plain} * {10 ** (want.scale or 0)}) AS INTEGER)"
-        return f"CAST({plain} AS TEXT)"
+        return f"CAST(ROUND({plain} * {10 ** (want.scale or 0)}) AS INTEGER)" if is_scaled(want) else plain
+
+    def stores_as_text(self, sql_type: SqlType) -> bool:
+        return sql_type.kind == "numeric" and sql_type.precision is not None and not is_scaled(sql_type)
+
+    def _text(self, sql: str, have: SqlType) -> str:
+        """Return a number as an exact text."""
+        if self.stores_as_text(have):
+            return sql
+        return f"dorm_unscaled({sql}, {have.scale or 0})" if is_scaled(have) else f"CAST({sql} AS TEXT)"
 
     def _plain(self, sql: str, have: SqlType) -> str:
         """Return a number as SQLite computes with it."""
@@ -163,6 +173,8 @@ class SqliteDialect(SqliteFragments, Dialect):
 
     def combined(self, operator: str, lhs: str, rhs: str, left: SqlType | None, right: SqlType | None) -> str:
         one, other = left.kind if left is not None else "", right.kind if right is not None else ""
+        if left is not None and right is not None and self.stores_as_text(left) and self.stores_as_text(right):
+            return f"(dorm_decimal_op('{operator}', {lhs}, {rhs}) COLLATE dorm_decimal)"
         if operator == "#":
             return f"dorm_bitxor({lhs}, {rhs})"
         if operator == "%" and {one, other} & {"double", "numeric"}:
@@ -180,8 +192,7 @@ class SqliteDialect(SqliteFragments, Dialect):
         return "EXPLAIN QUERY PLAN "
 
     def exact_sum(self, sql_type: SqlType) -> str:
-        is_text = sql_type.kind == "numeric" and sql_type.precision is not None and not is_scaled(sql_type)
-        return "dorm_sum_decimal" if is_text else ""
+        return "dorm_sum_decimal" if self.stores_as_text(sql_type) else ""
 
     def in_place_of_column(self, sql: str, sql_type: SqlType) -> str:
         if sql_type.kind == "numeric" and not is_scaled(sql_type):

@@ -133,9 +133,13 @@ class SqliteFragments(Fragments):
         return f"{lhs} IN (SELECT value FROM JSON_EACH({placeholder}))"
 
     # -- aggregates ----------------------------------------------------------------------------------------------
-    def average(self, sql: str, sql_type: SqlType) -> tuple[str, str]:
+    def average(self, sql: str, sql_type: SqlType, distinct: bool = False) -> tuple[str, str]:
+        if is_scaled(sql_type) and distinct:
+            return "dorm_avg_decimal", f"dorm_unscaled({sql}, {sql_type.scale or 0})"
         if is_scaled(sql_type):
             return "dorm_avg_scaled", f"{sql}, {sql_type.scale or 0}"
+        if sql_type.precision is not None:
+            return "dorm_avg_decimal", sql
         return "AVG", f"CAST({sql} AS REAL)"
 
     def string_agg(self, value: str, separator: str, distinct: bool, order: str) -> str:

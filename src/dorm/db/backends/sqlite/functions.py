@@ -101,8 +101,38 @@ def _unscaled(*args: Any) -> str | None:
     return None if value is None else str(decimal.Decimal(value).scaleb(-scale))
 
 
+def _decimal_op(*args: Any) -> str | None:
+    """``dorm_decimal_op(operator, a, b)`` over decimals as text: exact, a quotient to 50 digits."""
+    operation, one, other = args
+    if one is None or other is None:
+        return None
+    left, right = decimal.Decimal(str(one)), decimal.Decimal(str(other))
+    if operation in "/%" and not right:
+        # As SQLite has it for its own numbers.
+        return None
+    return format(_DECIMAL_OPERATIONS[operation](left, right), "f")
+
+
+def _decimal_fit(*args: Any) -> str | None:
+    """``dorm_decimal_fit(value, scale)``: the decimal with *scale* digits behind the point, rounded half up."""
+    value, scale = args
+    if value is None:
+        return None
+    places = decimal.Decimal(1).scaleb(-scale)
+    return format(decimal.Decimal(str(value)).quantize(places, decimal.ROUND_HALF_UP, _EXACT), "f")
+
+
 _EXACT = decimal.Context(prec=1_000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 """More digits than a column can have."""
+_QUOTIENT = decimal.Context(prec=50, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
+
+_DECIMAL_OPERATIONS: dict[str, Callable[[decimal.Decimal, decimal.Decimal], decimal.Decimal]] = {
+    "+": _EXACT.add,
+    "-": _EXACT.subtract,
+    "*": _EXACT.multiply,
+    "/": _QUOTIENT.divide,
+    "%": _EXACT.remainder,
+}
 
 
 def _compare_decimals(one: str, other: str) -> int:
@@ -326,7 +356,32 @@ class _Fold:
     final = value
 
 
+class _AverageOfDecimals:
+    """AVG over decimals kept as text: the nearest float to the exact mean."""
+
+    def __init__(self) -> None:
+        self.total = fractions.Fraction(0)
+        self.count = 0
+
+    def _add(self, value: Any, sign: int) -> None:
+        if value is not None:
+            self.total += sign * fractions.Fraction(str(value))
+            self.count += sign
+
+    def step(self, *values: Any) -> None:
+        self._add(values[0], 1)
+
+    def inverse(self, *values: Any) -> None:
+        self._add(values[0], -1)
+
+    def value(self) -> float | None:
+        return float(self.total / self.count) if self.count else None
+
+    final = value
+
+
 _AGGREGATES: dict[str, Callable[[], Any]] = {
+    "dorm_avg_decimal": _AverageOfDecimals,
     "dorm_avg_scaled": _AverageOfScaled,
     "dorm_mode": _Mode,
     "dorm_sum_decimal": _SumOfDecimals,
@@ -384,6 +439,8 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "dorm_cot": (_cot, 1),
     "dorm_scaled": (_scaled, 2),
     "dorm_unscaled": (_unscaled, 2),
+    "dorm_decimal_op": (_decimal_op, 3),
+    "dorm_decimal_fit": (_decimal_fit, 2),
     "dorm_at_zone": (_at_zone, 2),
     "dorm_trunc_zone": (_trunc_zone, 3),
     "dorm_json": (_json, 1),

@@ -1,0 +1,112 @@
+"""Decimals of more digits than a float or a 64-bit integer holds, computed with by the database."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm import Avg, F, Max, Q, Sum
+from dorm.migrations.schema import create_tables
+from tests.support.faces import Face
+
+LONG = Decimal("123456789012345678.1234567891")
+"""28 digits, as many as Python's own arithmetic keeps."""
+
+
+class Account(dorm.Model):
+    name = dorm.CharField(max_length=10)
+    big = dorm.DecimalField(max_digits=30, decimal_places=10)
+    other = dorm.DecimalField(max_digits=25, decimal_places=2, null=True)
+    rate = dorm.DecimalField(max_digits=8, decimal_places=3, default=Decimal(2))
+    times = dorm.IntegerField(default=3)
+
+    class Meta:
+        app_label = "long_decimals"
+
+
+@pytest.fixture(autouse=True)
+def tables(empty_database: object) -> None:
+    create_tables([Account])
+
+
+async def value_of(face: Face, expression: Any) -> Any:
+    return (await face(Account.objects.annotate(value=expression).get)(name="a")).value
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        (F("big") + 1, LONG + 1),
+        (1 + F("big"), LONG + 1),
+        (F("big") - Decimal("0.0000000001"), LONG - Decimal("0.0000000001")),
+        (-F("big"), -LONG),
+        (F("big") * 2, LONG * 2),
+        (F("big") + F("rate"), LONG + 2),
+        (F("times") * F("big"), LONG * 3),
+        ((F("big") + 1) * 2, LONG * 2 + 2),
+        (F("big") % 7, LONG % 7),
+        (F("big") + F("other"), None),
+    ],
+)
+async def test_operations_keep_every_digit(face: Face, expression: Any, wanted: Decimal | None) -> None:
+    await face(Account.objects.create)(name="a", big=LONG)
+    assert await value_of(face, expression) == wanted
+
+
+async def test_quotients_have_more_digits_than_a_float(face: Face) -> None:
+    await face(Account.objects.create)(name="a", big=LONG)
+    assert abs(await value_of(face, F("big") / 3) - LONG / 3) < Decimal("1e-8")
+
+
+async def test_what_is_written_fits_the_column(face: Face) -> None:
+    made = await face(Account.objects.create)(name="a", big=LONG)
+    await face(Account.objects.update)(big=F("big") + 1)
+    await face(made.refresh_from_db)()
+    assert made.big == LONG + 1
+    await face(Account.objects.update)(other=F("big"), rate=F("rate") + F("times"))
+    await face(made.refresh_from_db)()
+    assert (str(made.other), made.rate) == ("123456789012345679.12", Decimal(5))
+    await face(Account.objects.update)(big=F("rate") / 3)
+    await face(made.refresh_from_db)()
+    assert str(made.big) == "1.6666666667"
+
+
+async def test_comparisons_and_orders_are_exact(face: Face) -> None:
+    tiny = Decimal("0.0000000001")
+    for name, value in (("a", LONG), ("b", Decimal(9)), ("c", Decimal(10))):
+        await face(Account.objects.create)(name=name, big=value)
+    for condition, count in (
+        (Q(big__gt=F("big") - tiny), 3),
+        (Q(big__gt=F("big") + tiny), 0),
+        (Q(big=F("big") + 0), 3),
+        (Q(big__gt=F("rate")), 3),
+        (Q(rate__lt=F("big") * 2), 3),
+        (Q(big__lte=F("times") * 3), 1),
+    ):
+        assert await face(Account.objects.filter(condition).count)() == count
+    doubled = Account.objects.annotate(double=F("big") * 2)
+    assert await face.rows(doubled.order_by("-double").values_list("name", flat=True)) == ["a", "c", "b"]
+    assert await face(doubled.filter(double__gt=18).count)() == 2
+    assert await face(doubled.filter(double__range=(18, 20)).count)() == 2
+    assert await face(doubled.filter(double__in=[20, LONG * 2]).count)() == 2
+    summed = Account.objects.values("name").annotate(total=Sum("big"), most=Max("big")).order_by("name")
+    assert await face.rows(summed.filter(total__gt=9.5).values_list("name", flat=True)) == ["a", "c"]
+    assert await face.rows(summed.filter(most__lt=10).values_list("name", flat=True)) == ["b"]
+
+
+async def test_sums_and_means(face: Face) -> None:
+    for value, rate in ((LONG, 1), (Decimal(2), 1), (Decimal(2), 4)):
+        await face(Account.objects.create)(name="a", big=value, rate=rate)
+    found = await face(Account.objects.aggregate)(
+        total=Sum("big"), double=Sum(F("big") * 2), each=Sum("big", distinct=True), mean=Avg("big"), rates=Avg("rate"),
+        rate=Avg("rate", distinct=True), once=Avg("big", distinct=True),
+    )  # fmt: skip
+    assert (found["total"], found["double"], found["each"]) == (LONG + 4, LONG * 2 + 8, LONG + 2)
+    # SQLite gives the float that is nearest to the mean.
+    assert float(found["mean"]) == float((LONG + 4) / 3)
+    assert float(found["once"]) == float((LONG + 2) / 2)
+    assert (float(found["rates"]), float(found["rate"])) == (2.0, 2.5)
+    assert all(isinstance(value, Decimal) for value in found.values())
