@@ -192,6 +192,38 @@ def test_a_row_that_the_snapshot_hides_may_be_tried_again(backend: str) -> None:
     assert caught.value.retryable
 
 
+class SavedAloud(Counter):
+    class Meta:
+        app_label = "races"
+        proxy = True
+
+    def save(self, **options: Any) -> None:
+        super().save(**options)
+
+
+def test_so_may_a_row_whose_save_is_overridden(backend: str) -> None:
+    if backend != "postgresql":
+        pytest.skip("SQLite has one writer: nobody makes the row in between")
+    tries: list[int] = []
+
+    @transaction.atomic(isolation="repeatable read", retry=2)
+    def work() -> bool:
+        assert SavedAloud.objects.count() == len(tries)
+        if not tries:
+            other = threading.Thread(target=Counter.objects.create, kwargs={"name": "a"})
+            other.start()
+            other.join()
+        tries.append(1)
+        return SavedAloud.objects.get_or_create(name="a")[1]
+
+    assert work() is False
+    assert len(tries) == 2
+    Counter.objects.all().delete()
+    with pytest.raises(dorm.IntegrityError), transaction.atomic(isolation="repeatable read"):
+        Counter.objects.create(name="b", number=1)
+        SavedAloud.objects.get_or_create(number=2, defaults={"name": "b"})
+
+
 RACER = """
 import asyncio, json, sys
 import dorm

@@ -9,7 +9,7 @@ from dorm.db.connection import Database
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import Query as Fetch
-from dorm.exceptions import FieldError, IntegrityError, choices_text, nearest
+from dorm.exceptions import FieldError, IntegrityError, OperationalError, choices_text, nearest
 from dorm.fields.base import Field
 from dorm.models.state import ORIGIN, origin_of
 from dorm.queryset.ops import announce, fetch, rowwrite, save, tables, write
@@ -58,6 +58,8 @@ def get_or_create(
         try:
             return (yield from fetch.get(qs, (), lookups)), False
         except qs.model.DoesNotExist:
+            if _is_hidden(qs, lookups):
+                raise _hidden(qs) from exc
             raise exc from None
 
 
@@ -158,10 +160,30 @@ def _inserts_quietly(qs: QuerySet[Any, Any], lookups: Values, values: Values) ->
         return False
     if any(isinstance(value, Node) for value in values.values()) or meta.order_with_respect_to:
         return False
+    return _names_one(meta, lookups)
+
+
+def _names_one(meta: Any, lookups: Values) -> bool:
+    """Return whether *lookups* give values for a set of fields of which the database holds each combination once."""
     given = {meta.find(name).name for name in lookups if meta.find(name) is not None and lookups[name] is not None}
     if lookups.get("pk") is not None:
         given.update(field.name for field in meta.pk_fields)
     return any(given.issuperset(names) for names in unique_sets(meta))
+
+
+def _is_hidden(qs: QuerySet[Any, Any], lookups: Values) -> bool:
+    """Return whether the row that is there, as the database says, may be one that the transaction cannot see."""
+    block = write.writing(qs).block_for_callbacks()
+    return block is not None and block.sees_snapshot and _names_one(qs.model._meta, lookups)
+
+
+def _hidden(qs: QuerySet[Any, Any]) -> OperationalError:
+    made = OperationalError(
+        f"{qs.model._meta.object_name}.get_or_create(): another transaction made the row in the meantime, and this one "
+        "sees the data of its beginning: run the whole transaction again (atomic(retry=...) does)."
+    )
+    made.retryable = True
+    return made
 
 
 def unique_sets(meta: Any) -> list[tuple[str, ...]]:
