@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import Avg, F, Max, Q, Sum
+from dorm import Avg, Case, F, Max, Q, Sum, Value, When
+from dorm.functions import Cast, Coalesce, Greatest
 from dorm.migrations.schema import create_tables
 from tests.support.faces import Face
 
@@ -54,6 +55,24 @@ async def value_of(face: Face, expression: Any) -> Any:
 async def test_operations_keep_every_digit(face: Face, expression: Any, wanted: Decimal | None) -> None:
     await face(Account.objects.create)(name="a", big=LONG)
     assert await value_of(face, expression) == wanted
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        (Coalesce("other", "big"), LONG),
+        (Greatest("rate", F("big") + 1), LONG + 1),
+        (Case(When(times=3, then=F("big") + 1), default=F("rate")), LONG + 1),
+        (Cast("big", dorm.DecimalField(max_digits=30, decimal_places=2)), Decimal("123456789012345678.12")),
+        (Cast("rate", dorm.DecimalField(max_digits=30, decimal_places=2)), Decimal("2.00")),
+        (Cast(Value("12345678901234567890.125"), dorm.DecimalField(max_digits=30, decimal_places=3)),
+         Decimal("12345678901234567890.125")),
+    ],
+)  # fmt: skip
+async def test_choices_and_casts_keep_every_digit(face: Face, expression: Any, wanted: Decimal) -> None:
+    await face(Account.objects.create)(name="a", big=LONG)
+    found = await value_of(face, expression)
+    assert (found, str(found).endswith(str(wanted)[-3:])) == (wanted, True)
 
 
 async def test_quotients_have_more_digits_than_a_float(face: Face) -> None:

@@ -24,12 +24,14 @@ from dorm.db.types import (
     DOUBLE,
     INTERVAL,
     JSON,
+    LONG_NUMERIC,
     TEXT,
     TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
     UUID,
     SqlType,
+    is_long,
 )
 from dorm.exceptions import FieldError, InvalidValue
 
@@ -485,7 +487,9 @@ def _wider(one: Output, other: Output) -> Output | None:
     a, b = one.sql_type.kind, other.sql_type.kind
     if "numeric" in (a, b) and a in _WIDTH and b in _WIDTH:
         # Decimals of different digits, or a decimal and another number: a decimal of any digits.
-        return None if "double" in (a, b) else TypedOutput(SqlType("numeric"))
+        if "double" in (a, b):
+            return None
+        return TypedOutput(LONG_NUMERIC if is_long(one.sql_type) or is_long(other.sql_type) else SqlType("numeric"))
     if a in _WIDTH and b in _WIDTH:
         return one if _WIDTH[a] >= _WIDTH[b] else other
     if {a, b} <= {"varchar", "text"}:

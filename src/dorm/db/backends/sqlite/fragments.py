@@ -105,6 +105,9 @@ class SqliteFragments(Fragments):
             if source is not None and is_scaled(source):
                 return f"dorm_scaled(dorm_unscaled({sql}, {source.scale or 0}), {wanted.scale or 0})"
             return f"dorm_scaled({sql}, {wanted.scale or 0})"
+        if kind == "numeric" and wanted.precision is not None:
+            text = f"dorm_unscaled({sql}, {source.scale or 0})" if source is not None and is_scaled(source) else sql
+            return f"dorm_decimal_fit({text}, {wanted.scale or 0})"
         if kind in ("date", "time", "timestamp", "timestamptz"):
             if of in ("timestamp", "timestamptz") and kind in ("date", "time"):
                 return f"SUBSTR({sql}, 1, 10)" if kind == "date" else f"SUBSTR({sql}, 12)"

@@ -119,7 +119,11 @@ def _decimal_fit(*args: Any) -> str | None:
     if value is None:
         return None
     places = decimal.Decimal(1).scaleb(-scale)
-    return format(decimal.Decimal(str(value)).quantize(places, decimal.ROUND_HALF_UP, _EXACT), "f")
+    try:
+        return format(decimal.Decimal(str(value).strip()).quantize(places, decimal.ROUND_HALF_UP, _EXACT), "f")
+    except decimal.InvalidOperation:
+        # A text that is no number, as `_scaled` has it.
+        return None
 
 
 _EXACT = decimal.Context(prec=1_000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
