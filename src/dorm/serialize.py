@@ -85,7 +85,7 @@ def record(instance: Any, many: dict[str, list[Any]] | None = None) -> dict[str,
         if not each.primary_key and getattr(each, "serialize", True) and not getattr(each, "generated", False)
     }
     fields.update(many or {})
-    return {"model": f"{meta.app_label}.{meta.object_name}", "pk": _plain(instance.pk), "fields": fields}
+    return {"model": meta.label_lower, "pk": _plain(instance.pk), "fields": fields}
 
 
 def _rows(source: Any, using: str | None) -> Operation[list[Any]]:

@@ -188,3 +188,42 @@ def test_help_lists_commands_and_imports_no_driver(scratch: Scratch) -> None:
 
     done = subprocess.run([sys.executable, str(probe)], env={**os.environ}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_edited_history_and_newer_databases_are_told_with_the_way_out(blog: Scratch) -> None:
+    blog.ok("makemigrations")
+    head = "from dorm import migrations\nimport dorm\n\n"
+    blog.write("blog/migrations/0002_a.py", f"{head}dependencies = [('blog', '0001_initial')]\noperations = []\n")
+    blog.ok("migrate")
+    blog.write("blog/migrations/0002_0_new.py", f"{head}dependencies = [('blog', '0001_initial')]\noperations = []\n")
+    blog.write("blog/migrations/0002_a.py", f"{head}dependencies = [('blog', '0002_0_new')]\noperations = []\n")
+    ran = blog.run("migrate")
+    assert (ran.code, "dorm migrate blog 0002_0_new --fake" in ran.err) == (1, True)
+    blog.ok("migrate", "blog", "0002_0_new", "--fake")
+    assert "No migrations to apply" in blog.ok("migrate")
+    (blog.folder / "blog/migrations/0002_a.py").unlink()
+    assert " [X] 0002_a (recorded; there is no file)" in blog.ok("showmigrations")
+    ran = blog.run("migrate", "blog", "zero")
+    assert (ran.code, ran.out) == (1, "")
+    assert "blog.0002_a" in ran.err
+    assert "--prune" in ran.err
+    blog.ok("migrate", "blog", "--prune")
+    blog.ok("migrate", "blog", "zero")
+
+
+def test_errors_name_the_file_they_come_from(blog: Scratch) -> None:
+    blog.ok("makemigrations")
+    blog.write(
+        "blog/migrations/0002_a.py",
+        "from dorm import migrations\n\ndependencies = [('blog', '0001_initial')]\n"
+        "operations = [migrations.RemoveField('Nobody', 'name')]\n",
+    )
+    ran = blog.run("migrate")
+    assert ran.err.startswith("migrate: blog.0002_a: Remove field name from Nobody: app 'blog' has no model 'Nobody'")
+    assert len(ran.err.splitlines()) == 1
+    blog.write("blog/models.py", "import dorm\n\nclass Author(dorm.Model)\n    pass\n")
+    ran = blog.run("migrate")
+    assert (ran.code, "blog/models.py:3: SyntaxError" in ran.err, len(ran.err.splitlines())) == (2, True, 1)
+    blog.write("blog/models.py", "import dorm\n\n\nclass Author(dorm.Model):\n    name = dorm.CharFeld()\n")
+    ran = blog.run("migrate")
+    assert (ran.code, "blog/models.py:5)" in ran.err, len(ran.err.splitlines())) == (2, True, 1)

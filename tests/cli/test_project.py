@@ -37,12 +37,12 @@ def test_rows_go_out_and_come_back(migrated: Scratch) -> None:
     add_rows(migrated)
     migrated.ok("dumpdata", "--indent", "1", "-o", "rows.json")
     found = json.loads((migrated.folder / "rows.json").read_text())
-    assert [each["model"] for each in found] == ["blog.Author", "blog.Post"]
+    assert [each["model"] for each in found] == ["blog.author", "blog.post"]
     assert found[1]["fields"] == {"author": 1, "title": "One"}
     assert json.loads(migrated.ok("dumpdata", "blog.Post")) == found[1:]
     assert "Flushed 2 tables" in migrated.ok("flush", "--noinput")
     assert json.loads(migrated.ok("dumpdata")) == []
-    assert "rows.json: 2 records" in migrated.ok("loaddata", "rows.json")
+    assert "rows.json: 2 record(s)" in migrated.ok("loaddata", "rows.json")
     assert json.loads(migrated.ok("dumpdata")) == found
     migrated.write("bad.json", '[{"model": "blog.nothing", "pk": 1, "fields": {}}]')
     ran = migrated.run("loaddata", "bad.json")

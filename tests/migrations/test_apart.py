@@ -7,6 +7,7 @@ import pytest
 import dorm
 from tests.migrations.conftest import Executor
 from tests.migrations.test_executor import execute, rows
+from tests.migrations.test_long_history import shape
 from tests.support.projects import Project
 
 WRITERS = """
@@ -123,3 +124,53 @@ async def test_a_plan_over_tables_that_are_not_there_yet_can_be_shown(project: P
     execute("INSERT INTO people (age) VALUES (3)")
     with pytest.raises(dorm.IntegrityError):
         execute("INSERT INTO people (age) VALUES (NULL)")
+
+
+@pytest.mark.parametrize("direction", ["forwards", "backwards"])
+async def test_a_plan_of_several_steps_can_be_run_by_hand(project: Project, executor: Executor, direction: str) -> None:
+    """Tables that are renamed, made anew and made anew again, with a trigger and a column that no model knows."""
+    native = dorm.connections["default"].vendor == "postgresql"
+    steps = [
+        "ops.AlterModelTable('Author', 'people')",
+        "ops.AddField('Author', 'x', dorm.IntegerField(default=1))",
+        "ops.RenameField('Author', 'x', 'y')",
+        "ops.AlterField('Author', 'y', dorm.TextField(default='1'))",
+        "ops.MakeTableAppendOnly('people')",
+        "ops.AddField('Author', 'z', dorm.IntegerField(default=1))",
+        "ops.AlterField('Author', 'z', dorm.IntegerField(default=1, unique=True))",
+        "ops.RemoveField('Author', 'y')",
+    ]
+    writers = project.app("writers", {"0001_initial": WRITERS})
+    before = "0001_initial"
+    for number, step in enumerate(steps, 2):
+        name = f"{number:04}_step"
+        project.migration("writers", name, f"dependencies = [('writers', '{before}')]\noperations = [{step}]")
+        before = name
+    await executor.migrate_to("writers", writers, "1")
+    execute("ALTER TABLE writers_author ADD COLUMN theirs integer")
+    empty = shape()
+    if direction == "backwards":
+        await executor.migrate("writers", writers)
+        full = shape()
+        found = await executor.rollback("writers", writers, "1", dry_run=True)
+    else:
+        found = await executor.migrate("writers", writers, dry_run=True)
+        assert shape() == empty
+    for sql, params in found:
+        assert not params
+        execute(sql)
+    if direction == "backwards":
+        assert shape() == empty
+        await executor.migrate_to("writers", writers, "1", fake=True)
+        await executor.migrate("writers", writers)
+        assert shape() == full
+    else:
+        by_hand = shape()
+        if not native:
+            assert "theirs" in [column[0] for name, columns, *_ in by_hand for column in columns if name == "people"]
+        with pytest.raises(dorm.IntegrityError):
+            execute("INSERT INTO people (id, z) VALUES (1, 1)")
+            execute("DELETE FROM people")
+        for sql, _ in await executor.sql_for("writers", writers, "3"):  # of one that the database has long had
+            assert "theirs" not in sql
+            assert "z" not in sql

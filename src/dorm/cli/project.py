@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -48,7 +49,7 @@ class ProjectCommand(click.Command):
         except Exception as exc:
             if traceback:
                 raise
-            raise Refused(f"{self.name}: {_text(exc)}") from exc
+            raise Refused(f"{self.name}: {_text(exc)}{_place(exc)}") from exc
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -73,8 +74,22 @@ class ProjectCommand(click.Command):
 def _text(exc: BaseException) -> str:
     """Return an error as one line, with the notes it carries."""
     text = str(exc) if isinstance(exc, DormError) else f"{type(exc).__name__}: {exc}"
+    if isinstance(exc, SyntaxError) and exc.filename:
+        text = f"{exc.filename}:{exc.lineno}: SyntaxError: {exc.msg}"
     notes = getattr(exc, "__notes__", [])
     return "; ".join([" ".join(text.split()), *notes])
+
+
+def _place(exc: BaseException) -> str:
+    """Return `` (file:line)`` of the project's own code that an error came from; nothing when it is dorm's."""
+    own = str(Path(__file__).parent.parent)
+    found, trace = "", exc.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith((own, "<")) and "site-packages" not in file and not file.startswith(sys.base_prefix):
+            found = f" ({file}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return found
 
 
 def project_command(

@@ -183,12 +183,29 @@ class Editor(Protocol):
     @property
     def dialect(self) -> Dialect: ...
 
+    @property
+    def is_dry(self) -> bool:
+        """True when statements are noted down."""
+        ...
+
     def send(self, ddl: Ddl, /) -> Operation[None]:
         """Send one statement, or note it down."""
         ...
 
     def read(self, sql: str, params: Sequence[Any] = (), /) -> Operation[list[Row]]:
         """Read from the catalogue; done in a dry run too."""
+        ...
+
+
+class Rehearsal(Protocol):
+    """A copy of a database's tables, without rows, on which a dry run does what it notes down."""
+
+    def do(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """Do what a statement would do."""
+        ...
+
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """Return rows of the catalogue."""
         ...
 
 
@@ -442,6 +459,15 @@ class Schema:
     def append_only_off(self, table: str, schema: str | None, there: bool) -> list[str]:
         """Return the statements that undo `append_only`; *there* tells whether the table still exists."""
         return []
+
+    def rehearsal(self, editor: Editor, empty: bool = False) -> Operation[Rehearsal | None]:
+        """Return a copy of the tables for a dry run; None where changes ask the catalogue for nothing that changes.
+
+        Args:
+            empty: without the tables that are there.
+        """
+        return None
+        yield
 
     def drop_everything(self, editor: Editor) -> Operation[None]:
         """Drop all that stands in the schema of the connection, whoever made it.

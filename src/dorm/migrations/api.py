@@ -210,6 +210,9 @@ def show(alias: str, apps: Sequence[str] = (), in_plan_order: bool = False) -> S
             if node in begun:
                 note += f" (begun: {begun[node]} of {len(loader.graph.nodes[node].operations)} operations are done)"
             rows.append(ShownMigration(node[0], node[1], moment, note))
+    for node in loader.ahead():
+        if node[0] in labels:
+            rows.append(ShownMigration(node[0], node[1], applied.get(node), " (recorded; there is no file)"))
     return Shown(labels, rows)
 
 

@@ -13,7 +13,7 @@ from dorm.db.operation import Operation, run
 from dorm.db.perform import perform
 from dorm.db.request import Query
 from dorm.db.router import router
-from dorm.db.schema import Ddl, TableDef
+from dorm.db.schema import Ddl, Rehearsal, TableDef
 from dorm.db.statement import Row, Statement, Template
 from dorm.migrations.tables import table_of
 from dorm.transaction import reading
@@ -33,6 +33,7 @@ class Editor:
     Attributes:
         notes: None, or where statements and comments are noted down instead of being sent. Reads are done all the same.
         inside: a transaction of the runner's is open around the operation (in a dry run: would be open).
+        rehearsal: in a dry run, what the catalogue is read from, and on which the statements are done.
         tell: called with a few words by operations that take long, to say how far they are.
     """
 
@@ -42,11 +43,13 @@ class Editor:
         notes: list[Ddl | Comment] | None = None,
         inside: bool = True,
         tell: Callable[[str], None] = lambda text: None,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
         self.database = database
         self.notes = notes
         self.inside = inside
         self.tell = tell
+        self.rehearsal = rehearsal
 
     @property
     def dialect(self) -> Dialect:
@@ -66,11 +69,19 @@ class Editor:
         """Send one statement, or note it down."""
         if self.notes is not None:
             self.notes.append(ddl)
+            if self.rehearsal is not None:
+                self.rehearsal.do(ddl.sql, ddl.params)
             return
         yield from perform(self.dialect.schema.request(self.database, ddl))
 
     def read(self, sql: str, params: Sequence[Any] = (), /) -> Operation[list[Row]]:
-        """Read from the catalogue."""
+        """Read from the catalogue: in a dry run as it is after the statements so far."""
+        if self.rehearsal is not None:
+            return [tuple(row) for row in self.rehearsal.read(sql, params)]
+        return (yield from self.query(sql, params))
+
+    def query(self, sql: str, params: Sequence[Any] = (), /) -> Operation[list[Row]]:
+        """Read from the database as it is."""
         statement = Statement(Template(sql, prepare=False), params, internal=True)
         return (yield from perform(Query(self.database, statement)))
 
@@ -143,7 +154,7 @@ class MigrationConnection:
         """Send a statement and return its rows; in a dry run anything but SELECT is noted down."""
         ddl = text_statement(self.dialect, sql, params)
         if is_read(sql):
-            read = self.editor.read(ddl.sql, ddl.params)
+            read = self.editor.query(ddl.sql, ddl.params)
             return run(reading(read, self.alias) if self.editor.is_dry else read)
         run(self.editor.send(ddl))
         return []

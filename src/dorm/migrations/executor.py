@@ -9,13 +9,13 @@ from typing import Any
 
 from dorm.db.connection import Database
 from dorm.db.operation import Operation, operation, run
-from dorm.db.schema import Ddl
+from dorm.db.schema import Ddl, Rehearsal
 from dorm.exceptions import MigrationError, choices_text
 from dorm.migrations import recorder
 from dorm.migrations.editor import Editor, editor_of
 from dorm.migrations.loader import Loader
 from dorm.migrations.lock import locked
-from dorm.migrations.migration import Node
+from dorm.migrations.migration import Migration, Node
 from dorm.migrations.plan import (
     Step,
     leaves,
@@ -34,7 +34,9 @@ from dorm.migrations.run import (
     notify,
     run_step,
 )
+from dorm.migrations.schema import create_models
 from dorm.migrations.speaker import Speaker
+from dorm.migrations.state import ProjectState
 from dorm.signals import post_migrate, pre_migrate
 from dorm.transaction import in_savepoint
 
@@ -76,7 +78,8 @@ class Runner:
 
     def plan(self, loader: Loader, targets: Targets) -> list[Step]:
         """Return the steps to *targets*; conflicts and an edited history are refused."""
-        loader.check_history()
+        if not self.options.fake:
+            loader.check_history()  # recording what the database has is the way out of an edited one
         conflicts = loader.graph.conflicts()
         if conflicts:
             label, names = next(iter(conflicts.items()))
@@ -102,10 +105,22 @@ class Runner:
             steps = [step for step in steps if step.backwards]
         if not self.options.fake:
             refuse_irreversible(steps)
+            self._refuse_below_strangers(loader, steps)
         self.options.report("plan", (loader, steps))
         yield from self._bookkeeping(loader, bool(steps))
         yield from self.run_steps(loader, steps)
         return steps
+
+    def _refuse_below_strangers(self, loader: Loader, steps: Sequence[Step]) -> None:
+        """Refuse to undo what migrations stand on that were applied from newer files."""
+        labels = {step.node[0] for step in steps if step.backwards}
+        ahead = [f"{label}.{name}" for label, name in loader.ahead() if label in labels]
+        if ahead:
+            raise MigrationError(
+                f"the database has migrations of which there is no file here ({choices_text(ahead)}): it was migrated "
+                "from newer files, which may stand on what is to be undone. Go back with those files, or forget them "
+                "with 'dorm migrate APP --prune'. Nothing was changed."
+            )
 
     def _bookkeeping(self, loader: Loader, needed: bool) -> Operation[None]:
         """Make the recorder's table, and record squashed migrations whose originals are all applied."""
@@ -190,9 +205,11 @@ class Runner:
 
     def note_steps(self, loader: Loader, steps: Sequence[Step]) -> Operation[list[StepNotes]]:
         states = states_before(loader, steps)
+        editor = Editor(self.database)
+        rehearsal = (yield from self.database.dialect.schema.rehearsal(editor)) if steps else None
         found = []
         for step in steps:
-            found.append((yield from note_step(self.database, step, states[step.node], self.options)))
+            found.append((yield from note_step(self.database, step, states[step.node], self.options, rehearsal)))
         return found
 
     @operation
@@ -205,7 +222,30 @@ class Runner:
             loader = Loader(self._half(loader, migration.node), self.folders)
             migration = loader.get(label, name)
         before = loader.project_state([migration.node], at_end=False)
-        return (yield from note_step(self.database, Step(migration, backwards), before, self.options))
+        rehearsal = yield from self._rehearsal_at(loader, migration, before, backwards)
+        return (yield from note_step(self.database, Step(migration, backwards), before, self.options, rehearsal))
+
+    def _rehearsal_at(
+        self, loader: Loader, migration: Migration, before: ProjectState, backwards: bool
+    ) -> Operation[Rehearsal | None]:
+        """Return the tables a migration runs on: the database's if it is at that point, else the state's."""
+        schema = self.database.dialect.schema
+        rehearsal = yield from schema.rehearsal(Editor(self.database), empty=True)
+        if rehearsal is None:
+            return None
+        applied = yield from recorder.applied(Editor(self.database))
+        parents, children = loader.graph.parents[migration.node], loader.graph.children[migration.node]
+        next_one = migration.node not in applied and parents <= applied.keys()
+        last_one = migration.node in applied and not any(node in applied for node in children)
+        if last_one if backwards else next_one:
+            return (yield from schema.rehearsal(Editor(self.database)))
+        editor = Editor(self.database, [], rehearsal=rehearsal)
+        apps = before.apps.complete()
+        models = [apps.rendered(key) for key in before.models]
+        yield from create_models(editor, [each for each in models if editor.allows(each._meta.app_label, each)])
+        if backwards:
+            yield from note_step(self.database, Step(migration), before, self.options, rehearsal)
+        return rehearsal
 
     def _half(self, loader: Loader, node: Node) -> list[Node]:
         replacement = next(each for each in loader.replacements.values() if node in [tuple(r) for r in each.replaces])

@@ -72,7 +72,8 @@ class Graph:
         if len(found) != len(self.nodes):
             circle = self._circle(set(self.nodes).difference(found))
             raise CircularDependencyError(
-                "migrations depend on one another in a circle: " + " -> ".join(f"{a}.{b}" for a, b in circle)
+                f"migrations depend on one another in a circle: {' -> '.join(f'{a}.{b}' for a, b in circle)}. Take one "
+                "of these dependencies away."
             )
         return found
 

@@ -80,17 +80,20 @@ class Migration:
         """Return *state* with this migration's changes."""
         made = state.clone() if preserve else state
         for operation in self.operations:
-            operation.state_forwards(self.app_label, made)
+            self._change(operation, made)
         return made
+
+    def _change(self, operation: Operation, state: ProjectState) -> None:
+        try:
+            operation.state_forwards(self.app_label, state)
+        except Exception as exc:
+            raise MigrationError(f"{self}: {operation.describe()}: {exc}") from exc
 
     def states(self, before: ProjectState) -> Iterator[tuple[Operation, ProjectState, ProjectState]]:
         """Yield each operation with the states before and after it."""
         for operation in self.operations:
             after = before.clone()
-            try:
-                operation.state_forwards(self.app_label, after)
-            except Exception as exc:
-                raise MigrationError(f"{self}: {operation.describe()}: {exc}") from exc
+            self._change(operation, after)
             yield operation, before, after
             before = after
 

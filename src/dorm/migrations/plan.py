@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dorm.exceptions import MigrationError
-from dorm.migrations.loader import Loader
+from dorm.migrations.loader import Loader, UnknownMigration
 from dorm.migrations.migration import Migration, Node
 from dorm.migrations.state import ProjectState
 
@@ -31,7 +31,7 @@ def parse_target(loader: Loader, label: str, target: str | None) -> tuple[str, s
     Raises: ValueError: an empty target. MigrationError: no such migration.
     """
     if target is not None and not target.strip():
-        raise ValueError("target takes a migration's name, a prefix, a number or 'zero', not an empty text.")
+        raise UnknownMigration("target takes a migration's name, a prefix, a number or 'zero', not an empty text.")
     if target == ZERO:
         return (label, None)
     if target is None:

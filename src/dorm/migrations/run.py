@@ -15,7 +15,7 @@ from dorm.conf.settings import settings
 from dorm.db.connection import Database
 from dorm.db.operation import Operation, arun, run
 from dorm.db.request import CallUser, Request, Sleep
-from dorm.db.schema import Ddl
+from dorm.db.schema import Ddl, Rehearsal
 from dorm.exceptions import MigrationError, OperationalError
 from dorm.migrations import recorder
 from dorm.migrations.editor import Comment, Editor
@@ -340,13 +340,15 @@ class StepNotes:
         return [note for part in self.parts for note in part.notes if isinstance(note, Ddl)]
 
 
-def note_step(database: Database, step: Step, before: ProjectState, options: Options) -> Operation[StepNotes]:
+def note_step(
+    database: Database, step: Step, before: ProjectState, options: Options, rehearsal: Rehearsal | None = None
+) -> Operation[StepNotes]:
     """Return what a step would send; nothing is sent but reads."""
     parts = []
     atomic = step.migration.runs_atomically and database.dialect.supports_transactional_ddl
     for operation, old, new in pieces(step, before):
         notes: list[Ddl | Comment] = []
-        editor = Editor(database, notes, inside=atomic)
+        editor = Editor(database, notes, inside=atomic, rehearsal=rehearsal)
         if step.backwards and not operation.reversible:
             editor.comment(f"{type(operation).__name__}: irreversible", failed=True)
         else:

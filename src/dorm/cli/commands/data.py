@@ -39,7 +39,7 @@ def dumpdata(
         click.echo(text)
     else:
         output.write_text(text + "\n", encoding="utf-8")
-        click.echo(f"Wrote {len(records)} records to {output}", err=True)
+        click.echo(f"Wrote {len(records)} record(s) to {output}", err=True)
 
 
 def _progress(items: Any, label: str, wanted: bool) -> Any:
@@ -71,9 +71,9 @@ def loaddata(ctx: click.Context, files: tuple[Path, ...], ignorenonexistent: boo
             click.echo(f"loaddata: {path}: {exc}", err=True)
             ctx.exit(FAILED)
         total += count
-        click.echo(f"{path}: {count} records")
+        click.echo(f"{path}: {count} record(s)")
     if len(files) > 1:
-        click.echo(f"Installed {total} records from {len(files)} files")
+        click.echo(f"Installed {total} record(s) from {len(files)} files")
 
 
 def _find(path: Path) -> Path:

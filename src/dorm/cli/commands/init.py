@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-_SETTINGS = '''"""Settings of this project: every upper-case name counts. See docs/settings.md."""
+_SETTINGS = '''"""Settings of this project: every upper-case name counts."""
 
 DEBUG = True
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 from dorm.db.backends.sqlite.introspect import read_tables
+from dorm.db.backends.sqlite.rehearsal import Rehearsal
 from dorm.db.backends.threaded import ThreadedConnection
 from dorm.db.driver import AsyncConnection, SyncConnection
 from dorm.db.introspect import FoundTable
@@ -123,6 +124,17 @@ class SqliteSchema(Schema):
 
     def _trigger(self, table: str, event: str) -> str:
         return self.quote(shortened(f"{table}_block_mod_trg_{event}"))
+
+    def rehearsal(self, editor: Editor, empty: bool = False) -> Operation[Rehearsal | None]:
+        if empty:
+            return Rehearsal()
+        # Shadow tables come with the virtual table that they belong to.
+        rows = yield from editor.read(
+            "SELECT m.sql FROM sqlite_master m LEFT JOIN pragma_table_list l ON l.name = m.name AND l.schema = 'main' "
+            "WHERE m.sql IS NOT NULL AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND l.type IS NOT 'shadow' "
+            "ORDER BY CASE m.type WHEN 'table' THEN 1 WHEN 'view' THEN 2 WHEN 'index' THEN 3 ELSE 4 END, m.rowid"
+        )
+        return Rehearsal(sql for (sql,) in rows)
 
     def drop_everything(self, editor: Editor) -> Operation[None]:
         # Views name tables, and the shadow tables of a virtual one go with it: https://www.sqlite.org/vtab.html
