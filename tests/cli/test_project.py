@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dorm.cli.main import COMMANDS
 from tests.support.cli import Scratch
 
 
@@ -252,3 +253,8 @@ def test_doctor_reads_only_and_says_how_many(blog: Scratch) -> None:
     assert blog.run("doctor", "--ignore", "X1").code == 2
     blog.write("settings.py", "raise RuntimeError('broken')\n")
     assert blog.run("doctor").code == 2
+
+
+def test_each_command_has_its_part_of_the_page() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs/cli.md").read_text()
+    assert [name for name in COMMANDS if f"\n## {name}\n" not in page] == ["shell_plus"]  # with shell
