@@ -10,10 +10,13 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import dorm
 from dorm import transaction
+from dorm.conf.settings import settings
+from dorm.db.connection import connections
 from dorm.test import (
     CaptureQueriesContext,
     DormTestCase,
@@ -27,6 +30,7 @@ from dorm.test import (
     rolled_back,
     setUpTestData as for_the_class,
 )
+from dorm.test.databases import TestDatabases
 from tests.support.models import Author
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -240,12 +244,40 @@ def test_a_project_gets_databases_of_its_own(tmp_path: Path, database_settings: 
         "    Note.objects.create(text='x')\n"
         "    assert Note.objects.count() == 1\n"
     )
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:randomly"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(dorm.__file__).parent.parent)},
+        env={**outside, "PYTHONPATH": str(Path(dorm.__file__).parent.parent)},
         capture_output=True,
         text=True,
     )
     assert "5 passed" in done.stdout, done.stdout + done.stderr
     assert not (tmp_path / "real.db").exists()
+    if "URL" in database_settings:
+        name = database.rpartition("/")[2]
+        assert names_of_databases(database, f"test_{name}%") == []
+
+
+def names_of_databases(url: str, like: str) -> list[str]:
+    with psycopg.connect(url) as server:
+        rows = server.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", (like,))
+        return [name for (name,) in rows]
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_what_a_killed_run_left_behind_is_dropped(empty_database: dict[str, Any]) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    backend: Any = connections["default"].backend
+    config = settings.database("default")
+    for name, owner in (("stale_of_the_gone", gone.pid), ("stale_of_mine", os.getpid())):
+        backend.create_database(config, name)
+        backend.mark_database(config, name, owner)
+    databases = TestDatabases(populate=lambda alias: None)
+    databases.create()
+    try:
+        assert names_of_databases(empty_database["URL"], "stale_of_%") == ["stale_of_mine"]
+    finally:
+        databases.drop()
+        backend.drop_database(config, "stale_of_mine")

@@ -47,7 +47,8 @@ class TestDatabases:
     """Makes a database for tests beside each one that is configured, and drops it again.
 
     The name is that of ``TEST["NAME"]``, else ``test_`` and the name, with the worker's behind it. A new database
-    gets its schema from the migrations, and from the models of apps that have none.
+    gets its schema from the migrations, and from the models of apps that have none. What a killed run left on the
+    server is dropped before.
 
     Args:
         keep: leave them there for the next run.
@@ -107,7 +108,11 @@ class TestDatabases:
         make = getattr(creator, "create_database", None)
         if make is None:
             raise NotSupportedError(f"databases for tests cannot be made on {config.engine}: create {name!r} by hand.")
+        if hasattr(creator, "drop_stale_databases"):
+            creator.drop_stale_databases(config)
         make(config, name, None if self.template is None else self.template(alias, config))
+        if not self.keep and hasattr(creator, "mark_database"):
+            creator.mark_database(config, name)
         self._made.append(lambda: creator.drop_database(config, name))
         return {**given, "NAME": name}
 

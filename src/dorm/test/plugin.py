@@ -31,6 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
         import_models()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Drop the templates that the workers cloned, once all of them have ended."""
+    config = session.config
+    if hasattr(config, "workerinput") or not _has_settings(config) or config.getoption("--reuse-db"):
+        return
+    if getattr(config.option, "numprocesses", None):
+        from dorm.test.template import drop_templates
+
+        drop_templates()
+
+
 def _has_settings(config: pytest.Config) -> bool:
     return bool(config.getoption("--dorm-settings") or config.getini("dorm_settings"))
 

@@ -28,7 +28,7 @@ class Template:
             return None
         import fcntl
 
-        name = f"test_{config.name}_template"
+        name = template_name(config)
         done = self.folder / f"dorm-{self.run}-{alias}.done"
         with open(self.folder / f"dorm-{self.run}-{alias}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -42,6 +42,8 @@ class Template:
     def _make(self, alias: str, config: Any, name: str) -> None:
         backend: Any = connections[alias].backend
         backend.create_database(config, name)
+        # The process that started the workers: this one may end before the others have cloned it.
+        backend.mark_database(config, name, os.getppid())
         before = settings.snapshot()
         entry = settings.DATABASES[alias]
         given = {"URL": entry} if isinstance(entry, str) else dict(entry)
@@ -55,3 +57,17 @@ class Template:
         """Make the schema of a database that is no clone."""
         if alias not in self._cloned:
             make_schema(alias)
+
+
+def template_name(config: Any) -> str:
+    """Return the name of the database that the workers clone."""
+    return f"test_{config.name}_template"
+
+
+def drop_templates() -> None:
+    """Drop the template of each alias, where there is one."""
+    for alias, entry in settings.DATABASES.items():
+        config = database_config(alias, entry)
+        if config.engine == "postgresql":
+            backend: Any = connections[alias].backend
+            backend.drop_database(config, template_name(config))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import os
+import socket
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
@@ -16,6 +19,19 @@ from dorm.db.backends.threaded import ThreadedConnection
 from dorm.db.dialect import Dialect
 from dorm.db.driver import AsyncConnection, SyncConnection
 from dorm.db.pool import FairSemaphore
+
+_MARK: Final = "made by dorm for tests, "
+"""What the comment of a database for tests begins with; host and process follow."""
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class PostgresBackend:
@@ -62,6 +78,35 @@ class PostgresBackend:
             if template is not None:
                 made = sql.SQL("{} TEMPLATE {}").format(made, sql.Identifier(template))
             connection.execute(made)
+
+    def mark_database(self, config: DatabaseConfig, name: str, owner: int | None = None) -> None:
+        """Note as a database's comment which process it was made for, for tests (None: this one).
+
+        `drop_stale_databases` drops it when that process is gone.
+        """
+        with self._server(config) as connection:
+            text = f"{_MARK}{socket.gethostname()} {owner or os.getpid()}"
+            connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text)))
+
+    def drop_stale_databases(self, config: DatabaseConfig) -> list[str]:
+        """Drop what processes of this machine made for tests and left behind when they were killed; return the names.
+
+        What somebody is connected to stays.
+        """
+        dropped = []
+        with self._server(config) as connection:
+            found = connection.execute(
+                "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database "
+                "WHERE starts_with(shobj_description(oid, 'pg_database'), %s) ORDER BY 1",
+                (_MARK,),
+            ).fetchall()
+            for name, text in found:
+                host, _, pid = text.removeprefix(_MARK).partition(" ")
+                if host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid)):
+                    with contextlib.suppress(psycopg.errors.ObjectInUse, psycopg.errors.InsufficientPrivilege):
+                        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+                        dropped.append(str(name))
+        return dropped
 
     def drop_database(self, config: DatabaseConfig, name: str) -> None:
         """Drop a database with whoever is connected to it."""
