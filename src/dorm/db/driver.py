@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 
 from dorm.db.deferred import Deferred
 from dorm.db.statement import Row, Statement
+from dorm.db.streams import Streams
 from dorm.exceptions import NotSupportedError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class _ConnectionState(ABC):
 
     face: ClassVar[Face]
     deferred: Deferred
+    streams: Streams
 
     @property
     @abstractmethod
@@ -62,6 +64,7 @@ class _ConnectionState(ABC):
     def savepoint(self, name: str, statement: Statement) -> None:
         """Set a savepoint, at the next statement."""
         self.deferred.add(statement, name)
+        self.streams.mark(name)
 
     @abstractmethod
     def abort(self) -> None:
@@ -129,6 +132,8 @@ class SyncConnection(_ConnectionState):
     def rollback_to(self, name: str, statement: Statement) -> None:
         """Undo everything since a savepoint, which stays."""
         if not self.deferred.rolled_back(name):
+            for cursor in self.streams.since(name):
+                cursor.close()
             self.control(statement)
 
     @abstractmethod
@@ -208,6 +213,8 @@ class AsyncConnection(_ConnectionState):
 
     async def rollback_to(self, name: str, statement: Statement) -> None:
         if not self.deferred.rolled_back(name):
+            for cursor in self.streams.since(name):
+                await cursor.close()
             await self.control(statement)
 
     @abstractmethod

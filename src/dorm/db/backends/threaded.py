@@ -67,6 +67,7 @@ class ThreadedConnection(AsyncConnection):
     def __init__(self, inner: SyncConnection, worker: Worker | None = None) -> None:
         self.inner = inner
         self.deferred = inner.deferred
+        self.streams = inner.streams
         self._worker = worker or Worker("dorm-connection")
 
     @property
@@ -142,6 +143,9 @@ class ThreadedConnection(AsyncConnection):
 
     async def control(self, statement: Statement) -> None:
         await self.call(lambda: self.inner.control(statement), interruptible=False)
+
+    async def rollback_to(self, name: str, statement: Statement) -> None:
+        await self.call(lambda: self.inner.rollback_to(name, statement), interruptible=False)
 
     async def commit(self) -> None:
         await self.call(self.inner.commit, interruptible=False)

@@ -12,6 +12,7 @@ import psycopg
 from dorm.db.backends.postgresql.errors import DRIVER_ERRORS
 from dorm.db.driver import AsyncCursor, Rows, SyncCursor
 from dorm.db.statement import Statement
+from dorm.db.streams import over
 
 if TYPE_CHECKING:
     from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
@@ -29,7 +30,8 @@ class PostgresCursor(SyncCursor):
         self._statement = statement
         self._size = size
         self._session = connection
-        connection.streams.add(self)
+        self.is_over = False
+        connection.streams.opened(self)
 
     def described(self) -> Self:
         """Take the names of the columns, once the statement was sent."""
@@ -37,6 +39,8 @@ class PostgresCursor(SyncCursor):
         return self
 
     def fetch(self) -> Rows:
+        if self.is_over and not self._session._broken:
+            raise over(self._session.alias)
         try:
             return self._cursor.fetchmany(self._size)
         except DRIVER_ERRORS as exc:
@@ -48,7 +52,7 @@ class PostgresCursor(SyncCursor):
                 self._cursor.close()
         finally:
             if self._cursor.closed:
-                self._session.streams.discard(self)
+                self._session.streams.closed(self)
             else:
                 # Interrupted: nobody knows whether the server has closed it.
                 self._session.abort()
@@ -108,7 +112,8 @@ class PostgresAsyncCursor(AsyncCursor):
         self._statement = statement
         self._size = size
         self._session = connection
-        connection.streams.add(self)
+        self.is_over = False
+        connection.streams.opened(self)
 
     def described(self) -> Self:
         """Take the names of the columns, once the statement was sent."""
@@ -116,6 +121,8 @@ class PostgresAsyncCursor(AsyncCursor):
         return self
 
     async def fetch(self) -> Rows:
+        if self.is_over and not self._session._broken:
+            raise over(self._session.alias)
         try:
             return await self._cursor.fetchmany(self._size)
         except DRIVER_ERRORS as exc:
@@ -127,7 +134,7 @@ class PostgresAsyncCursor(AsyncCursor):
                 await self._cursor.close()
         finally:
             if self._cursor.closed:
-                self._session.streams.discard(self)
+                self._session.streams.closed(self)
             else:
                 # Interrupted: nobody knows whether the server has closed it.
                 self._session.abort()

@@ -25,6 +25,7 @@ from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, translated
 from dorm.db.deferred import Deferred
 from dorm.db.driver import AsyncConnection, AsyncCursor, Notified, Rows, SyncConnection, SyncCursor
 from dorm.db.statement import Statement, Template
+from dorm.db.streams import Streams
 from dorm.exceptions import DatabaseError
 
 C = TypeVar("C", bound="psycopg.Connection[Any] | psycopg.AsyncConnection[Any]")
@@ -51,7 +52,7 @@ class _State(Generic[C]):
         self.raw = raw
         self.alias = alias
         self.deferred = Deferred()
-        self.streams: set[PostgresCursor | PostgresAsyncCursor] = set()
+        self.streams = Streams()
         self.rides = True
         self.is_far = False
         self.returned_at = self.handed_out_at = time.monotonic()
@@ -102,8 +103,12 @@ class _State(Generic[C]):
     def abort(self) -> None:
         self._broken = True
         self.raw.pgconn.finish()
-        while self.streams:
-            self.streams.pop().lost()
+        self.end_streams()
+
+    def end_streams(self) -> None:
+        """Tell the driver that the cursors went with the transaction or the connection: nothing is sent for them."""
+        for cursor in self.streams.all():
+            cursor.lost()
 
     def failed(self, exc: Exception, statement: Statement | None) -> DatabaseError:
         """Return the error to raise for what psycopg raised."""
@@ -339,12 +344,18 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
 
     def commit(self) -> None:
         if not self.ends_unbegun():
-            self._send(_COMMIT)
+            try:
+                self._send(_COMMIT)
+            finally:
+                self.end_streams()
 
     def rollback(self) -> None:
         self.deferred.clear()
         if self.in_transaction:
-            self._send(_ROLLBACK)
+            try:
+                self._send(_ROLLBACK)
+            finally:
+                self.end_streams()
 
     def ping(self) -> bool:
         """Return whether the server answers."""
@@ -597,6 +608,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
                 await asyncio.wait({task})
             except asyncio.CancelledError as exc:
                 cancelled = cancelled or exc
+        self.end_streams()
         task.result()
         if cancelled is not None:
             raise cancelled
@@ -604,7 +616,10 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
     async def rollback(self) -> None:
         self.deferred.clear()
         if self.in_transaction:
-            await self._send(_ROLLBACK)
+            try:
+                await self._send(_ROLLBACK)
+            finally:
+                self.end_streams()
 
     async def ping(self) -> bool:
         """Return whether the server answers."""

@@ -17,6 +17,7 @@ from dorm.db.driver import Rows, SyncConnection, SyncCursor
 from dorm.db.limits import within
 from dorm.db.pool import Waiter
 from dorm.db.statement import Statement
+from dorm.db.streams import Streams, over
 from dorm.exceptions import TransactionManagementError
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class SqliteConnection(SyncConnection):
         self._waiter: Waiter | None = None
         self._wrote = False
         self.deferred = Deferred()
+        self.streams = Streams()
 
     # -- state ---------------------------------------------------------------------------------------------------
     @property
@@ -261,6 +263,7 @@ class SqliteConnection(SyncConnection):
             raise self._translated(exc, statement) from exc
 
     def commit(self) -> None:
+        self._end_streams()
         if self._db.in_transaction or not self.deferred:
             self._check_transaction()
             try:
@@ -270,6 +273,7 @@ class SqliteConnection(SyncConnection):
         self._ended()
 
     def rollback(self) -> None:
+        self._end_streams()
         try:
             if self._open and self._db.in_transaction:
                 self._run("ROLLBACK")
@@ -278,6 +282,10 @@ class SqliteConnection(SyncConnection):
             raise self._translated(exc, None) from exc
         finally:
             self._ended()
+
+    def _end_streams(self) -> None:
+        for cursor in self.streams.all():
+            cursor.close()
 
     def _ended(self) -> None:
         self._began = False
@@ -325,12 +333,17 @@ class SqliteCursor(SyncCursor):
         self._statement = statement
         self._alias = connection._store.alias
         self._size = chunk_size
+        self.is_over = False
+        self._streams = connection.streams
+        self._streams.opened(self)
         try:
             self.columns = tuple(name for name, *_ in rows.get_description())
         except apsw.ExecutionCompleteError:
             self.columns = ()
 
     def fetch(self) -> Rows:
+        if self.is_over:
+            raise over(self._alias)
         found: Rows = []
         try:
             for row in self._rows:
@@ -342,6 +355,7 @@ class SqliteCursor(SyncCursor):
         return found
 
     def close(self) -> None:
+        self._streams.closed(self)
         if self.connection.usable:
             self._rows.close(True)
 
