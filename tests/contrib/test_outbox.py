@@ -273,6 +273,50 @@ async def test_a_second_request_replays_the_first(face: Face) -> None:
     assert await face(purge_expired)(Key, older_than_seconds=0) == 1
 
 
+def test_requests_at_once_do_the_work_once_in_threads() -> None:
+    work: list[int] = []
+    answers: list[Any] = []
+    together = threading.Barrier(4)
+
+    def serve(number: int) -> None:
+        together.wait(20)
+        with idempotency_key("same", model=Key) as key:
+            if not key.replay:
+                time.sleep(0.05)
+                work.append(number)
+                key.store({"by": number})
+            answers.append(key.response)
+
+    threads = [threading.Thread(target=serve, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(work) == 1
+    assert answers == [{"by": work[0]}] * 4
+
+
+def test_requests_at_once_do_the_work_once_in_tasks_and_again_after_a_failure() -> None:
+    work: list[int] = []
+
+    async def serve(number: int) -> Any:
+        async with aidempotency_key("same", model=Key) as key:
+            if not key.replay:
+                await asyncio.sleep(0.05)
+                work.append(number)
+                if len(work) == 1:
+                    raise ZeroDivisionError
+                await key.astore({"by": number})
+            return key.response
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(serve(number) for number in range(4)), return_exceptions=True)
+
+    answers = asyncio.run(main())
+    assert len(work) == 2
+    assert sorted(map(str, answers)) == ["", *[str({"by": work[1]})] * 3]
+
+
 # -- middlewares -------------------------------------------------------------------------------------------------
 
 

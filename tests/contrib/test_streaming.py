@@ -194,3 +194,33 @@ def test_masking_ends_where_the_consumer_goes_on() -> None:
         assert dorm.pool_stats()["in_use"] == 0
 
     asyncio.run(main())
+
+
+class Card(dorm.Model):
+    number = dorm.IntegerField(pii=True)
+    holder = dorm.CharField(max_length=20, pii=True)
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+async def test_errors_about_personal_data_show_none(face: Face) -> None:
+    create_tables([Card])
+    card = await face(Card.objects.create)(number=492900112, holder=SECRET)
+    failures = [
+        (lambda: face(pii.anonymize_row)(card), ValueError, "takes no NULL"),
+        (
+            lambda: _bytes(face, "stream_json", Card.objects.all(), mask_pii=True, chunk_size=0),
+            ValueError,
+            "chunk_size",
+        ),
+        (lambda: _bytes(face, "stream_json", card, mask_pii=True), TypeError, "a source is"),
+    ]
+    for use, error, match in failures:
+        with pytest.raises(error, match=match) as caught:
+            await use()
+        assert "492900112" not in f"{caught.value!r} {caught.value}"
+        assert SECRET not in f"{caught.value!r} {caught.value}"
+    assert pii.mask_instance(Card(number=1, holder=SECRET)).holder == "[REDACTED]"
+    with pytest.raises(TypeError, match="str is no model"):
+        pii.pii_fields(SECRET)
