@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from dorm import transaction
 from dorm.contrib import plan_drift
 from tests.contrib.models import Customer, Order
 from tests.contrib.raw import script
@@ -152,3 +154,53 @@ def test_many_comparisons_over_a_small_pool(shop: dict[str, Any]) -> None:
         )
 
     assert not any(each.drifted for each in asyncio.run(main()))
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_a_cancelled_comparison_leaves_block_and_baseline(shop: dict[str, Any]) -> None:
+    plan = plan_drift.record_baseline("orders", BY_NUMBER, params=[1])
+
+    async def main() -> list[str]:
+        with psycopg.connect(shop["URL"]) as other:
+            async with transaction.atomic():
+                await Customer.objects.acreate(name="before")
+                other.execute("LOCK TABLE contrib_tests_order IN ACCESS EXCLUSIVE MODE")
+                for call in (plan_drift.acompare, plan_drift.arecord_baseline):
+                    with pytest.raises(TimeoutError):
+                        async with asyncio.timeout(0.3):
+                            await call("orders", BY_NUMBER, params=[2])
+                other.rollback()
+                await Customer.objects.acreate(name="after")
+        assert not (await plan_drift.acompare("orders", BY_NUMBER, params=[3])).drifted
+        return [each.name async for each in Customer.objects.order_by("id")]
+
+    assert asyncio.run(main()) == ["before", "after"]
+    assert plan_drift.baselines() == {"orders": plan}
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_a_comparison_that_waits_does_not_stop_the_loop(shop: dict[str, Any]) -> None:
+    plan_drift.record_baseline("orders", BY_NUMBER, params=[1])
+
+    async def main() -> float:
+        longest, over = 0.0, False
+
+        async def beat() -> None:
+            nonlocal longest
+            while not over:
+                before = asyncio.get_running_loop().time()
+                await asyncio.sleep(0.01)
+                longest = max(longest, asyncio.get_running_loop().time() - before - 0.01)
+
+        heart = asyncio.create_task(beat())
+        with psycopg.connect(shop["URL"]) as other:
+            other.execute("LOCK TABLE contrib_tests_order IN ACCESS EXCLUSIVE MODE")
+            waiting = asyncio.create_task(plan_drift.acompare("orders", BY_NUMBER, params=[2]))
+            await asyncio.sleep(1)
+            other.rollback()
+        assert not (await waiting).drifted
+        over = True
+        await heart
+        return longest
+
+    assert asyncio.run(main()) < 0.5, "the wait of a second is not the loop's"
