@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import Count, F
+from dorm import Case, Count, Exists, F, Max, OuterRef, Subquery, Sum, When
+from dorm.functions import Cast, Coalesce, Lower, RowNumber
 from dorm.migrations.schema import create_tables
 from tests.support.faces import Face
 
@@ -169,6 +170,59 @@ async def test_deleting(face: Face) -> None:
     assert await face(product.delete)() == (2, {"composite.LineItem": 1, "composite.Product": 1})
     with pytest.raises(ValueError, match="can't be deleted because its pk attribute is set to None"):
         await face(LineItem(product_id=1).delete)()
+
+
+async def test_keys_are_compared_with_querysets(face: Face) -> None:
+    items = await filled(face)
+    rows = LineItem.objects.order_by("pk")
+    some = LineItem.objects.filter(quantity__gt=2)
+    for inner in (some, some.values("pk"), some.values_list("product_id", "order_id"), some.order_by("-pk")[:5]):
+        assert await face.rows(rows.filter(pk__in=inner)) == items[2:]
+        assert await face.rows(rows.exclude(pk__in=inner)) == items[:2]
+    assert await face.rows(rows.filter(pk__in=Subquery(some.values("pk")))) == items[2:]
+    assert await face.rows(rows.filter(pk__in=LineItem.objects.none())) == []
+    assert await face.rows(rows.filter(pk=rows.values("pk")[1:2])) == [items[1]]
+    assert await face.rows(Product.objects.filter(lineitem__in=some).distinct()) == [items[2].product]
+    assert await face.rows(Product.objects.exclude(lineitem__in=[(1, "A")])) == [items[2].product]
+    assert await face.rows(Product.objects.exclude(lineitem__pk=(1, "A"))) == [items[2].product]
+    larger = LineItem.objects.filter(pk=OuterRef("pk"), quantity__gt=2)
+    assert await face.rows(rows.filter(Exists(larger))) == items[2:]
+    assert await face.rows(rows.filter(pk=(F("product_id"), "B"))) == [items[1], items[3]]
+
+
+async def test_keys_in_conditions_and_expressions(face: Face) -> None:
+    items = await filled(face)
+    rows = LineItem.objects.order_by("pk")
+    first = Case(When(pk=(1, "A"), then=1), When(pk__in=[(1, "B")], then=2), default=0)
+    assert await face.rows(rows.annotate(x=first).values_list("x", flat=True)) == [1, 2, 0, 0]
+    assert await face(LineItem.objects.aggregate)(n=Count("pk"), m=Count("pk", filter=dorm.Q(pk__gt=(1, "A")))) == {
+        "n": 4,
+        "m": 3,
+    }
+    lone = await face(Product.objects.create)(pk=9, name="lone")
+    counted = Product.objects.order_by("pk").annotate(n=Count("lineitem"), m=Count("lineitem__pk"))
+    assert [(each.n, each.m) for each in await face.rows(counted)] == [(2, 2), (2, 2), (0, 0)]
+    assert await face.rows(Product.objects.filter(lineitem=None)) == [lone]
+    assert await face.rows(LineItem.objects.order_by(F("pk").desc())) == items[::-1]
+    ranked = rows.annotate(w=dorm.Window(RowNumber(), partition_by="product", order_by=F("pk").desc()))
+    assert await face.rows(ranked.values_list("w", flat=True)) == [2, 1, 2, 1]
+    assert await face.rows(rows.filter(dorm.Q(pk=(1, "A")) | ~dorm.Q(pk__lt=(2, "B")))) == [items[0], items[3]]
+
+
+def test_expressions_that_take_no_key_say_so() -> None:
+    for wrong in (Max("pk"), Sum("pk"), Lower("pk"), Coalesce("pk", "pk"), F("pk") + 1, Cast("pk", dorm.CharField())):
+        with pytest.raises(ValueError, match="expression does not support composite primary keys"):
+            LineItem.objects.annotate(x=wrong)
+    with pytest.raises(ValueError, match=r"COUNT.DISTINCT. doesn't support composite primary keys"):
+        LineItem.objects.annotate(x=Count("pk", distinct=True))
+    with pytest.raises(ValueError, match=r"must have 2 selected fields .received 1"):
+        LineItem.objects.filter(pk__in=LineItem.objects.values("quantity"))
+    with pytest.raises(ValueError, match="limited to one result"):
+        LineItem.objects.filter(pk=LineItem.objects.values("pk"))
+    with pytest.raises(ValueError, match="must be a tuple or a list"):
+        LineItem.objects.filter(pk=F("quantity"))
+    with pytest.raises(dorm.FieldError, match="must select one column, not 2"):
+        LineItem.objects.annotate(x=Subquery(LineItem.objects.all()[:1]))
 
 
 async def test_wrong_lookups_are_refused(face: Face) -> None:

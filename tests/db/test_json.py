@@ -9,6 +9,7 @@ import pytest
 import dorm
 from dorm import Count, F, JSONField, NotSupportedError, Q, Value, functions as f
 from dorm.lookups.json import KT, KeyTextTransform, KeyTransform
+from dorm.sql import plan
 from tests.support.faces import Face
 from tests.support.models import Everything
 
@@ -235,3 +236,16 @@ def test_unhelpful_right_sides_are_refused() -> None:
         Everything.objects.filter(json__a__gt=None)
     with pytest.raises(ValueError, match="must be True or False"):
         Everything.objects.filter(json__a__isnull="yes")
+
+
+def test_steps_over_endless_paths_are_not_kept(database: dict[str, Any]) -> None:
+    plans = Everything._meta.plan.root
+    before = plans.statistics.plans
+    for turn in range(2):
+        for number in range(plan.MOST_PATHS + 50):
+            path = {f"json__turn_{number}": 1}
+            assert str(Everything.objects.filter(**path).values("pk").query).count(f"turn_{number}")
+            str(Everything.objects.values(f"json__turn_{number}").query)
+            str(Everything.objects.annotate(x=KT(f"json__turn_{number}")).query)
+        assert plans.statistics.plans - before <= 4 * plan.MOST_PATHS, turn
+    assert len(plans.paths["library_everything", "json"]) == plan.MOST_PATHS

@@ -69,7 +69,8 @@ async def test_conditions_share_the_join(face: Face) -> None:
 async def test_columns_of_joined_objects_are_chosen(face: Face) -> None:
     await some(face)
     with statements() as sent:
-        post = await face(Post.objects.select_related("author__passport").only("title", "author__name").get)(title="A")
+        named = Post.objects.select_related("author__passport").only("title", "author__name", "author__passport")
+        post = await face(named.get)(title="A")
         assert post.get_deferred_fields() == {"editor_id"}
         assert post.author.get_deferred_fields() == {"country_id"}
         assert post.author.passport.get_deferred_fields() == set()
@@ -79,6 +80,16 @@ async def test_columns_of_joined_objects_are_chosen(face: Face) -> None:
         assert person.passport.number == "1"
         assert person.passport.person is person
     assert len(sent) == 3
+
+
+def test_what_is_left_out_is_not_joined(backend: str) -> None:
+    for people in (
+        Person.objects.select_related("passport").only("name"),
+        Person.objects.select_related("passport").defer("passport"),
+        Person.objects.select_related("country").only("name"),
+    ):
+        with pytest.raises(dorm.FieldError, match="cannot be both deferred and traversed"):
+            str(people.query)
 
 
 async def test_later_only_replaces_and_defer_takes_away(face: Face) -> None:

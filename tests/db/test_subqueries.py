@@ -121,6 +121,16 @@ async def test_a_queryset_of_another_model_is_refused() -> None:
         Book.objects.filter(author__in=Publisher.objects.all())
     with pytest.raises(ValueError, match="1 selected field"):
         Book.objects.filter(author__in=Author.objects.values("pk", "name"))
+    with pytest.raises(dorm.FieldError, match="one column"):
+        Book.objects.annotate(one=Subquery(Author.objects.values("pk", "name")[:1]))
+
+
+async def test_equality_with_a_queryset_takes_one_row() -> None:
+    for wrong in (Author.objects.all(), Author.objects.all()[:2], Author.objects.values("pk")):
+        with pytest.raises(ValueError, match="limited to one result using slicing"):
+            Book.objects.filter(author=wrong)
+    Book.objects.filter(author=Author.objects.all()[:1])
+    Book.objects.filter(author=Author.objects.all()[3:4])
 
 
 async def test_conditions_only() -> None:

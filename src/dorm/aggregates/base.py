@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from dorm.db.types import DOUBLE
 from dorm.exceptions import FieldError, NotSupportedError
-from dorm.expressions.core import Func, OrderBy, as_reference
+from dorm.expressions.core import Func, OrderBy, as_expression, as_reference
+from dorm.expressions.types import as_asked
 from dorm.functions.base import in_type
 from dorm.functions.conversion import Coalesce
 from dorm.sql.convert import as_type
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 
 A = TypeVar("A", bound="Aggregate")
+_WHOLE = ("smallint", "integer", "bigint")
 
 
 class Aggregate(Func):
@@ -68,7 +71,7 @@ class Aggregate(Func):
         self._shape = (len(self.args), filter is not None, default is not None, len(keys))
         others = [filter] if filter is not None else []
         if default is not None:
-            others.append(as_reference(default))
+            others.append(as_expression(default))
         self.args = (*self.args, *others, *keys)
 
     def resolve(self, scope: Scope) -> Node:
@@ -84,7 +87,7 @@ class Aggregate(Func):
             computed = None
         made.output = computed or wanted
         shown = as_type(made, wanted)
-        shown.output = wanted
+        shown.output = as_asked(wanted)
         return shown
 
     # -- parts ---------------------------------------------------------------------------------------------------
@@ -157,6 +160,12 @@ class Aggregate(Func):
         return self.empty_result_set_value is None and (default is None or default.nullable)
 
     # -- rendering -----------------------------------------------------------------------------------------------
+    def sql(self, compiler: Compiler) -> str:
+        cls = type(self)
+        if cls.as_sql is Aggregate.as_sql and not hasattr(cls, f"as_{compiler.dialect.vendor}"):
+            return self.render(compiler)
+        return super().sql(compiler)
+
     def render(self, compiler: Compiler) -> str:
         return self.with_default(compiler, self.bare(compiler))
 
@@ -176,7 +185,12 @@ class Aggregate(Func):
     def with_default(self, compiler: Compiler, text: str) -> str:
         """Return *text* with the default in place of NULL."""
         default = self.default
-        return text if default is None else f"COALESCE({text}, {in_type(compiler, default, self.output)})"
+        if default is None:
+            return text
+        other = in_type(compiler, default, self.output)
+        if _is_float(self.output) and default.output is not None and default.output.sql_type.kind in _WHOLE:
+            other = compiler.dialect.cast(other, DOUBLE)
+        return f"COALESCE({text}, {other})"
 
     def argument(self, compiler: Compiler, node: Node) -> str:
         """Return the text of one argument."""
@@ -233,6 +247,27 @@ class Aggregate(Func):
         return rendered
 
 
+def refuse_nested(node: Node, name: str, inner: Iterable[Node] | None = None) -> None:
+    """Refuse aggregates of aggregates in the resolved expression called *name*.
+
+    Args:
+        inner: the aggregates that may not stand within others, None for all.
+    Raises: FieldError.
+    """
+    if node.is_window:
+        for arg in node.args:
+            for each in arg.args if arg.is_aggregate else (arg,):
+                refuse_nested(each, name, inner)
+        return
+    refused = None if inner is None else {id(each) for each in inner}
+    for arg in node.args:
+        if node.is_aggregate and any(
+            part.contains_aggregate if refused is None else id(part) in refused for part in arg.walk()
+        ):
+            raise FieldError(f"Cannot compute {type(node).__name__} for {name!r}: its argument is an aggregate itself.")
+        refuse_nested(arg, name, inner)
+
+
 def order_key_sql(compiler: Compiler, key: Node) -> str:
     """Return one key of an order that stands inside an expression."""
     if not isinstance(key, OrderBy):
@@ -262,11 +297,17 @@ def over_nothing(node: Node, values: tuple[Any, ...]) -> Any:
     if isinstance(node, Param):
         return values[node.slot]
     if isinstance(node, Aggregate):
-        default = node.default
-        return node.empty_result_set_value if default is None else over_nothing(default, values)
+        if node.default is None:
+            return node.empty_result_set_value
+        default = over_nothing(node.default, values)
+        return float(default) if type(default) is int and _is_float(node.output) else default
     if isinstance(node, Coalesce):
         return next((value for value in (over_nothing(arg, values) for arg in node.args) if value is not None), None)
     return None
+
+
+def _is_float(output: Output | None) -> bool:
+    return output is not None and output.sql_type.kind == "double"
 
 
 STAR = Text("*")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.aggregates.base import STAR, Aggregate
 from dorm.db.types import BIGINT, DOUBLE, SqlType
 from dorm.functions.base import FLOAT_RESULT, NUMERIC_RESULT, kind_of, number
-from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Scope, Text, TypedOutput, typed
+from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Text, TypedOutput, typed
 from dorm.sql.row import Row
 
 if TYPE_CHECKING:
@@ -30,17 +30,18 @@ class Count(Aggregate):
         super().__init__(STAR if isinstance(expression, str) and expression == "*" else expression, filter=filter,
                          **extra)  # fmt: skip
 
-    def resolve(self, scope: Scope) -> Node:
-        made = super().resolve(scope)
-        if isinstance(made, Count) and isinstance(made.args[0], Row):
-            if made.distinct:
-                raise ValueError("COUNT(DISTINCT) doesn't support composite primary keys: count rows, or one column.")
-            # Its columns are NULL together, where an outer join found no row.
-            made.args = (made.args[0].args[0], *made.args[1:])
-        return made
-
     def infer_output(self) -> Output | None:
         return INTEGER_OUTPUT
+
+    def taking(self, args: tuple[Node, ...]) -> tuple[Node, ...]:
+        if not isinstance(args[0], Row):
+            return args
+        if self.distinct:
+            raise ValueError(
+                "COUNT(DISTINCT) doesn't support composite primary keys. Name the fields of the key instead."
+            )
+        # A row of the table has them all or, outer-joined, none.
+        return (args[0].args[0], *args[1:])
 
     @property
     def default_alias(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from dorm.expressions.core import Expression, as_reference
+from dorm.expressions.core import Expression, Value, as_reference
 from dorm.expressions.predicate import Q
+from dorm.expressions.types import as_asked
 from dorm.sql.convert import as_type
 from dorm.sql.node import Node, Output, Scope, common_output, output_key
 
@@ -61,6 +62,14 @@ class Case(Expression):
     def options(self) -> tuple[Hashable, ...]:
         return (output_key(self.output),)
 
+    @property
+    def is_boolean(self) -> bool:
+        if self.output is not None:
+            return super().is_boolean
+        values = [case.args[1] if isinstance(case, When) else case for case in self.args]
+        known = [value for value in values if not isinstance(value, Value) or value.value is not None]
+        return bool(known) and all(getattr(value, "is_boolean", value.is_condition) for value in known)
+
     def infer_output(self) -> Output | None:
         values = [case.args[1] if isinstance(case, When) else case for case in self.args]
         return common_output(tuple(values), "Expression")
@@ -72,6 +81,8 @@ class Case(Expression):
             arg.rebuilt((arg.args[0], as_type(arg.args[1], output))) if isinstance(arg, When) else as_type(arg, output)
             for arg in made.args
         )
+        if output is not None and output is self.output:
+            made.output = as_asked(output)
         return made
 
     def sql(self, compiler: Compiler) -> str:

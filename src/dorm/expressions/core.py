@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from dorm.db.types import JSON, LONG_NUMERIC
 from dorm.exceptions import FieldError, NotSupportedError
-from dorm.expressions.types import PLAIN_NUMERIC, combined_output
+from dorm.expressions.types import PLAIN_NUMERIC, as_asked, combined_output
 from dorm.sql.convert import as_type
 from dorm.sql.node import (
     BOOLEAN_OUTPUT,
@@ -24,6 +24,7 @@ from dorm.sql.node import (
     output_key,
     output_of_value,
 )
+from dorm.sql.row import without_rows
 from dorm.sql.select import Nulls
 
 if TYPE_CHECKING:
@@ -368,6 +369,7 @@ class CombinedExpression(Expression):
 
     def resolve(self, scope: Scope) -> Node:
         args = tuple(arg.resolve(scope) for arg in self.args)
+        without_rows(args, type(self).__name__)
         try:
             made = self.rebuilt(args)
         except FieldError as exc:
@@ -407,6 +409,10 @@ class CombinedExpression(Expression):
     @property
     def nullable(self) -> bool:
         return any(arg.nullable for arg in self.args)
+
+
+def _is_dorms(expression: Expression) -> bool:
+    return type(expression).__module__.startswith("dorm.")
 
 
 class Func(Expression):
@@ -450,15 +456,27 @@ class Func(Expression):
         return common_output(self.args, "Expression")
 
     def resolve(self, scope: Scope) -> Node:
-        args = tuple(arg.resolve(scope) for arg in self.args)
+        args = self.taking(tuple(arg.resolve(scope) for arg in self.args))
         try:
-            return self.rebuilt(args)
+            made = self.rebuilt(args)
+            asked: Output | None = self.__dict__.get("output")
+            if asked is not None and made.output is asked:
+                made.output = as_asked(asked, args if type(self) is Func or not _is_dorms(self) else None)
+            return made
         except FieldError as exc:
             # Said where the type is needed: an ExpressionWrapper or a Cast around this gives it.
             made = copy.copy(self)
             made.args = args
             made.untyped = exc
             return made
+
+    def taking(self, args: tuple[Node, ...]) -> tuple[Node, ...]:
+        """Return the resolved arguments as this function takes them.
+
+        Raises: ValueError: it doesn't take one of them, a composite key.
+        """
+        without_rows(args, type(self).__name__)
+        return args
 
     # -- rendering -----------------------------------------------------------------------------------------------
     def sql(self, compiler: Compiler) -> str:
@@ -534,7 +552,10 @@ class ExpressionWrapper(Expression):
         node = self.args[0].resolve(scope)
         if node.output is None and node.untyped is not None:
             node.output = FLOAT_OUTPUT
-        return self.rebuilt((as_type(node, self.output),))
+        made = self.rebuilt((as_type(node, self.output),))
+        if self.output is not None:
+            made.output = as_asked(self.output)
+        return made
 
     def sql(self, compiler: Compiler) -> str:
         return self.args[0].sql(compiler)

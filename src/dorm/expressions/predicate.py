@@ -62,7 +62,7 @@ class Q(Node):
         return self._combined(other, "XOR")
 
     def __invert__(self) -> Q:
-        return Q.of([self], negated=True) if self else self
+        return Q.of(self.children, self.connector, not self.negated) if self else self
 
     def __bool__(self) -> bool:
         return bool(self.children)

@@ -28,18 +28,17 @@ class OuterRef(F):
         else:
             super().__init__(name)
 
-    @classmethod
-    def to(cls, reference: Any) -> OuterRef:
-        """Return a reference to what *reference* resolves to in the query around."""
-        made = cls.__new__(cls)
-        made.name = reference
-        return made
-
     def resolve(self, scope: Scope) -> Node:
         return scope.outer(self.name)
 
     def __hash__(self) -> int:
         return hash((OuterRef, self.name))
+
+
+class NameOfKey(str):
+    """A name of the query around that must lead to a composite key, since it is compared with one."""
+
+    __slots__ = ()
 
 
 class OuterReference(Node):

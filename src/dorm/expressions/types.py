@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import decimal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 from dorm.db.types import (
     BIGINT,
     DOUBLE,
@@ -14,7 +18,10 @@ from dorm.db.types import (
     is_long,
 )
 from dorm.exceptions import FieldError
-from dorm.sql.node import Output, TypedOutput, output_name
+from dorm.sql.node import Node, Output, TypedOutput, output_name
+
+if TYPE_CHECKING:
+    from dorm.db.dialect import Converter, Dialect
 
 _INTEGERS = ("smallint", "integer", "bigint")
 _NUMBERS = (*_INTEGERS, "numeric", "double")
@@ -23,6 +30,58 @@ _ARITHMETIC = ("+", "-", "*", "/", "%", "^")
 
 PLAIN_NUMERIC = SqlType("numeric")
 """A decimal of any digits: what arithmetic over decimals gives."""
+
+
+class NumberResult(TypedOutput):
+    """A float or a whole number that was computed, in whatever type the backend sends it."""
+
+    __slots__ = ("wanted",)
+
+    def __init__(self, sql_type: SqlType, wanted: type[float] | type[int]) -> None:
+        super().__init__(sql_type)
+        self.wanted = wanted
+
+    def load(self, dialect: Dialect, /) -> Converter | None:
+        return self.wanted
+
+
+class DecimalResult(TypedOutput):
+    """A decimal, also where the backend sends another number."""
+
+    __slots__ = ()
+
+    def load(self, dialect: Dialect, /) -> Converter | None:
+        return dialect.loader(self.sql_type) or _decimal
+
+
+def _decimal(value: Any) -> decimal.Decimal:
+    return value if isinstance(value, decimal.Decimal) else decimal.Decimal(str(value))
+
+
+_NUMBER_FIELDS = {
+    "IntegerField": int,
+    "SmallIntegerField": int,
+    "BigIntegerField": int,
+    "PositiveIntegerField": int,
+    "PositiveSmallIntegerField": int,
+    "PositiveBigIntegerField": int,
+    "FloatField": float,
+}
+
+
+def as_asked(output: Output, args: Iterable[Node] | None = None) -> Output:
+    """Return the output of an expression whose type was asked for: as Django does, a number is made of that type.
+
+    Args:
+        args: the arguments of a function that the user wrote. A decimal that it makes of none is no stored decimal.
+    """
+    if type(output).__name__ == "DecimalField":
+        kinds = ["numeric"] if args is None else [arg.output.sql_type.kind for arg in args if arg.output is not None]
+        return DecimalResult(output.sql_type if "numeric" in kinds else PLAIN_NUMERIC)
+    wanted = _NUMBER_FIELDS.get(type(output).__name__)
+    if wanted is None or not type(output).__module__.startswith("dorm."):
+        return output
+    return NumberResult(output.sql_type, wanted)
 
 
 def combined_output(operator: str, lhs: Output | None, rhs: Output | None) -> Output | None:
@@ -56,9 +115,11 @@ def _of_numbers(operator: str, lhs: Output, rhs: Output) -> Output | None:
     if "numeric" in (left.kind, right.kind):
         if operator != "^" and (is_long(left) or is_long(right)):
             return TypedOutput(LONG_NUMERIC)
-        same = operator in "+-" and (left.precision, left.scale) == (right.precision, right.scale)
+        form = (left.kind, left.precision, left.scale)
+        same = operator in "+-" and form == (right.kind, right.precision, right.scale)
         return TypedOutput(left if same else PLAIN_NUMERIC)
-    return TypedOutput(BIGINT)
+    # A power of whole numbers is whole, though PostgreSQL computes it as a float.
+    return NumberResult(BIGINT, int) if operator == "^" else TypedOutput(BIGINT)
 
 
 def _of_moments(operator: str, left: str, right: str) -> Output | None:
@@ -67,7 +128,7 @@ def _of_moments(operator: str, left: str, right: str) -> Output | None:
     kinds = {left, right}
     if left == right == "interval":
         return TypedOutput(INTERVAL)
-    if operator == "-" and left == right and left in (*_MOMENTS, "time"):
+    if operator == "-" and (left == right == "time" or kinds <= set(_MOMENTS)):
         return TypedOutput(INTERVAL)
     if "interval" not in kinds or (operator == "-" and left == "interval"):
         return None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm.exceptions import ImproperlyConfigured, NotSupportedError
 from dorm.expressions.core import Expression, OrderBy, as_reference
-from dorm.sql.node import Node, Output, output_key
+from dorm.sql.node import Node, Output, Scope, output_key
+from dorm.sql.row import Row
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -167,6 +168,14 @@ class Window(Expression):
     def infer_output(self) -> Output | None:
         return self.args[0].output
 
+    def resolve(self, scope: Scope) -> Node:
+        source, *others = [arg.resolve(scope) for arg in self.args]
+        partition = [each for arg in others[: self.partitions] for each in _columns(arg)]
+        order = [each for arg in others[self.partitions :] for each in _columns(arg)]
+        made = self.rebuilt((source, *partition, *order))
+        made.partitions = len(partition)
+        return made
+
     @property
     def contains_aggregate(self) -> bool:
         # The function itself is computed over the window, not over a group.
@@ -202,6 +211,15 @@ class Window(Expression):
             parts.append(str(self.frame))
         text = f"{function} OVER ({' '.join(parts)})"
         return str(source.with_default(compiler, text)) if source.is_aggregate else text
+
+
+def _columns(key: Node) -> Iterable[Node]:
+    """Yield *key*; that of a composite key as one of each of its columns."""
+    inner = key.args[0] if isinstance(key, OrderBy) else key
+    for column in inner.args if isinstance(inner, Row) else ():
+        yield key.rebuilt((column,)) if isinstance(key, OrderBy) else column
+    if not isinstance(inner, Row):
+        yield key
 
 
 def _order_sql(compiler: Compiler, key: Node) -> str:

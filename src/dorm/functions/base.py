@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.db.types import BIGINT, DOUBLE, SqlType
 from dorm.expressions.core import Value
+from dorm.expressions.types import NumberResult
 from dorm.sql.node import Node, Output, TypedOutput
 
 if TYPE_CHECKING:
@@ -34,19 +35,6 @@ class NumericResult(TypedOutput):
 
 def _decimal(value: Any) -> decimal.Decimal:
     return value if isinstance(value, decimal.Decimal) else decimal.Decimal(str(value))
-
-
-class NumberResult(TypedOutput):
-    """A float or a whole number that a function computed, in whatever type the backend sends it."""
-
-    __slots__ = ("wanted",)
-
-    def __init__(self, sql_type: SqlType, wanted: type[float] | type[int]) -> None:
-        super().__init__(sql_type)
-        self.wanted = wanted
-
-    def load(self, dialect: Dialect, /) -> Converter | None:
-        return self.wanted
 
 
 NUMERIC_RESULT = NumericResult()

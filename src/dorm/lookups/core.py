@@ -328,6 +328,10 @@ def _in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
         equal = tuple(part.args[1] for part in found if isinstance(part, Comparison))
         return InNodes(lhs, equal) if equal else Nothing()
     if isinstance(value, (QueryLike, Node)):
+        if isinstance(value, QueryLike) and value.width != 1:
+            raise ValueError(
+                f"The QuerySet value for the 'in' lookup must have 1 selected fields (received {value.width})."
+            )
         if bilateral_of(lhs):
             raise NotImplementedError("Bilateral transformations on nested querysets are not implemented.")
         return InSelect(lhs, (scope.subquery(value) if isinstance(value, QueryLike) else value.resolve(scope),))

@@ -99,6 +99,8 @@ def value_key(path: str, value: Any, values: Literals) -> Hashable:
             return tuple(value_key("", item, values) for item in value)
         values.append(value)
         return ("in", bucket(len(value)))
+    if type(value) is tuple and last != "range" and any(isinstance(item, (Node, QueryLike)) for item in value):
+        return (tuple, *[value_key("", item, values) for item in value])
     if last == "range":
         return ("range", *[value_key("", bound, values) for bound in value])
     if last in ("isnull", "isnotnull"):

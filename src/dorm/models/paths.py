@@ -39,7 +39,7 @@ class Route:
 
     Args:
         steps: the joins, in order.
-        column: the column reached, in the table of the last join.
+        column: the column reached, in the table of the last join; of a composite key none.
         output: the field whose values it holds.
         null: the column itself may hold NULL.
         rest: the names that are no fields: transforms and a lookup.
@@ -111,6 +111,9 @@ def walk(meta: Any, names: Iterable[str]) -> Route:
         field = meta.pk if name == "pk" else meta.find(name)
         relation = relation_of(meta, name)
         if relation is None and (field is None or field.column is None):
+            if getattr(field, "is_composite", False):
+                steps.extend(leading_up(meta, field.model))
+                return Route(tuple(steps), "", field, False, tuple(left[1:]), None, meta)
             if reached is None:
                 raise NoSuchName(meta, name)
             break

@@ -10,14 +10,21 @@ from dorm.exceptions import FieldError, choices_text, nearest
 from dorm.expressions.core import F
 from dorm.expressions.filtered import Filtered, FilteredStep
 from dorm.expressions.predicate import Q
-from dorm.expressions.subquery import OuterReference
-from dorm.fields.composite import declared
+from dorm.expressions.subquery import NameOfKey, OuterReference
 from dorm.fields.kinds import tell
-from dorm.lookups.core import NUMBER_LOOKUPS, Comparison, InSelect, IsNull, build_lookup, holds_whole_numbers
-from dorm.lookups.json import order_key
-from dorm.lookups.registry import looked_up, names as lookup_names, transformed
+from dorm.lookups.core import (
+    BUILDERS,
+    NUMBER_LOOKUPS,
+    Comparison,
+    InSelect,
+    IsNull,
+    build_lookup,
+    holds_whole_numbers,
+)
+from dorm.lookups.json import KeyTransform, order_key, source_and_keys
+from dorm.lookups.registry import find_lookup, looked_up, names as lookup_names, transformed
+from dorm.lookups.rows import row_condition
 from dorm.lookups.values import AnyNumber, value_key
-from dorm.models.composite import names_of_key
 from dorm.models.paths import NoSuchName, Route, leading_up, relation_of, steps_of, walk
 from dorm.sql.boolean import (
     And,
@@ -32,7 +39,7 @@ from dorm.sql.boolean import (
 )
 from dorm.sql.convert import aligned
 from dorm.sql.node import Column, Fixed, Literals, Node, Param, QueryLike, Text
-from dorm.sql.plan import Prepares
+from dorm.sql.plan import Prepares, Unkept
 from dorm.sql.row import Row
 from dorm.sql.select import ExistsSelect, Join, Order, Select, SubSelect
 
@@ -42,6 +49,20 @@ if TYPE_CHECKING:
 _ONE = Text("1")
 _SUB, _VALUE = "sub", "value"
 tell()
+_OF_TEXTS = frozenset(
+    (
+        "iexact",
+        "contains",
+        "icontains",
+        "startswith",
+        "istartswith",
+        "endswith",
+        "iendswith",
+        "regex",
+        "iregex",
+        "range",
+    )
+)
 _ANY = -1
 """In place of a call's number: joins over several partners are shared whoever made them."""
 
@@ -67,6 +88,7 @@ class Resolver:
         self._subqueries = 0
         self._last: Route | None = None
         self._inside: tuple[tuple[Any, ...], str, list[Join]] | None = None
+        self._endless = False
         self._partner: Any = None
         self._declared: list[Any] | None = None
         self._below: tuple[str, ...] = ()
@@ -76,7 +98,14 @@ class Resolver:
     @property
     def taken(self) -> Prepares:
         """What is applied to the value of each slot this step took."""
-        return tuple(self.prepares)
+        return Unkept(self.prepares) if self._endless else tuple(self.prepares)
+
+    def met(self, node: Node) -> None:
+        """Count the path within a document that *node* is: of endlessly many some are kept."""
+        if isinstance(node, KeyTransform):
+            source, keys = source_and_keys(node)
+            field = (source.alias, source.column) if isinstance(source, Column) else type(source)
+            self._endless |= not self.query.model._meta.plan.root.is_worth(field, keys)
 
     def applied(self, **changes: Any) -> Query:
         """Return the query with the joins and outer references of this step, and *changes*."""
@@ -91,14 +120,11 @@ class Resolver:
         return self._first_slot + len(self.prepares) - 1
 
     def reference(self, name: str, /) -> Node:
-        ours = declared and name not in self.query.annotations
-        parts = names_of_key(name, self.query.model._meta, by_relation=True) if ours else None
-        if parts is not None:
-            return Row(map(self.reference, parts))
         reached, left = self._path(name.split("__"), name)
         node, rest = transformed(reached, left, self)
         if rest:
             raise self._unknown(rest[0], name, node)
+        self.met(node)
         return node
 
     def predicate(self, condition: Any, /) -> Node:
@@ -117,19 +143,22 @@ class Resolver:
             return Text("NULL", output)
         return Param(self.slot(output.prepare if output.prepares else None), output)
 
-    def subquery(self, query: QueryLike, /, width: int = 1) -> Node:
-        return self._embedded(SubSelect, query, any_columns=False, width=width)
+    def subquery(self, query: QueryLike, width: int = 1, /) -> Node:
+        return self._embedded(SubSelect, query, width)
 
     def exists(self, query: QueryLike, /) -> Node:
-        return self._embedded(ExistsSelect, query, any_columns=True)
+        return self._embedded(ExistsSelect, query, 0)
 
-    def _embedded(self, node: type[SubSelect], query: QueryLike, any_columns: bool, width: int = 1) -> Node:
-        part = query.as_part(any_columns, width)
+    def _embedded(self, node: type[SubSelect], query: QueryLike, width: int) -> Node:
+        part = query.as_part(width)
         if self._declared is not None and part.slots:
             raise FieldError("Meta.ordering takes no queryset with values: annotate it, and order by its name.")
         base = self._first_slot + len(self.prepares)
         self.prepares.extend([None] * part.slots)
         outer = {name: self.reference(name) if isinstance(name, str) else name.resolve(self) for name in part.outers}
+        for name, meant in outer.items():
+            if isinstance(name, NameOfKey) and not isinstance(meant, (Row, OuterReference)):
+                raise FieldError(f"{name!r} is no composite key, with which alone another one can be compared.")
         self.aliases |= part.aliases
         return node(part.select, base, outer, part.aliases, part.empty)
 
@@ -191,12 +220,18 @@ class Resolver:
 
     def _compared(self, node: Node, rest: list[str], path: str, value: Any) -> Node:
         """Return the condition that the lookup in *rest* states, safe against NULL where a NOT stands above it."""
-        column = node if isinstance(node, Column) else None
+        if isinstance(node, Row):
+            return self._row(node, rest, path, value)
+        # An annotation is negated as it stands, also one that is a column (F): as Django does.
+        column = node if isinstance(node, Column) and self._last is not None else None
         found = looked_up(node, rest, self)
         if found is None:
             reached, left = transformed(node, rest, self)
             raise self._unknown((left or rest)[0], path, reached)
         node, lookup = found
+        self.met(node)
+        if column is not None and node is column and lookup in _OF_TEXTS:
+            self._refuse_for_relation(lookup, rest, path, node)
         before = self._partner, self._declared
         self._partner = self._partner_met()
         if isinstance(value, AnyNumber) and not (holds_whole_numbers(node) and lookup in NUMBER_LOOKUPS):
@@ -211,7 +246,38 @@ class Resolver:
             return self._within(condition, column)
         if type(condition) is Comparison:
             condition.args = aligned(*condition.args)
-        return negatable(condition, column) if self._negated else condition
+        # As in Django, what equals None (JSON's null) is negated as it stands.
+        return negatable(condition, column) if self._negated and value is not None else condition
+
+    def _row(self, row: Row, rest: list[str], path: str, value: Any) -> Node:
+        """Return the condition that a lookup on the columns of a composite key states."""
+        lookup, last = rest[0] if rest else "exact", self._last
+        if len(rest) > 1:
+            lookup = "__".join(rest)
+        if value is None and last is not None and last.relation is not None and lookup == "exact":
+            lookup, value = "isnull", True
+        if isinstance(value, AnyNumber):
+            # A column of the key cannot hold its number.
+            return Nothing()
+        condition = row_condition(lookup, row, key_of(row), related_value(row, value), self)
+        if isinstance(condition, InSelect):
+            return self._within(condition, None)
+        if not self._negated or isinstance(condition, IsNull):
+            return condition
+        nullable = [column for column in row.args if column.nullable][:1]
+        return And((condition, *[IsNull(column, False) for column in nullable])) if nullable else condition
+
+    def _refuse_for_relation(self, lookup: str, rest: list[str], path: str, node: Node) -> None:
+        """Refuse dorm's own lookups of texts and ranges where a path ends at a relation: what it means is an object."""
+        last = self._last
+        if last is None or last.relation is None or list(last.rest) != rest:
+            return
+        if find_lookup(node, node.output, lookup) is BUILDERS[lookup]:
+            raise FieldError(
+                f"Unsupported lookup {lookup!r} for {type(node.output).__name__} or join on the field not permitted: "
+                f"{path!r} ends at a relation (in {self.query.model.__name__}.objects.{self._where}). Name a field of "
+                f"{last.meta.object_name} before the lookup."
+            )
 
     def _partner_met(self) -> Any:
         """Return the options of the model whose objects the last path is about, None where a key of ours says which."""
@@ -234,7 +300,7 @@ class Resolver:
     # -- conditions across several partners, negated -------------------------------------------------------------
     def _across(self, names: list[str], path: str, value: Any) -> Node | None:
         """Return EXISTS for a lookup below a NOT whose path meets several partners; None for other paths."""
-        if names[0] in self.query.annotations:
+        if self._annotated(names):
             return None
         route = self._route(names, path)
         first = next((number for number, step in enumerate(route.steps) if step.multi and not _named(step)), None)
@@ -257,13 +323,16 @@ class Resolver:
             pk = step.target._meta.pk.column
             link.append(Comparison("exact", Column(alias, pk, None, False), Column(shared, pk, None, True)))
         related = ExistsSelect(Select(step.table, alias, (_ONE,), where=And(link)))
-        is_missing = route.rest[-1:] == ("isnull",) or value is None
-        wanted = value is None or value is True
+        # With JSON None is a value, null.
+        is_json = not route.output.is_composite and route.output.sql_type.kind == "json"
+        is_none = value is None and not is_json
+        is_missing = route.rest[-1:] == ("isnull",) or is_none
+        wanted = is_none or value is True
         if is_missing and route.relation is not None and len(route.rest) < 2 and len(route.steps) == first + 1:
             return negation(related) if wanted else related
         inner: list[Join] = []
         last = self._joined(alias, route.steps[first + 1 :], inner, f"{alias}_")
-        node, rest = self._finished(Column(last, route.column, route.output, route.optional), list(route.rest), path)
+        node, rest = self._finished(reached_by(last, route), list(route.rest), path)
         before, self._negated = self._negated, False
         if isinstance(value, Node) and type(value) is not F:
             # What an expression names over the same partners is a column of the partner that the subquery is about.
@@ -296,15 +365,24 @@ class Resolver:
             self._last = None
             taken = self.query.output_width(names)
             return self._finished(self.query.output_column("__".join(names[:taken])), names[taken:], path)
-        annotation = self.query.annotations.get(names[0])
-        if annotation is not None:
+        width = self._annotated(names)
+        if width:
             self._last = None
-            return self._finished(annotation, names[1:], path)
+            return self._finished(self.query.annotations["__".join(names[:width])], names[width:], path)
         route = self._route(names, path)
         alias = self._inner_alias(route)
         if alias is None:
             alias = self._joined(self.query.alias, route.steps)
-        return self._finished(Column(alias, route.column, route.output, route.optional), list(route.rest), path)
+        return self._finished(reached_by(alias, route), list(route.rest), path)
+
+    def _annotated(self, names: list[str]) -> int:
+        """Return how many of *names* make up the name of an annotation, as ``books__count`` is one; 0 for none."""
+        annotations = self.query.annotations
+        if not annotations:
+            return 0
+        if names[0] in annotations:
+            return 1
+        return next((width for width in range(2, len(names) + 1) if "__".join(names[:width]) in annotations), 0)
 
     def _inner_alias(self, route: Route) -> str | None:
         """Return the alias that *route* ends at in the subquery that is being made; None where it leads elsewhere."""
@@ -431,18 +509,22 @@ class Resolver:
             for each in node.args if isinstance(node, Row) else (node,):
                 yield Order(order_key(each), descending)
             return
+        if not isinstance(key, Node):
+            raise FieldError(f"Invalid order_by arguments: {[key]}: they are names of fields and expressions.")
         inner = key.args[0] if hasattr(key, "descending") else key
         if any(part.is_aggregate for part in inner.walk()):
             raise FieldError(
                 "Using an aggregate in order_by() without also including it in annotate() is not allowed: annotate it "
                 "and order by its name."
             )
-        yield Order(order_key(inner.resolve(self)), getattr(key, "descending", False), getattr(key, "nulls", None))
+        node = inner.resolve(self)
+        for each in node.args if isinstance(node, Row) else (node,):
+            yield Order(order_key(each), getattr(key, "descending", False), getattr(key, "nulls", None))
 
     def _ordering_of_relation(self, name: str) -> tuple[Order, ...] | None:
         """Return the order of the target's Meta.ordering when *name* ends at a foreign key, as Django documents it."""
         names = name.split("__")
-        if names[0] in self.query.annotations or self.query.combined is not None:
+        if self._annotated(names) or self.query.combined is not None:
             return None
         meta, step = self.query.model._meta, None
         for part in names:
@@ -480,6 +562,18 @@ class Resolver:
         return FieldError(
             f"Unsupported lookup {name!r}: {what}{where}.{nearest(name, known)} Lookups: {choices_text(known, 40)}."
         )
+
+
+def reached_by(alias: str, route: Route) -> Node:
+    """Return the column that *route* reaches in the table called *alias*; those of a composite key as a row."""
+    if route.output.is_composite:
+        return Row(Column(alias, field.column, field, route.optional) for field in route.output.fields)
+    return Column(alias, route.column, route.output, route.optional)
+
+
+def key_of(row: Row) -> Any:
+    """Return the composite key whose columns *row* holds."""
+    return row.args[0].output.model._meta.pk  # type: ignore[union-attr]  # it holds the columns of fields
 
 
 def _named(step: Any) -> str | None:
@@ -520,16 +614,19 @@ def negatable(condition: Node, column: Column | None) -> Node:
 
 
 def without_null(select: Select) -> Select:
-    """Return a SELECT of one column without its rows that are NULL."""
+    """Return a SELECT without its rows that hold NULL."""
     column = select.columns[0]
-    if not column.nullable:
+    if not any(each.nullable for each in select.columns):
         return select
     grouped = select.group_by is not None or column.contains_aggregate
-    if grouped or select.limit is not None or select.offset is not None or select.distinct_on:
+    if (grouped or select.limit is not None or select.offset is not None or select.distinct_on) and len(
+        select.columns
+    ) == 1:
         inner = Column(_SUB, _VALUE, column.output, True)
         return Select(replace(select, labels=(_VALUE,)), _SUB, (inner,), where=IsNull(inner, False))
     rest = (select.where,) if select.where is not None else ()
-    return replace(select, where=conjunction((*rest, IsNull(column, False))))
+    known = [IsNull(each, False) for each in select.columns if each.nullable]
+    return replace(select, where=conjunction((*rest, *known)))
 
 
 def of_partner(meta: Any, prepare: Callable[[Any], Any] | None) -> Callable[[Any], Any]:

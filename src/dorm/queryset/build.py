@@ -6,21 +6,20 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dorm.aggregates.base import refuse_nested
 from dorm.conf.fetch_modes import FetchMode
 from dorm.exceptions import FieldDoesNotExist, FieldError, OutOfRange, choices_text, nearest
 from dorm.expressions.filtered import FilteredRelation
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
-from dorm.fields.composite import declared
 from dorm.lookups.values import any_number, value_key
-from dorm.models.composite import expanded
 from dorm.models.resolve import Resolver
 from dorm.queryset.combine import TABLE, Combined, label, output_names, refuse, reordered
 from dorm.queryset.loading import Loading
 from dorm.queryset.query import Asked, Kind, Query, Tree
 from dorm.sql.convert import as_type
 from dorm.sql.node import Column, Literals, Node, QueryLike, typed
-from dorm.sql.plan import Plan, Prepares, as_given
+from dorm.sql.plan import Plan, Prepares, Unkept
 from dorm.sql.select import Lock
 
 if TYPE_CHECKING:
@@ -79,8 +78,6 @@ def filtered(
     if query.is_sliced and (args or kwargs):
         raise TypeError("Cannot filter a query once a slice has been taken.")
     condition = Q(*args, **kwargs)
-    if declared:
-        condition = expanded(condition, query.model._meta)
     condition = condition.normalised()
     if negated:
         condition = ~condition
@@ -93,12 +90,7 @@ def filtered(
         collected = Literals()
         key = ("filter", condition.key(collected))
         return step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
-    if (
-        quick is not None
-        and _is_plain(kwargs, collected)
-        and built[0].slots
-        and as_given not in (built[0].prepares or ())
-    ):
+    if quick is not None and built[0].kept and built[0].slots and _is_plain(kwargs, collected):
         plan.remember(quick, built[0])
     return built
 
@@ -251,7 +243,7 @@ def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any],
     key = ("alias" if hidden else "annotate", *[(name, node.key(collected)) for name, node in expressions.items()])
 
     def build() -> tuple[Query, Prepares]:
-        changed, taken = query, list[Any]()
+        changed, taken, kept = query, list[Any](), True
         for name, expression in expressions.items():
             resolver = Resolver(changed, plan.slots + len(taken), "annotate")
             if isinstance(expression, FilteredRelation):
@@ -259,17 +251,25 @@ def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any],
                 changed = resolver.applied(filtered={**changed.filtered, name: found})
             else:
                 node = typed(expression.resolve(resolver))
+                for part in node.walk():
+                    resolver.met(part)
+                if node.contains_aggregate:
+                    refuse_nested(node, name)
                 changed = _with_annotation(resolver.applied(), name, node, hidden)
             taken.extend(resolver.taken)
-        return changed, tuple(taken)
+            kept &= not isinstance(resolver.taken, Unkept)
+        return changed, tuple(taken) if kept else Unkept(taken)
 
     return step(plan, values, key, collected, build)
 
 
 def _with_annotation(query: Query, name: str, node: Node, hidden: bool) -> Query:
     group = query.group
-    if node.contains_aggregate and group is None:
-        group = "key" if query.kind == "object" else tuple(column for _, column in query.columns)
+    if node.contains_aggregate and query.kind != "object":
+        # By what values() selects now, whatever an earlier aggregate was grouped by.
+        group = tuple(column for _, column in query.columns if not column.contains_aggregate)
+    elif node.contains_aggregate and group is None:
+        group = "key"
     columns = query.columns
     if query.kind != "object" and not hidden:
         columns = (*columns, (name, node))
@@ -315,21 +315,34 @@ def valued(
     plan: Plan[Query], values: Values, kind: Kind, names: tuple[Any, ...], expressions: Mapping[str, Any]
 ) -> Built:
     """`values` and `values_list`."""
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"values() takes names of fields, and expressions as keywords, not {type(name).__name__} by position."
+            )
     if expressions:
         plan, values = annotated(plan, values, expressions)
         names = (*names, *[name for name in expressions if name not in names])
-    if kind == "flat" and not names:
-        names = (plan.query.model._meta.fields[0].attname,)
-    if kind == "flat" and len(names) != 1:
+    if kind == "flat" and len(names) > 1:
         raise TypeError("'flat' is not valid when values_list is called with more than one field.")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"values() takes names; give this {type(name).__name__} a name: values(name=...).")
+    if kind == "flat" and not names:
+        names = (_first_name(plan.query),)
     return plan.step((kind, *names), lambda: _valued(plan, kind, names)), values
 
 
+def _first_name(query: Query) -> str:
+    """Return the name of the first column that the rows of *query* have."""
+    if query.combined is not None:
+        return output_names(query)[0]
+    return query.columns[0][0] if query.columns else query.model._meta.fields[0].attname
+
+
 def _valued(plan: Plan[Query], kind: Kind, names: tuple[str, ...]) -> tuple[Query, Prepares]:
-    return with_columns(plan.query, kind, names), ()
+    changed = with_columns(plan.query, kind, names)
+    resolver = Resolver(changed, plan.slots, "values")
+    for _, node in changed.columns:
+        resolver.met(node)
+    return changed, resolver.taken
 
 
 def with_columns(query: Query, kind: Kind, names: tuple[str, ...]) -> Query:
@@ -368,14 +381,29 @@ def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, A
     """Split what ``values_list`` was given into names and expressions, naming the latter."""
     plain: list[str] = []
     expressions: dict[str, Any] = {}
+    taken = {name for name in names if isinstance(name, str)}
+    number = 0
     for name in names:
         if isinstance(name, Node):
-            label = getattr(name, "default_alias", f"{type(name).__name__.lower()}{len(expressions) + 1}")
+            number += 1
+            label = f"{_alias_of(name)}{number}"
+            while label in taken:
+                number += 1
+                label = f"{_alias_of(name)}{number}"
             expressions[label] = name
             plain.append(label)
         else:
             plain.append(name)
     return tuple(plain), expressions
+
+
+def _alias_of(expression: Node) -> str:
+    """Return how the name of a column begins that holds *expression*, whose place among the expressions follows."""
+    try:
+        alias = getattr(expression, "default_alias", None)
+    except TypeError:
+        alias = None
+    return alias or type(expression).__name__.lower()
 
 
 # -- loading -----------------------------------------------------------------------------------------------------
@@ -561,6 +589,8 @@ def _assigned(plan: Plan[Query], new: Mapping[str, Any]) -> tuple[Query, Prepare
         node = value.resolve(resolver) if isinstance(value, Node) else resolver.literal(field, value)
         if node.contains_aggregate:
             raise FieldError(f"Aggregate functions are not allowed in update(): {meta.object_name}.{name}")
+        if node.contains_window:
+            raise FieldError(f"Window expressions are not allowed in update(): {meta.object_name}.{name}")
         if any(isinstance(part, Column) and part.alias != query.alias for part in node.walk()):
             raise FieldError(f"Joined field references are not permitted in update(): {meta.object_name}.{name}")
         pairs.append((field.column, as_type(node, field)))

@@ -118,17 +118,18 @@ def reordered(before: Query, after: Query) -> Query:
 def output_column(query: Query, name: str) -> Node:
     """Return a column of a combined query's rows by its name.
 
-    Raises: DatabaseError: its rows have no such column.
+    Raises: DatabaseError: its rows have no such column. FieldError: the model has no such name either.
     """
     names = output_names(query)
     meta = query.model._meta
     field = meta.pk if name == "pk" else meta.find(name)
-    wanted = next((each for each in (name, getattr(field, "attname", None)) if each in names), None)
-    if wanted is None and name != "pk" and meta.find(name.split("__")[0]) is None:
+    known = (name, getattr(field, "attname", None), "pk" if field is meta.pk else None)
+    wanted = next((each for each in known if each in names), None)
+    first = name.partition("__")[0]
+    if wanted is None and name != "pk" and first not in names and first not in meta.names():
         raise FieldError(
-            f"Cannot resolve keyword {name!r} into field (of the rows of {query.model.__name__}.objects."
-            f"{query.combined.operator if query.combined else 'all'}()).{nearest(name, names)} "
-            f"Choices are: {choices_text(names)}."
+            f"Cannot resolve keyword {first!r} into field: the combined query has no column {name!r}."
+            f"{nearest(name, names)} Columns: {choices_text(names)}."
         )
     if wanted is None:
         raise DatabaseError(

@@ -595,13 +595,18 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         values.extend(self._values)
         return (QuerySet, self._plan, self._alias, self.gives_one)
 
+    def as_part(self, width: int) -> Part:
+        return selects.part(self._plan, self._alias, width)
+
+    @property
+    def width(self) -> int:
+        query = self._plan.query
+        return selects.width_of(query)
+
     @property
     def gives_one(self) -> bool:
-        slot = self._plan.query.limit
-        return slot is not None and self._values[slot] == 1
-
-    def as_part(self, any_columns: bool, width: int = 1) -> Part:
-        return selects.part(self._plan, self._alias, any_columns, width)
+        query = self._plan.query
+        return query.empty or (query.limit is not None and self._values[query.limit] == 1)
 
     def selecting(self, field: Any) -> QuerySet[Any, Any]:
         query = self._plan.query

@@ -9,6 +9,7 @@ from typing import Any
 from dorm.db.dialect import Dialect
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import FieldError, NotSupportedError
+from dorm.lookups.core import InSelect
 from dorm.models.paths import leading_up, steps_of
 from dorm.models.resolve import Resolver, constant, slot_node
 from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
@@ -165,7 +166,8 @@ def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, Row
     """Return the SELECT of the rows of *query*, and what each becomes.
 
     Args:
-        extra: further nodes that whoever changes the select list will put into it; groups are made by them too.
+        extra: further nodes that whoever changes the select list will put into it; groups are made by them too. With
+            conditions on windows they are its last columns.
     """
     if query.combined is not None:
         return _combined_select(query, query.combined)
@@ -198,7 +200,9 @@ def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, Row
         lock=locked(query, resolver) if query.lock is not None else None,
         ctes=query.ctes,
     )
-    return (_qualified(select, query) if query.qualify else select), shape
+    if query.qualify:
+        select = _qualified(replace(select, columns=(*nodes, *extra)), query)
+    return select, shape
 
 
 def _plain_columns(query: Query) -> tuple[tuple[Node, ...], RowShape]:
@@ -301,16 +305,21 @@ def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> 
     """Return the SELECT of aggregates over the rows of *query*; a subquery where they are not those of the join."""
     query = replace(query, lock=None)
     nodes = tuple(node for _, node in aggregates)
-    if not query.is_derived:
+    if not query.is_derived and not any(part.is_window for node in nodes for part in node.walk()):
         table, where = query.model._meta.db_table, _where(query)
         return Select(table, query.alias, nodes, joins=query.joins, where=where, ctes=query.ctes)
     wanted: dict[Any, tuple[str, Node]] = {}
     lifted = tuple(_over(node, wanted) for node in nodes)
     inner, _ = rows_select(_unordered(query), tuple(node for _, node in wanted.values()))
-    columns, labels = list(inner.columns), [f"c{number}" for number in range(len(inner.columns))]
+    own = list(inner.columns)
+    further = [node for _, node in wanted.values()]
+    if query.qualify:
+        # What chooses the rows stands around the joins: it hands on what is aggregated.
+        own, further = own[: len(own) - len(wanted)], own[len(own) - len(wanted) :]
+    columns, labels = own, [f"c{number}" for number in range(len(own))]
     if not query.distinct:
         columns, labels = [], []
-    for name, node in wanted.values():
+    for (name, _), node in zip(wanted.values(), further, strict=True):
         columns.append(node)
         labels.append(name)
     if not columns:
@@ -337,26 +346,30 @@ def key_select(query: Query, column: str | None = None) -> Select:
     return inner
 
 
-def part(plan: Plan[Query], alias: str | None, any_columns: bool, width: int = 1) -> Part:
-    """Return the queryset of *plan* as a part of another query: of *width* columns, unless *any_columns*."""
+def width_of(query: Query) -> int:
+    """Return how many columns the rows of *query* have in another query; objects count as their key."""
+    if query.kind == "object":
+        return len(query.model._meta.pk_fields)
+    return sum(len(node.args) if isinstance(node, Row) else 1 for _, node in query.columns)
+
+
+def part(plan: Plan[Query], alias: str | None, width: int) -> Part:
+    """Return the queryset of *plan* as a part of another query: of *width* columns, of any for 0."""
     query = plan.query
-    if any_columns:
+    if not width:
         select = exists_select(query, limited=False)
-    elif width > 1:
-        select, shape = rows_select(_unordered(query))
-        if query.kind == "object" or sum(shape.widths or [1] * len(shape.names)) != width:
-            raise ValueError(f"The QuerySet value for a subquery must have {width} selected fields.")
+    elif width_of(query) != width:
+        wanted = "one column" if width == 1 else f"{width} columns"
+        raise FieldError(f"The QuerySet value for a subquery must select {wanted}, not {width_of(query)}.")
     elif query.kind == "object":
         select = key_select(query)
-    elif len(query.columns) != 1:
-        raise ValueError(
-            f"The QuerySet value for a subquery must have 1 selected field (received {len(query.columns)})."
-        )
     else:
         select, _ = rows_select(_unordered(query))
-    if not any_columns and len(select.columns) > width:
-        first = Column(SUB, "c0", select.columns[0].output, select.columns[0].nullable)
-        select = Select(_labelled(select), SUB, (first,))
+    if width and len(select.columns) > width:
+        firsts = tuple(
+            Column(SUB, f"c{number}", node.output, node.nullable) for number, node in enumerate(select.columns[:width])
+        )
+        select = Select(_labelled(select), SUB, firsts)
     aliases = query.aliases if alias is None else query.aliases | {alias}
     return Part(select, plan.slots, query.outers, aliases, is_empty(query))
 
@@ -387,7 +400,7 @@ def _unordered(query: Query) -> Query:
 
 def _lifted(node: Node, wanted: dict[Any, tuple[str, Node]], table: str = SUB) -> Node:
     """Return *node* with what belongs to the subquery *table* replaced by columns of it."""
-    if isinstance(node, (Column, SubSelect)) or node.is_window or node.contains_aggregate:
+    if isinstance(node, (Column, SubSelect, InSelect)) or node.is_window or node.contains_aggregate:
         key: Any = (node.alias, node.column) if isinstance(node, Column) else id(node)
         name, _ = wanted.setdefault(key, (f"w{len(wanted)}", node))
         return Column(table, name, node.output, True)
@@ -557,7 +570,7 @@ def _object(
     joined = []
     for name, inner in related.items():
         further = single_relation(model, name, name)
-        _refuse_deferred(model, further, loaded)
+        _refuse_deferred(model, further, loaded, name)
         below = alias
         for step in (*leading_up(model._meta, further.model), *steps_of(further)):
             below = resolver.join(below, step)
@@ -580,11 +593,17 @@ def _way_back(relation: Any) -> str | None:
     return None
 
 
-def _refuse_deferred(model: Any, relation: Any, loaded: Loading | None) -> None:
+def _refuse_deferred(model: Any, relation: Any, loaded: Loading | None, name: str) -> None:
     """Refuse to join what `only` or `defer` leaves out."""
-    field = relation.field
-    if loaded is not None and relation.forward and not loaded.loads(field):
+    if loaded is None:
+        return
+    if relation.forward:
+        left_out, name = not loaded.loads(relation.field), relation.field.name
+    else:
+        named = any(names[0] == name for names in loaded.names)
+        left_out = not named if loaded.only else (name,) in loaded.names
+    if left_out:
         raise FieldError(
-            f"Field {model.__name__}.{field.name} cannot be both deferred and traversed using select_related at the "
+            f"Field {model.__name__}.{name} cannot be both deferred and traversed using select_related at the "
             "same time: name it in only(), or leave it out of defer()."
         )

@@ -10,7 +10,7 @@ from dorm.db.dialect import Converter, Dialect
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
 from dorm.sql.compile_select import select_sql
-from dorm.sql.foreign import MARK, Bound, foreign_sql
+from dorm.sql.foreign import Bound, foreign_sql, mark
 from dorm.sql.node import Fixed, Node, Output
 from dorm.sql.select import Select
 
@@ -249,11 +249,11 @@ class CapturingCompiler(Compiler):
 
     def _parameter(self, source: str, sql_type: SqlType | None, position: int | None = None) -> str:
         self.captured.append(Bound(source, sql_type))
-        return MARK
+        return mark(len(self.captured) - 1)
 
     def _spread(self, source: str | None, sql_type: SqlType | None) -> str:
         self.captured.append(Bound(source, sql_type))
-        return MARK
+        return mark(len(self.captured) - 1)
 
 
 def _padded(values: tuple[Any, ...], size: int) -> tuple[Any, ...]:

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from dorm.db.types import SqlType
     from dorm.sql.compiler import Compiler
 
-MARK = "\x01"
+_MARKS = re.compile("\x01(\\d+)\x02")
+
+
+def mark(number: int) -> str:
+    """Return what stands in the text of a captured part for its parameter *number*."""
+    return f"\x01{number}\x02"
+
+
+_END = object()
 _PLACES = re.compile(r"%(s|%)")
 
 
@@ -78,8 +86,9 @@ class ForeignCompiler:
 
     def _captured(self, render: Callable[[Compiler], str]) -> tuple[str, list[Any]]:
         inner = self._compiler.capturing()
-        text = render(inner)
-        return text.replace("%", "%%").replace(MARK, "%s"), list(inner.captured)
+        text = render(inner).replace("%", "%%")
+        # A text may name a parameter twice, or in another order than that in which they were taken.
+        return _MARKS.sub("%s", text), [inner.captured[int(number)] for number in _MARKS.findall(text)]
 
 
 def foreign_sql(compiler: Compiler, node: Node) -> str:
@@ -110,6 +119,6 @@ def spliced(compiler: Compiler, text: str, params: Iterable[Any]) -> str:
         return compiler.constant(param, output_of_value(param))
 
     made = _PLACES.sub(place, text)
-    if next(left, MARK) is not MARK:
+    if next(left, _END) is not _END:
         raise FieldError(f"as_sql() returned more parameters than its text has %s: {text!r}")
     return made

@@ -187,7 +187,7 @@ class Scope(Protocol):
         """Take the next slot; *prepare* is applied to its value when a query is built."""
         ...
 
-    def subquery(self, query: QueryLike, /, width: int = 1) -> Node:
+    def subquery(self, query: QueryLike, width: int = 1, /) -> Node:
         """Return the node of a queryset of *width* columns standing in this query."""
         ...
 
@@ -227,13 +227,18 @@ class QueryLike:
         """Return the structural key and append the values."""
         raise NotImplementedError
 
+    def as_part(self, width: int) -> Part:
+        """Return this as a part of another query: of *width* columns, 0 for any (EXISTS)."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> int:
+        """How many columns its rows have; objects count as their key."""
+        raise NotImplementedError
+
     @property
     def gives_one(self) -> bool:
         """True when it is limited to one row."""
-        raise NotImplementedError
-
-    def as_part(self, any_columns: bool, width: int = 1) -> Part:
-        """Return this as a part of another query: of *width* columns, unless *any_columns* (for EXISTS)."""
         raise NotImplementedError
 
     def selecting(self, field: Any) -> QueryLike:

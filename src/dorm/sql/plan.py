@@ -25,6 +25,16 @@ def as_given(value: Any) -> Any:
     return value
 
 
+MOST_PATHS = 200
+"""Different JSON paths of a field that steps are kept for; what names further ones is compiled each time."""
+
+
+class Unkept(tuple[Any, ...]):
+    """What is applied to the values of a step that is compiled each time."""
+
+    __slots__ = ()
+
+
 MOST_PLANS = 2_000
 """Plans kept per model; the trie forgets what was not used lately when it grows past this."""
 
@@ -67,9 +77,10 @@ class PlanStatistics:
 class Root:
     """What the plans of one model share: counters, bounds, and the clock of the generations."""
 
-    __slots__ = ("__weakref__", "bytes", "clock", "lock", "plan", "statistics")
+    __slots__ = ("__weakref__", "bytes", "clock", "lock", "paths", "plan", "statistics")
 
     def __init__(self) -> None:
+        self.paths: dict[Hashable, set[Hashable]] = {}
         self.statistics = PlanStatistics()
         self.lock = threading.Lock()
         self.clock = 0
@@ -84,6 +95,13 @@ class Root:
             with self.lock:
                 if self.statistics.plans > MOST_PLANS or self.bytes > MOST_BYTES:
                     self._turn()
+
+    def is_worth(self, field: Hashable, path: Hashable) -> bool:
+        """Return whether steps that name *path* within *field* are kept: the paths of the documents may be endless."""
+        known = self.paths.setdefault(field, set())
+        if path not in known and len(known) < MOST_PATHS:
+            known.add(path)
+        return path in known
 
     def _turn(self) -> None:
         """Forget every plan that was not used since the last turn; all of them if that frees too little."""
@@ -104,16 +122,18 @@ class Plan(Generic[Q]):
         query: the description; immutable.
         slots: how many values a queryset with this plan carries.
         prepares: what is applied to the values of the last step, None where every value passes.
+        kept: a step made it that will find it again.
         derived: whatever was compiled for this plan, by a key of the compiling layer.
     """
 
-    __slots__ = ("_children", "_quick", "derived", "prepares", "query", "root", "slots", "used")
+    __slots__ = ("_children", "_quick", "derived", "kept", "prepares", "query", "root", "slots", "used")
 
     def __init__(self, root: Root, query: Q, slots: int, prepares: Prepares | None) -> None:
         self.root = root
         self.query = query
         self.slots = slots
         self.prepares = prepares
+        self.kept = True
         self.derived: dict[Hashable, Any] = {}
         self.used = root.clock
         self._children: dict[Hashable, Plan[Q]] = {}
@@ -138,7 +158,7 @@ class Plan(Generic[Q]):
 
     def remember(self, key: Hashable, child: Plan[Q]) -> None:
         """Let *key* lead to *child* as well."""
-        if len(self._quick) < MOST_PLANS:
+        if child.kept and len(self._quick) < MOST_PLANS:
             self._quick[key] = child
 
     def step(self, key: Hashable | None, build: Callable[[], tuple[Q, Prepares]]) -> Plan[Q]:
@@ -154,17 +174,20 @@ class Plan(Generic[Q]):
                 root.statistics.hits += 1
                 return child
         query, prepares = build()
-        if as_given in prepares:
+        if as_given in prepares or isinstance(prepares, Unkept):
             key = None
         worth = prepares if any(prepare is not None for prepare in prepares) else None
         made = Plan(root, query, self.slots + len(prepares), worth)
         if key is None:
             root.statistics.uncached += 1
+            made.kept = False
             return made
         kept = self._children.setdefault(key, made)
         root.statistics.misses += 1
-        root.statistics.plans += 1
-        root.grew(_PLAN_BYTES)
+        if self.kept:
+            # What hangs on a plan that nobody finds again goes with it.
+            root.statistics.plans += 1
+            root.grew(_PLAN_BYTES)
         return kept
 
     def prepared(self, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Several columns as one value: composite keys in select lists and in IN."""
+"""Several columns as one value: composite keys in select lists and in conditions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dorm.sql.boolean import Condition
-from dorm.sql.node import Node, Scope
+from dorm.sql.node import Column, Node, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -25,6 +25,13 @@ class Row(Node):
 
     def sql(self, compiler: Compiler) -> str:
         return f"({', '.join(arg.sql(compiler) for arg in self.args)})"
+
+    def null_rejecting(self) -> frozenset[str]:
+        return frozenset(arg.alias for arg in self.args if isinstance(arg, Column))
+
+    @property
+    def nullable(self) -> bool:
+        return any(arg.nullable for arg in self.args)
 
 
 class RowIn(Condition):
@@ -47,6 +54,20 @@ class RowIn(Condition):
         left, *values = [f"({', '.join(row)})" for row in rows]
         return f"{left} IN (VALUES {', '.join(values)})"
 
+    def null_rejecting(self) -> frozenset[str]:
+        return Row(self.args[: self.width]).null_rejecting()
+
     @property
     def nullable(self) -> bool:
-        return False
+        return any(arg.nullable for arg in self.args[: self.width])
+
+
+def without_rows(args: Iterable[Node], name: str, extra: str = "") -> None:
+    """Refuse composite keys among the resolved arguments of the expression *name*.
+
+    Raises: ValueError.
+    """
+    if any(isinstance(arg, Row) for arg in args):
+        raise ValueError(
+            f"{name} expression does not support composite primary keys.{extra} Name the fields of the key instead."
+        )

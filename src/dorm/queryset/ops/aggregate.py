@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dorm.aggregates.base import over_nothing
+from dorm.aggregates.base import over_nothing, refuse_nested
 from dorm.cache.reading import fetched
 from dorm.db.operation import Operation, operation
 from dorm.exceptions import NotSupportedError
@@ -70,6 +70,7 @@ def _resolved(plan: Plan[Query], aggregates: dict[str, Any]) -> tuple[Query, Pre
         node = typed(expression.resolve(resolver))
         if not node.contains_aggregate:
             raise TypeError(f"{name} is not an aggregate expression")
+        refuse_nested(node, name, found.values())
         found[name] = node
         # What follows may refer to it by its name.
         known = plan.query.annotations
