@@ -148,6 +148,27 @@ async def test_a_new_row_is_one_insert_and_a_loaded_one_one_update(face: Face, s
     assert sent[2:] == ["UPDATE", "INSERT"]
 
 
+async def test_values_of_other_classes_are_prepared_as_ever(face: Face) -> None:
+    class Text(str):
+        pass
+
+    class Number(int):
+        pass
+
+    note = await face(Note.objects.create)(title=Text("t"), body=7, reads=Number(3))
+    other = await face(Note.objects.create)(title="u", reads=True)
+    third = Note(title="v", reads="5")
+    await face(third.save)()
+    rows = await face.rows(Note.objects.order_by("pk").values_list("pk", "title", "body", "reads"))
+    assert rows == [(note.pk, "t", "7", 3), (other.pk, "u", "", 1), (third.pk, "v", "", 5)]
+    assert {type(value) for row in rows for value in row} == {int, str}
+    with pytest.raises(dorm.InvalidValue, match="out of range"):
+        await face(Note.objects.create)(title="w", reads=2**31)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'titel'"):
+        Note(titel="x")
+    assert (Note(reads=1).title, Note(title="y").reads, Note().pk) == ("", 0, None)
+
+
 async def test_a_key_from_a_default_skips_the_update(face: Face, sent: list[str]) -> None:
     made = Numbered(text="x")
     assert made.pk is not None
