@@ -8,7 +8,21 @@ from typing import Any
 
 import pytest
 
-from dorm import Avg, Count, F, FieldError, FloatField, Max, Min, Q, StdDev, Sum, Variance
+from dorm import (
+    Avg,
+    Count,
+    F,
+    FieldError,
+    FloatField,
+    Max,
+    Min,
+    NotSupportedError,
+    ProgrammingError,
+    Q,
+    StdDev,
+    Sum,
+    Variance,
+)
 from dorm.functions import Coalesce, Length
 from tests.documented.shop import MODELS, Author, Book, Publisher, Store, fill
 from tests.support.faces import Face
@@ -242,3 +256,19 @@ async def test_annotations_in_update(face: Face) -> None:
     changed = Book.objects.annotate(bigger=F("pages") + 5)
     assert await face(changed.filter(bigger__gt=400).update)(pages=F("bigger")) == 1
     assert (await face(Book.objects.get)(name="D")).pages == 405
+
+
+async def test_powers_of_whole_numbers_are_whole(face: Face) -> None:
+    await fill(face)
+    rows = Book.objects.order_by("pages").annotate(square=F("pages") ** 2).values_list("pages", "square")
+    found = await face.rows(rows)
+    assert found
+    assert all(type(square) is int and square == pages**2 for pages, square in found)
+
+
+async def test_dates_and_times_are_not_added_up(backend: str, face: Face) -> None:
+    refused = NotSupportedError if backend == "sqlite" else ProgrammingError
+    for aggregate in (Sum("pubdate"), Avg("pubdate"), StdDev("pubdate"), Variance("pubdate")):
+        with pytest.raises(refused):
+            await face(Book.objects.aggregate)(x=aggregate)
+    assert await face(Book.objects.aggregate)(x=Max("pubdate"), y=Min("pubdate")) == {"x": None, "y": None}

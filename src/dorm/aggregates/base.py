@@ -42,6 +42,8 @@ class Aggregate(Func):
     template = "%(function)s(%(distinct)s%(expressions)s%(order_by)s)"
     is_aggregate = True
     allow_distinct: ClassVar[bool] = False
+    computes: ClassVar[bool] = False
+    """It adds values up, which dates and times are not everywhere."""
     allow_order_by: ClassVar[bool] = False
     empty_result_set_value: ClassVar[Any] = None
     window_compatible: ClassVar[bool] = True
@@ -171,6 +173,8 @@ class Aggregate(Func):
 
     def bare(self, compiler: Compiler) -> str:
         """Return the text without the default, as it may stand before OVER."""
+        if self.computes and not compiler.dialect.adds_up_moments:
+            self._refuse_moments(compiler)
         condition = self.condition
         if condition is None:
             return self.call(compiler, [self.argument(compiler, each) for each in self.arguments])
@@ -181,6 +185,14 @@ class Aggregate(Func):
         first, *others = [self.argument(compiler, each) for each in self.arguments]
         picked = f"CASE WHEN {test} THEN {'1' if first == '*' else first} END"
         return self.call(compiler, [picked, *others])
+
+    def _refuse_moments(self, compiler: Compiler) -> None:
+        output = self.args[0].output
+        if output is not None and output.sql_type.kind in ("date", "time", "timestamp", "timestamptz"):
+            raise NotSupportedError(
+                f"{type(self).__name__} over dates and times is not supported by {compiler.dialect.display_name}, "
+                "which keeps them as text. Min and Max are."
+            )
 
     def with_default(self, compiler: Compiler, text: str) -> str:
         """Return *text* with the default in place of NULL."""

@@ -70,6 +70,7 @@ class Sum(Aggregate):
 
     arity = 1
     function = "SUM"
+    computes = True
     allow_distinct = True
 
     def infer_output(self) -> Output | None:
@@ -92,6 +93,7 @@ class Avg(Aggregate):
 
     arity = 1
     function = "AVG"
+    computes = True
     allow_distinct = True
 
     def infer_output(self) -> Output | None:
@@ -132,6 +134,7 @@ class _Spread(Aggregate):
     """
 
     arity = 1
+    computes = True
     population, of_sample = "", ""
 
     def __init__(self, expression: Any, sample: bool = False, **extra: Any) -> None:

@@ -48,6 +48,8 @@ class Dialect(Fragments, ABC):
     """``IN`` over a list takes one array parameter (`in_array`)."""
     supports_filter_clause: bool = False
     """Aggregates take FILTER (WHERE ...)."""
+    adds_up_moments: bool = True
+    """SUM, AVG and their like know dates and times, or refuse them themselves."""
     supports_distinct_on: bool = False
     supports_row_locks: bool = False
     """SELECT ... FOR UPDATE."""

@@ -64,6 +64,7 @@ class SqliteDialect(SqliteFragments, Dialect):
     rows_at_once = 64
     numbers_placeholders = True
     supports_filter_clause = True
+    adds_up_moments = False
     supports_transactional_ddl = True
     supports_nulls_ordering = True
     supports_ignore_conflicts = True
