@@ -272,7 +272,10 @@ async def test_wrong_values_are_refused_before_anything_is_sent(face: Face, name
         with pytest.raises(dorm.InvalidValue) as caught:
             await attempt(**{name: value})
         assert f"Value.{name}" in str(caught.value)
-    if name != "json":
+    if name in ("small", "integer", "big", "positive") and type(value) in (int, float) and value == value:
+        # A condition on a number that the column cannot hold has an answer.
+        assert await face(Value.objects.filter(**{name: value}).count)() == 0
+    elif name != "json":
         with pytest.raises(dorm.InvalidValue):
             await face(Value.objects.filter(**{name: value}).count)()
     assert await face(Value.objects.count)() == 0
