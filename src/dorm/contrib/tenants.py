@@ -194,7 +194,12 @@ def current_tenant(using: str = "default") -> str | None:
 
 
 def _in_force() -> tuple[tuple[str, str | None], ...]:
-    return tuple((alias, current_tenant(alias)) for alias in sorted(settings.DATABASES))
+    try:
+        aliases = sorted(settings.DATABASES)
+    except ImproperlyConfigured:
+        # Nothing is configured, so no database can be asked.
+        return ()
+    return tuple((alias, current_tenant(alias)) for alias in aliases)
 
 
 register_context("dorm.tenants", _in_force)
