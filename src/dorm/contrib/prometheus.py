@@ -170,7 +170,7 @@ def _locks() -> Iterator[Family]:
     lines = []
     for alias, stats in sorted(found.items()):
         below = 0
-        for bound, count in zip([*map(str, advisory.WAIT_BUCKETS), "+Inf"], stats.buckets, strict=True):
+        for bound, count in zip([*map(str, advisory.WAIT_BUCKETS), "+Inf"], stats.buckets, strict=True):  # pyright: ignore[reportOptionalMemberAccess]
             below += count
             lines.append(f"{name}_bucket{_labels(alias=alias, le=bound)} {below}")
         lines.append(f"{name}_sum{_labels(alias=alias)} {stats.seconds:.6f}")

@@ -170,11 +170,11 @@ class Model(metaclass=ModelBase):
             and not (pre_init.is_connected or post_init.is_connected)
         ):
             values = self.__dict__
-            values.update(blank.constants)
+            values.update(blank.constants)  # pyright: ignore[reportAttributeAccessIssue]
             for attname, make in blank.made:
                 if attname not in kwargs:
-                    values[attname] = make()
-            values.update(kwargs)
+                    values[attname] = make()  # pyright: ignore[reportIndexIssue]
+            values.update(kwargs)  # pyright: ignore[reportAttributeAccessIssue]
             return
         if meta.abstract:
             raise TypeError("Abstract models cannot be instantiated.")

@@ -112,7 +112,7 @@ def walk(meta: Any, names: Iterable[str]) -> Route:
         relation = relation_of(meta, name)
         if relation is None and (field is None or field.column is None):
             if getattr(field, "is_composite", False):
-                steps.extend(leading_up(meta, field.model))
+                steps.extend(leading_up(meta, field.model))  # pyright: ignore[reportOptionalMemberAccess]
                 return Route(tuple(steps), "", field, False, tuple(left[1:]), None, meta)
             if reached is None:
                 raise NoSuchName(meta, name)

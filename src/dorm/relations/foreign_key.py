@@ -86,10 +86,10 @@ class ForeignKey(Field[T]):
 
     is_relation = True
     empty_strings_allowed = False
-    many_to_one: ClassVar[bool] = True
-    one_to_one: ClassVar[bool] = False
-    one_to_many: ClassVar[bool] = False
-    many_to_many: ClassVar[bool] = False
+    many_to_one: ClassVar[bool | None] = True
+    one_to_one: ClassVar[bool | None] = False
+    one_to_many: ClassVar[bool | None] = False
+    many_to_many: ClassVar[bool | None] = False
     rel_class: ClassVar[type[ManyToOneRel]] = ManyToOneRel
     remote_field: ManyToOneRel
 

@@ -39,11 +39,11 @@ class ManyToManyField(Field[Any], Generic[R]):
     """
 
     is_relation = True
-    many_to_one: ClassVar[bool] = False
-    one_to_one: ClassVar[bool] = False
-    one_to_many: ClassVar[bool] = False
+    many_to_one: ClassVar[bool | None] = False
+    one_to_one: ClassVar[bool | None] = False
+    one_to_many: ClassVar[bool | None] = False
     remote_field: ManyToManyRel
-    many_to_many: ClassVar[bool] = True
+    many_to_many: ClassVar[bool | None] = True
     column: Any
     empty_strings_allowed: ClassVar[bool] = False
     description: ClassVar[str] = "objects of another model"

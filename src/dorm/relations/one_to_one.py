@@ -27,8 +27,8 @@ class OneToOneField(ForeignKey[T]):
     raises ``RelatedObjectDoesNotExist``, a subclass of this model's ``DoesNotExist`` and of AttributeError.
     """
 
-    many_to_one: ClassVar[bool] = False
-    one_to_one: ClassVar[bool] = True
+    many_to_one: ClassVar[bool | None] = False
+    one_to_one: ClassVar[bool | None] = True
     rel_class: ClassVar[type[ManyToOneRel]] = OneToOneRel
 
     if TYPE_CHECKING:

@@ -71,7 +71,7 @@ class ForwardRelation:
     @property
     def one_to_one(self) -> bool:
         """True when at most one row points at each."""
-        return self.field.one_to_one
+        return bool(self.field.one_to_one)
 
     @property
     def name(self) -> str:

@@ -168,7 +168,7 @@ def insert_shape(
     if back and dialect.supports_returning:
         ending = returning(dialect, back)
         if fields and conflict is None and not computed and back[0] in meta.counted_fields:
-            many = _many(dialect, f"INSERT INTO {table} ({columns}) VALUES ", fields, ending)
+            many = _many(dialect, f"INSERT INTO {table} ({columns}) VALUES ", fields, ending)  # pyright: ignore[reportPossiblyUnboundVariable]
         sql += ending
     return row_write(sql, dialect, fields, back, meta.label, many)
 
