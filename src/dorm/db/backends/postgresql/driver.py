@@ -185,7 +185,6 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
             self.deferred.sent()
             begins = False
             self.took(time.perf_counter() - start)
-            self.took(time.perf_counter() - start)
 
     def _ride(self, statement: Statement) -> None:
         """Send what waits and *statement* in one trip; results are read after the pipeline is left.
@@ -430,7 +429,6 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
                 raise made from exc
             self.deferred.sent()
             begins = False
-            self.took(time.perf_counter() - start)
             self.took(time.perf_counter() - start)
 
     async def _ride(self, statement: Statement) -> None:
