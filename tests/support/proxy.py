@@ -94,8 +94,10 @@ class Proxy:
             return
         try:
             from_server, to_server = await asyncio.open_connection(*self._target)
-        except OSError:
+        except BaseException as exc:
             writer.transport.abort()
+            if not isinstance(exc, OSError):
+                raise
             return
         self._writers |= {writer, to_server}
         answered = [True]
