@@ -10,6 +10,16 @@ from tests.migrations.test_executor import execute, rows
 from tests.migrations.test_long_history import shape
 from tests.support.projects import Project
 
+
+class Period(dorm.Model):
+    """Of an app without migrations, with a column that SQLite has not: no plan of another app needs its table."""
+
+    during = dorm.DateRangeField()
+
+    class Meta:
+        app_label = "apart_unmigrated"
+
+
 WRITERS = """
 dependencies = []
 operations = [
