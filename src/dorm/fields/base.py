@@ -401,10 +401,13 @@ class Field(RegisterLookupMixin, Generic[T]):
         return key
 
     def refuse(self, value: Any, why: str = "") -> NoReturn:
-        """Raise InvalidValue for *value*; its type is named, never itself."""
+        """Raise InvalidValue for *value*; its type is named, never itself.
+
+        What failed before is left out of the traceback: the words of ``int()`` and its like quote the value.
+        """
         raise InvalidValue(
             f"{self} ({type(self).__name__}) takes {self.description}, got {type(value).__name__}{why and ': '}{why}."
-        )
+        ) from None
 
     # -- defaults ------------------------------------------------------------------------------------------------
     def has_default(self) -> bool:
@@ -482,12 +485,32 @@ class Field(RegisterLookupMixin, Generic[T]):
         if errors:
             raise ValidationError(errors)
 
+    @property
+    def hides_values(self) -> bool:
+        """True when errors must not carry values of this field: they are personal data."""
+        return self.pii
+
     def clean(self, value: Any, instance: Any) -> Any:
-        """Return *value* converted and validated."""
-        value = self.to_python(value)
-        self.validate(value, instance)
-        self.run_validators(value)
-        return value
+        """Return *value* converted and validated; errors of a field that hides its values carry none."""
+        failed: ValidationError
+        try:
+            value = self.to_python(value)
+            self.validate(value, instance)
+            self.run_validators(value)
+        except ValidationError as exc:
+            if not self.hides_values:
+                raise
+            failed = ValidationError([_without_values(each, value) for each in exc.error_list])
+        else:
+            return value
+        raise failed
+
+
+def _without_values(error: ValidationError, value: Any) -> ValidationError:
+    params = error.params
+    if params:
+        params = {key: "***" if key == "value" or given == value else given for key, given in params.items()}
+    return ValidationError(error.message, error.code, params)
 
 
 def _path(cls: type) -> str:

@@ -212,7 +212,7 @@ def unique_message(instance: Any, model: Any, names: Sequence[str]) -> Validatio
     """Return the error of a row that has the same values in the fields *names*."""
     meta = model._meta
     params: dict[str, Any] = {
-        "model": instance,
+        "model": _shown(instance),
         "model_class": model,
         "model_name": capfirst(meta.verbose_name),
         "unique_check": tuple(names),
@@ -228,11 +228,16 @@ def unique_message(instance: Any, model: Any, names: Sequence[str]) -> Validatio
     )
 
 
+def _shown(instance: Any) -> Any:
+    """Return what stands for *instance* in an error: itself, its class where it holds what errors must not carry."""
+    return type(instance) if any(field.hides_values for field in instance._meta.fields) else instance
+
+
 def _date_message(instance: Any, kind: str, name: str, date_name: str) -> ValidationError:
     meta = instance._meta
     field = meta.get_field(name)
     params = {
-        "model": instance,
+        "model": _shown(instance),
         "model_name": capfirst(meta.verbose_name),
         "lookup_type": kind,
         "field": name,

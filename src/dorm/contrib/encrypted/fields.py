@@ -9,7 +9,7 @@ from dorm.contrib.encrypted.keys import V1, V2, is_marked, keys, opened, written
 from dorm.contrib.pii import REDACTED, is_masking
 from dorm.db.template import add_secret_names
 from dorm.db.types import TEXT, SqlType
-from dorm.exceptions import FieldError, ValidationError
+from dorm.exceptions import FieldError
 from dorm.fields import CharField, TextField
 from dorm.lookups import Lookup
 
@@ -21,9 +21,6 @@ class EncryptedFieldMixin:
         deterministic: the same text gives the same ciphertext, so that ``=`` and ``in`` work, under any configured key;
             False allows no comparison but ``isnull``.
     """
-
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid_choice": "This value is not a valid choice."}
-    """Other fields show the value there."""
 
     deterministic: bool
 
@@ -48,14 +45,10 @@ class EncryptedFieldMixin:
             kwargs["deterministic"] = False
         return name, path, args, kwargs
 
-    def clean(self, value: Any, instance: Any) -> Any:
-        """As the field's; errors carry no value, neither in their texts nor in their parameters."""
-        failed: ValidationError
-        try:
-            return super().clean(value, instance)  # type: ignore[misc]  # the field's
-        except ValidationError as exc:
-            failed = _without_values(exc)
-        raise failed
+    @property
+    def hides_values(self) -> bool:
+        """True: errors carry no value."""
+        return True
 
     def encrypted(self, text: str) -> str:
         """Return *text* as it is stored now."""
@@ -88,14 +81,6 @@ class EncryptedFieldMixin:
     def load(self, dialect: Any) -> Callable[[Any], Any]:
         """Return what decrypts a value on its way back."""
         return self.decrypted
-
-
-def _without_values(error: ValidationError) -> ValidationError:
-    found = []
-    for each in error.error_list:
-        params = {**each.params, "value": "***"} if each.params else each.params
-        found.append(ValidationError(each.message, each.code, params))
-    return ValidationError(found)
 
 
 class EncryptedCharField(EncryptedFieldMixin, CharField[Any]):

@@ -44,8 +44,13 @@ _RETRYABLE = ("40001", "40P01")
 
 
 def translated(exc: Exception, statement: Statement | None, alias: str, lost: bool) -> DatabaseError:
-    """Return the error to raise for *exc*; the server's detail line, which holds values, stays off the message."""
+    """Return the error to raise for *exc*; the server's detail line, which holds values, stays off the message.
+
+    *exc* becomes its cause and stands in every traceback, so its text loses them as well; ``exc.diag`` keeps them.
+    """
     made = _translated(exc, lost)
+    if isinstance(exc, psycopg.Error):
+        exc.args = made.args
     made.alias = alias
     made.statement = statement.sql if statement is not None else None
     made.sqlstate = getattr(exc, "sqlstate", None)
