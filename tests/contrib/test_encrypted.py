@@ -117,7 +117,7 @@ async def test_the_first_format_is_read_compared_and_written_on_demand(face: Fac
 
 
 class Account(dorm.Model):
-    pk = dorm.CompositePrimaryKey("bank", "number")
+    pk: Any = dorm.CompositePrimaryKey("bank", "number")
     bank = dorm.IntegerField()
     number = dorm.CharField(max_length=20)
     secret = EncryptedCharField(max_length=40, null=True, unique=True)
@@ -207,7 +207,7 @@ async def test_writers_go_on_during_a_rotation(face: Face) -> None:
 
     def meddle(rewritten: int, examined: int) -> None:
         # Between two batches somebody changes rows behind and ahead of the walk, and removes one.
-        first, last = Patient.objects.order_by("id").first(), Patient.objects.order_by("-id").first()
+        first, last = Patient.objects.earliest("id"), Patient.objects.latest("id")
         for row in (first, last):
             Patient.objects.filter(pk=row.pk).update(number=f"changed {examined}")
             changed.append((row.pk, f"changed {examined}"))
