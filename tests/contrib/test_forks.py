@@ -54,8 +54,8 @@ def test_locks_that_other_threads_held_are_free_in_the_child(shop: dict[str, Any
     policy = sql_allowlist._state.policy
     assert policy is not None
     locks = [hooks.chain._lock, prometheus._metrics.lock, querystats.collector()._lock, slow_explain._state.lock]
-    locks += [otel._state.lock, sql_allowlist._state.lock, policy.lock, detector._lock, nplusone._global.lock]
-    locks += [nplusone._shared.lock, plan_drift._lock]
+    locks += [otel._state.lock, sql_allowlist._state.lock, policy.lock, detector._lock, nplusone.process._global.lock]
+    locks += [nplusone.detector._shared.lock, plan_drift._lock]
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:

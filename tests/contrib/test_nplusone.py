@@ -253,3 +253,51 @@ def test_the_pytest_fixture_fails_the_test_at_its_line(tmp_path: Path) -> None:
     )
     assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
     assert "test_shop.py:7" in done.stdout
+
+
+def _views(lines: str) -> Any:
+    """Return a coroutine function of a file of the user's, whose ``send`` calls (or awaits) what it is given."""
+    names: dict[str, Any] = {}
+    exec(compile(f"async def view(send):\n{lines}", "/srv/app/views.py", "exec"), names)
+    return names["view"]
+
+
+async def test_the_stack_is_looked_at_from_half_of_the_threshold_on(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="raise", DEBUG_NPLUSONE_THRESHOLD=10)
+    sent: list[int] = []
+    looked: list[int] = []
+    real = nplusone.scopes.call_site
+    monkeypatch.setattr(nplusone.scopes, "call_site", lambda: (looked.append(len(sent)), real())[1])
+    query = Customer.objects.filter(name="Ann")
+    with nplusone.request_scope():
+        with pytest.raises(NPlusOneError, match=r"11 statements .*"):
+            for number in range(1, 20):
+                sent.append(number)
+                await face(query.exists)()
+    assert len(sent) == 11
+    assert looked == [5, 6, 7, 8, 9, 10, 11]
+
+
+async def test_the_line_of_the_loop_is_named(face: Face) -> None:
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="raise", DEBUG_NPLUSONE_THRESHOLD=10)
+    query = Customer.objects.filter(name="Ann")
+    send, word = (query.aexists, "await ") if face.is_async else (query.exists, "")
+    with nplusone.request_scope():
+        with pytest.raises(NPlusOneError, match=r"11 statements .* at /srv/app/views\.py:3: "):
+            await _views(f"    for _ in range(20):\n        {word}send()\n")(send)
+    with nplusone.request_scope():
+        # Eight from one line and five from another: neither line repeats it more than ten times.
+        await _views(f"    for _ in range(8):\n        {word}send()\n    for _ in range(5):\n        {word}send()\n")(
+            send
+        )
+
+
+def test_a_scope_keeps_a_bounded_number_of_templates_and_lines() -> None:
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="log", DEBUG_NPLUSONE_THRESHOLD=1)
+    with nplusone.request_scope() as scope:
+        for number in range(nplusone.scopes.MOST_KEYS + 10):
+            scope.count(f"SELECT {number}", 1)
+        assert len(scope._sums) <= nplusone.scopes.MOST_KEYS
+        assert sum(map(len, scope._sites.values())) <= nplusone.scopes.MOST_KEYS

@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import Any, Final, Literal
 
-from dorm.contrib.nplusone import call_site
+from dorm.contrib.callsite import call_site
 from dorm.db import hooks
 from dorm.db.operation import Operation
 from dorm.db.request import CurrentFace, StatementRequest
