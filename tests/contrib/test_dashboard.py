@@ -19,7 +19,7 @@ import dorm
 from dorm.contrib import nplusone, slow_explain, sql_allowlist
 from dorm.contrib.dashboard import Dashboard, TokenGuard
 from dorm.contrib.dashboard.alone import Beside
-from dorm.contrib.dashboard.curves import MOST_SERIES, MOST_STEPS, STEP_SECONDS, Curve, Curves
+from dorm.contrib.dashboard.curves import MOST_SERIES, MOST_STEPS, STEP_SECONDS, Curve, Curves, place_of
 from dorm.contrib.dashboard.recorder import Recorder
 from dorm.db import hooks
 from dorm.db.connection import get_async_connection, get_connection
@@ -366,7 +366,7 @@ def test_curves_keep_a_window_of_some_templates() -> None:
 def test_quantiles_are_right_to_a_bin(ms: float) -> None:
     curve = Curve()
     for _ in range(100):
-        curve.add(1, ms, False)
+        curve.step(1).add(ms, place_of(ms), False)
     found = curve.steps[-1].quantile(0.95)
     assert found <= max(ms, 0.0)
     if 0.02 <= ms <= 10_000:
@@ -375,8 +375,8 @@ def test_quantiles_are_right_to_a_bin(ms: float) -> None:
 
 def test_a_step_without_statements_has_no_time() -> None:
     curve = Curve()
-    curve.add(100, 5.0, False)
-    curve.add(103, 5.0, True)
+    curve.step(100).add(5.0, 3, False)
+    curve.step(103).add(5.0, 3, True)
     table = curve.table(now=104.0 * STEP_SECONDS - 1)
     assert table["at"] == [at * STEP_SECONDS for at in (100, 101, 102, 103)]
     assert table["rate"] == [0.1, 0.0, 0.0, 0.11], "the step of now by the seconds it has lasted"

@@ -51,9 +51,7 @@ class _Metrics:
         self.zero()
 
     def zero(self) -> None:
-        self.queries: dict[tuple[str, str, str], int] = {}
-        self.buckets: dict[str, list[int]] = {}
-        self.seconds: dict[str, float] = {}
+        self.statements: dict[tuple[str, str], _Counts] = {}
         self.cache: dict[tuple[str, str], int] = {}
         self.saturated: dict[str, float] = {}
         self.warned_about: object = None
@@ -61,15 +59,30 @@ class _Metrics:
     def observe(self, seen: Observation) -> None:
         if seen.kind != "statement":
             return
-        key = (seen.vendor, seen.alias, "ok" if seen.error is None else "error")
-        place = bisect_left(BUCKETS, seen.elapsed)
+        elapsed = seen.elapsed
+        place = bisect_left(BUCKETS, elapsed)
         with self.lock:
-            self.queries[key] = self.queries.get(key, 0) + 1
-            buckets = self.buckets.get(seen.vendor)
-            if buckets is None:
-                buckets = self.buckets[seen.vendor] = [0] * (len(BUCKETS) + 1)
-            buckets[place] += 1
-            self.seconds[seen.vendor] = self.seconds.get(seen.vendor, 0.0) + seen.elapsed
+            counts = self.statements.get((seen.vendor, seen.alias))
+            if counts is None:
+                counts = self.statements[seen.vendor, seen.alias] = _Counts()
+            if seen.error is None:
+                counts.ok += 1
+            else:
+                counts.failed += 1
+            counts.buckets[place] += 1
+            counts.seconds += elapsed
+
+
+class _Counts:
+    """Statements of one database."""
+
+    __slots__ = ("buckets", "failed", "ok", "seconds")
+
+    def __init__(self) -> None:
+        self.ok = 0
+        self.failed = 0
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
 
 
 _metrics = _Metrics()
@@ -125,19 +138,24 @@ def _labels(**labels: str) -> str:
 
 
 def _statements() -> Iterator[Family]:
+    queries: list[str] = []
+    histogram: dict[str, list[int]] = {}
+    seconds: dict[str, float] = {}
     with _metrics.lock:
-        queries = dict(_metrics.queries)
-        histogram = {vendor: list(counts) for vendor, counts in _metrics.buckets.items()}
-        seconds = dict(_metrics.seconds)
-    yield (
-        "dorm_queries_total",
-        "counter",
-        "Statements by engine, database and outcome.",
-        [
+        found = [
+            (vendor, alias, {"error": each.failed, "ok": each.ok}, list(each.buckets), each.seconds)
+            for (vendor, alias), each in sorted(_metrics.statements.items())
+        ]
+    for vendor, alias, outcomes, buckets, spent in found:
+        queries += [
             f"dorm_queries_total{_labels(vendor=vendor, alias=alias, outcome=outcome)} {count}"
-            for (vendor, alias, outcome), count in sorted(queries.items())
-        ],
-    )
+            for outcome, count in outcomes.items()
+            if count
+        ]
+        before = histogram.get(vendor, [0] * len(buckets))
+        histogram[vendor] = [one + other for one, other in zip(before, buckets, strict=True)]
+        seconds[vendor] = seconds.get(vendor, 0.0) + spent
+    yield "dorm_queries_total", "counter", "Statements by engine, database and outcome.", queries
     lines = []
     for vendor, counts in sorted(histogram.items()):
         below = 0

@@ -88,6 +88,11 @@ def checked_size(name: str, value: Any) -> int:
     return value
 
 
+def counted_as(template: str) -> str:
+    """Return the template under which a statement is counted: one for all that cannot be read."""
+    return UNREAD if template.startswith(UNPARSABLE) else template
+
+
 class Collector:
     """Statistics by template; an observer of the chain while it is enabled. `collector` is the one of the process."""
 
@@ -149,13 +154,10 @@ class Collector:
     def _observe(self, seen: Observation) -> None:
         if seen.kind != "statement":
             return
-        self.count(template_of(seen.statement, seen.vendor), seen)
+        self.count((seen.alias, counted_as(template_of(seen.statement, seen.vendor))), seen)
 
-    def count(self, template: str, seen: Observation) -> None:
-        """Count what was observed of a statement with *template*, for who observes by himself; works while disabled."""
-        if template.startswith(UNPARSABLE):
-            template = UNREAD
-        key = (seen.alias, template)
+    def count(self, key: tuple[str, str], seen: Observation) -> None:
+        """Count what was observed under alias and template, for who observes by himself; works while disabled."""
         elapsed = seen.elapsed * 1000
         with self._lock:
             stats = self._stats.get(key)

@@ -26,7 +26,14 @@ from dorm.db.connection import connections
 from dorm.db.forks import in_child
 from dorm.db.lexer import Unlexable, lexemes
 from dorm.db.request import StatementRequest
-from dorm.db.template import NORMALIZER_VERSION, UNPARSABLE, first_word, normalize, templates as templates_of
+from dorm.db.template import (
+    NORMALIZER_VERSION,
+    UNPARSABLE,
+    first_word,
+    normalize,
+    templates as read_templates,
+    templates_of,
+)
 from dorm.exceptions import DatabaseError
 
 __all__ = [
@@ -94,7 +101,7 @@ class _Policy:
         """Return the templates in the form of an engine."""
         found = self._allowed.get(vendor)
         if found is None:
-            found = frozenset(each for text in self.given for each in templates_of(text, vendor))
+            found = frozenset(each for text in self.given for each in read_templates(text, vendor))
             self._allowed[vendor] = found
         return found
 
@@ -178,7 +185,7 @@ def _checked(given: Iterable[str]) -> tuple[str, ...]:
 
 
 def _is_unparsable(text: str, vendor: str) -> bool:
-    return text.startswith(UNPARSABLE) or any(each.startswith(UNPARSABLE) for each in templates_of(text, vendor))
+    return text.startswith(UNPARSABLE) or any(each.startswith(UNPARSABLE) for each in read_templates(text, vendor))
 
 
 def _vendors() -> list[str]:
@@ -241,7 +248,7 @@ def _gate(request: StatementRequest[Any]) -> None:
     if policy is None or (policy.aliases is not None and source.alias not in policy.aliases):
         return
     allowed = policy.allowed(source.vendor)
-    for template in templates_of(request.statement.sql, source.vendor):
+    for template in templates_of(request.statement, source.vendor):
         if template in allowed or _passes(template, allowed, policy.allow_ddl, source.vendor):
             continue
         is_new = policy.reject(template)

@@ -100,12 +100,27 @@ class _Entry(NamedTuple):
         return (self.alias is None or self.alias == alias) and (self.internal or not internal)
 
 
-class _Links(NamedTuple):
+class _Links:
     """What is in force for one alias."""
 
-    gates: tuple[Gate, ...]
-    hooks: tuple[Hook, ...]
-    observers: tuple[Observer, ...]
+    __slots__ = ("_sender", "gates", "hooks", "observers")
+
+    def __init__(self, gates: tuple[Gate, ...], hooks: tuple[Hook, ...], observers: tuple[Observer, ...]) -> None:
+        self.gates = gates
+        self.hooks = hooks
+        self.observers = observers
+        self._sender: tuple[Proceed, Proceed] | None = None
+
+    def around(self, last: Proceed) -> Proceed:
+        """Return *last* with the hooks around it, the first one outermost, and the observers innermost."""
+        kept = self._sender
+        if kept is not None and kept[0] is last:
+            return kept[1]
+        proceed = _observed(self.observers, last) if self.observers else last
+        for hook in reversed(self.hooks):
+            proceed = _linked(hook, proceed)
+        self._sender = (last, proceed)
+        return proceed
 
 
 class Chain:
@@ -206,14 +221,11 @@ class Chain:
             admitted: the gates have seen it already (`admit`).
         """
         statement = request.statement
-        gates, hooks, observers = self._in_force(request.source.alias, statement.internal)
-        if gates and not admitted:
-            for gate in gates:
+        links = self._in_force(request.source.alias, statement.internal)
+        if not admitted:
+            for gate in links.gates:
                 gate(request)
-        proceed = _observed(observers, last) if observers else last
-        for hook in reversed(hooks):
-            proceed = _linked(hook, proceed)
-        return proceed(request)
+        return links.around(last)(request)
 
     def admit(self, request: StatementRequest[Any]) -> None:
         """Let the gates judge a request now, before its connection is checked out or a transaction begun for it."""

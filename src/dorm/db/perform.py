@@ -41,7 +41,7 @@ def perform(request: StatementRequest[T], admitted: bool = False) -> Operation[T
     if chain.active:
         return chain.around(request, _announced, admitted)
     if pre_query.is_connected or post_query.is_connected:
-        return _announced(request)
+        return _signalled(request)
     return _send(request)
 
 
@@ -144,9 +144,12 @@ def is_repeatable(request: StatementRequest[Any], database: Database, exc: Opera
 
 
 def _announced(request: StatementRequest[T]) -> Operation[T]:
+    """Return the operation that sends a request, with the signals around it where anybody listens."""
+    return _signalled(request) if pre_query.is_connected or post_query.is_connected else _send(request)
+
+
+def _signalled(request: StatementRequest[T]) -> Operation[T]:
     """Send with the signals around it; receivers get raw parameters, coroutine ones are awaited in asyncio code."""
-    if not (pre_query.is_connected or post_query.is_connected):
-        return (yield from _send(request))
     source, statement = request.source, request.statement
     told: dict[str, Any] = {"sql": statement.sql, "params": tuple(statement.params), "alias": source.alias}
     yield CallUser(pre_query.send, pre_query.asend, source.vendor, **told)

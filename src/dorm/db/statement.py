@@ -22,9 +22,11 @@ class Template:
         many: the text for a number of rows at once, and that number; the first column that comes back is a key that
             the database counts (only with the dialect's `rows_at_once`).
         natural: the user wrote it: a parameter has the type that its value suggests, nobody knows its column.
+    Attributes:
+        forms: engine, template of each statement in the text, those joined; once somebody asked (`dorm.db.template`).
     """
 
-    __slots__ = ("binary", "many", "model", "natural", "prepare", "reads", "sql", "tells_key")
+    __slots__ = ("binary", "forms", "many", "model", "natural", "prepare", "reads", "sql", "tells_key")
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Template:
         self.natural = natural
         self.tells_key = tells_key
         self.many = many
+        self.forms: tuple[str, tuple[str, ...], str] | None = None
 
     def __repr__(self) -> str:
         return f"Template({self.sql!r})"

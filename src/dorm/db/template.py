@@ -67,7 +67,7 @@ def normalize(sql: str, vendor: str | None = None) -> str:
     Returns: the template; text that cannot be read gives ``<unparsable> `` and a digest, never its values.
     Raises: ImproperlyConfigured: sqlglot is not installed.
     """
-    return "; ".join(templates(sql, vendor or "postgresql"))
+    return _joined(templates(sql, vendor or "postgresql"))
 
 
 def templates(sql: str, vendor: str) -> tuple[str, ...]:
@@ -80,16 +80,39 @@ def template_of(statement: Statement, vendor: str) -> str:
 
     Without sqlglot a statement that dorm compiled is its own template, and all raw SQL is one.
     """
-    sql = statement.template.sql
+    kept = statement.template.forms
+    if kept is not None and kept[0] == vendor:
+        return kept[2]
     try:
-        found = templates(sql, vendor)
+        return _joined(templates_of(statement, vendor))
     except ImproperlyConfigured:
-        return sql if statement.template.model else RAW
+        found = statement.template.sql if statement.template.model else RAW
+        statement.template.forms = (vendor, (), found)
+        return found
+
+
+def templates_of(statement: Statement, vendor: str) -> tuple[str, ...]:
+    """Return the template of each statement in the text of *statement*, for whoever judges them.
+
+    Raises: ImproperlyConfigured: sqlglot is not installed.
+    """
+    kept = statement.template.forms
+    if kept is not None and kept[0] == vendor and kept[1]:
+        return kept[1]
+    found = templates(statement.template.sql, vendor)
+    statement.template.forms = (vendor, found, _joined(found))
+    return found
+
+
+def _joined(found: tuple[str, ...]) -> str:
     return found[0] if len(found) == 1 else "; ".join(found)
 
 
 def first_word(template: str) -> str:
     """Return the leading keyword of a template (``SELECT``), in capitals; empty when it has none."""
+    word = template.partition(" ")[0]
+    if word.isalpha() and word.isascii():
+        return word.upper()
     found = re.match(r"\w+", template.lstrip("( "))
     return found.group().upper() if found else ""
 

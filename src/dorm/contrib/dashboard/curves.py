@@ -26,6 +26,11 @@ _LOG_RATIO = math.log(_RATIO)
 Key = tuple[str, str]
 
 
+def place_of(ms: float) -> int:
+    """Return the place of the bin that counts statements of *ms* milliseconds."""
+    return min(int(math.log(ms / _SMALLEST_MS) / _LOG_RATIO), _BINS - 1) if ms > _SMALLEST_MS else 0
+
+
 class Step:
     """What happened in one step; a quantile is right to one bin, 12 % up or down."""
 
@@ -38,13 +43,14 @@ class Step:
         self.errors = 0
         self.longest = 0.0
 
-    def add(self, ms: float, failed: bool) -> None:
-        """Count one statement."""
-        place = int(math.log(ms / _SMALLEST_MS) / _LOG_RATIO) if ms > _SMALLEST_MS else 0
-        self.bins[min(place, _BINS - 1)] += 1
+    def add(self, ms: float, place: int, failed: bool) -> None:
+        """Count one statement, in the bin at *place*."""
+        self.bins[place] += 1
         self.count += 1
-        self.errors += failed
-        self.longest = max(self.longest, ms)
+        if failed:
+            self.errors += 1
+        if ms > self.longest:
+            self.longest = ms
 
     def quantile(self, q: float) -> float:
         """Return the milliseconds at the nearest rank of *q*."""
@@ -63,11 +69,12 @@ class Curve:
     def __init__(self) -> None:
         self.steps: deque[Step] = deque(maxlen=MOST_STEPS)
 
-    def add(self, at: int, ms: float, failed: bool) -> None:
-        """Count one statement in step *at*."""
-        if not self.steps or self.steps[-1].at < at:
-            self.steps.append(Step(at))
-        self.steps[-1].add(ms, failed)
+    def step(self, at: int) -> Step:
+        """Return the step that begins *at*; the latest one for a time before it."""
+        steps = self.steps
+        if not steps or steps[-1].at < at:
+            steps.append(Step(at))
+        return steps[-1]
 
     def table(self, now: float | None = None) -> dict[str, list[float | None]]:
         """Return columns for a chart, one row a step up to now: ``at`` (Unix seconds) ``rate`` ``p50`` ``p95`` ``max``.
@@ -105,13 +112,14 @@ class Curves:
     def add(self, key: Key, ms: float, failed: bool, now: float | None = None) -> None:
         """Count one statement."""
         at = int(now if now is not None else time()) // STEP_SECONDS
+        place = place_of(ms)
         with self._lock:
-            self._every.add(at, ms, failed)
+            self._every.step(at).add(ms, place, failed)
             curve = self._by_key.get(key)
             if curve is None:
                 curve = self._new(key, at)
             if curve is not None:
-                curve.add(at, ms, failed)
+                curve.step(at).add(ms, place, failed)
 
     def _new(self, key: Key, at: int) -> Curve | None:
         """Return a new curve; None while as many as there may be have statements of their own in the window."""

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from dorm.contrib.dashboard.curves import Curves, Key
 from dorm.contrib.prometheus import pool_numbers
-from dorm.contrib.querystats import UNREAD, Collector, TemplateStats
+from dorm.contrib.querystats import Collector, TemplateStats, counted_as
 from dorm.db import hooks
 from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
-from dorm.db.template import UNPARSABLE, template_of
+from dorm.db.template import template_of
 
 MOST_TEMPLATES: Final = 500
 MOST_POOL_SAMPLES: Final = 600
@@ -68,11 +68,11 @@ class Recorder:
     def _observe(self, seen: Observation) -> None:
         if seen.kind != "statement":
             return
-        template = template_of(seen.statement, seen.vendor)
-        self._statistics.count(template, seen)
-        key: Key = (seen.alias, UNREAD if template.startswith(UNPARSABLE) else template)
-        self.curves.add(key, seen.elapsed * 1000, seen.error is not None)
-        if time() - self._sampled >= _EVERY_SECONDS:
+        key: Key = (seen.alias, counted_as(template_of(seen.statement, seen.vendor)))
+        now = time()
+        self._statistics.count(key, seen)
+        self.curves.add(key, seen.elapsed * 1000, seen.error is not None, now)
+        if now - self._sampled >= _EVERY_SECONDS:
             self.sample()
 
     def sample(self) -> None:
