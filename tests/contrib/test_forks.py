@@ -12,6 +12,7 @@ import pytest
 
 import dorm
 from dorm.contrib import nplusone, otel, plan_drift, prometheus, querystats, slow_explain, sql_allowlist
+from dorm.contrib.nplusone import detector as blocks, process
 from dorm.contrib.querylog import QueryLog
 from dorm.db import hooks
 from dorm.db.connection import get_connection
@@ -54,8 +55,8 @@ def test_locks_that_other_threads_held_are_free_in_the_child(shop: dict[str, Any
     policy = sql_allowlist._state.policy
     assert policy is not None
     locks = [hooks.chain._lock, prometheus._metrics.lock, querystats.collector()._lock, slow_explain._state.lock]
-    locks += [otel._state.lock, sql_allowlist._state.lock, policy.lock, detector._lock, nplusone.process._global.lock]
-    locks += [nplusone.detector._shared.lock, plan_drift._lock]
+    locks += [otel._state.lock, sql_allowlist._state.lock, policy.lock, detector._lock, process._global.lock]
+    locks += [blocks._shared.lock, plan_drift._lock]
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:

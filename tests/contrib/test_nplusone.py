@@ -16,7 +16,7 @@ import pytest
 
 import dorm
 from dorm.contrib import nplusone
-from dorm.contrib.nplusone import NPlusOneDetector, NPlusOneError
+from dorm.contrib.nplusone import NPlusOneDetector, NPlusOneError, scopes
 from tests.contrib.models import Customer, Order
 from tests.contrib.raw import raw, script
 from tests.support.faces import Face
@@ -36,8 +36,9 @@ async def _load(face: Face, times: int) -> None:
 
 async def test_a_block_raises_at_the_statement_that_crosses_the_threshold(face: Face) -> None:
     await _rows(face, 1)
+    detector = NPlusOneDetector(threshold=3)
     with pytest.raises(NPlusOneError, match=r"(faces|test_nplusone)\.py:\d+") as caught:
-        with NPlusOneDetector(threshold=3) as detector:
+        with detector:
             await _load(face, 10)
     assert list(detector.counts.values()) == [4]
     assert "threshold 3" in str(caught.value)
@@ -268,8 +269,8 @@ async def test_the_stack_is_looked_at_from_half_of_the_threshold_on(
     dorm.configure(DEBUG=True, DEBUG_NPLUSONE="raise", DEBUG_NPLUSONE_THRESHOLD=10)
     sent: list[int] = []
     looked: list[int] = []
-    real = nplusone.scopes.call_site
-    monkeypatch.setattr(nplusone.scopes, "call_site", lambda: (looked.append(len(sent)), real())[1])
+    real = scopes.call_site
+    monkeypatch.setattr(scopes, "call_site", lambda: (looked.append(len(sent)), real())[1])
     query = Customer.objects.filter(name="Ann")
     with nplusone.request_scope():
         with pytest.raises(NPlusOneError, match=r"11 statements .*"):
@@ -297,7 +298,7 @@ async def test_the_line_of_the_loop_is_named(face: Face) -> None:
 def test_a_scope_keeps_a_bounded_number_of_templates_and_lines() -> None:
     dorm.configure(DEBUG=True, DEBUG_NPLUSONE="log", DEBUG_NPLUSONE_THRESHOLD=1)
     with nplusone.request_scope() as scope:
-        for number in range(nplusone.scopes.MOST_KEYS + 10):
+        for number in range(scopes.MOST_KEYS + 10):
             scope.count(f"SELECT {number}", 1)
-        assert len(scope._sums) <= nplusone.scopes.MOST_KEYS
-        assert sum(map(len, scope._sites.values())) <= nplusone.scopes.MOST_KEYS
+        assert len(scope._sums) <= scopes.MOST_KEYS
+        assert sum(map(len, scope._sites.values())) <= scopes.MOST_KEYS
