@@ -6,7 +6,6 @@ Nothing here imports anything of dorm.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
@@ -311,6 +310,8 @@ class OutOfRange(InvalidValue):
 
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the option nearest to *name*, or an empty text when none is near."""
+    import difflib
+
     found = difflib.get_close_matches(name, list(options), n=1, cutoff=0.6)
     return f" Did you mean {found[0]!r}?" if found else ""
 

@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dorm.conf.settings import settings
 from dorm.exceptions import ImproperlyConfigured
@@ -19,6 +18,8 @@ def get_default_timezone() -> datetime.tzinfo:
     name = settings.TIME_ZONE
     if name == "UTC":
         return datetime.UTC
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
@@ -52,9 +53,15 @@ def get_fixed_timezone(offset: int | datetime.timedelta) -> datetime.timezone:
     return datetime.timezone(ahead, f"{'-' if minutes < 0 else '+'}{hours:02d}{rest:02d}")
 
 
+def _zone(name: str) -> datetime.tzinfo:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
+
+
 def activate(zone: datetime.tzinfo | str) -> None:
     """Make *zone* the current one of this thread or task, until `deactivate`."""
-    _override.set(ZoneInfo(zone) if isinstance(zone, str) else zone)
+    _override.set(_zone(zone) if isinstance(zone, str) else zone)
 
 
 def deactivate() -> None:
@@ -66,7 +73,7 @@ def deactivate() -> None:
 def override(zone: datetime.tzinfo | str | None) -> Iterator[None]:
     """Make *zone* the current one inside the block; None means the default."""
     before = _override.get()
-    _override.set(ZoneInfo(zone) if isinstance(zone, str) else zone)
+    _override.set(_zone(zone) if isinstance(zone, str) else zone)
     try:
         yield
     finally:

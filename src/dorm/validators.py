@@ -6,13 +6,10 @@ A class of them has `deconstruct`, so that migrations can write an instance down
 from __future__ import annotations
 
 import decimal
-import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from dorm.exceptions import ValidationError
 
@@ -251,9 +248,14 @@ class DecimalValidator(Validator):
 
 _LABEL = r"[a-z0-9\u00a1-\uffff](?:[a-z0-9\u00a1-\uffff-]{0,61}[a-z0-9\u00a1-\uffff])?"
 _LAST_LABEL = r"(?:[a-z\u00a1-\uffff][a-z0-9\u00a1-\uffff-]{0,61}[a-z0-9\u00a1-\uffff]|xn--[a-z0-9-]{1,59})"
-_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?:{_LAST_LABEL})\.?\Z", re.IGNORECASE)
+# Text that `re` compiles when it is first needed, and keeps: this one takes longer than the rest of dorm to load.
+_DOMAIN = rf"(?:{_LABEL}\.)+(?:{_LAST_LABEL})\.?\Z"
 _LONGEST_HOST = 253
 """Characters of a host name (RFC 1034, section 3.1)."""
+
+
+def _is_domain(text: str) -> bool:
+    return re.match(_DOMAIN, text, re.IGNORECASE) is not None
 
 
 class EmailValidator(Validator):
@@ -265,12 +267,11 @@ class EmailValidator(Validator):
 
     message: str = "Enter a valid email address."
     code: str = "invalid"
-    _local = re.compile(
+    _local = (
         r"""(?:[-!#$%&'*+/=?^_`{}|~0-9A-Z]+(?:\.[-!#$%&'*+/=?^_`{}|~0-9A-Z]+)*"""
-        r"""|"(?:[\001-\010\013\014\016-\037!#-\[\]-\177]|\\[\001-\011\013\014\016-\177])*")\Z""",
-        re.IGNORECASE,
+        r"""|"(?:[\001-\010\013\014\016-\037!#-\[\]-\177]|\\[\001-\011\013\014\016-\177])*")\Z"""
     )
-    _domain = re.compile(r"(?:[A-Z0-9](?:[A-Z0-9-]{0,61}[A-Z0-9])?\.)+[A-Z0-9-]{2,63}(?<!-)\Z", re.IGNORECASE)
+    _domain = r"(?:[A-Z0-9](?:[A-Z0-9-]{0,61}[A-Z0-9])?\.)+[A-Z0-9-]{2,63}(?<!-)\Z"
     _longest = 320
 
     def __init__(
@@ -285,16 +286,21 @@ class EmailValidator(Validator):
     def __call__(self, value: Any) -> None:
         text = str(value) if value else ""
         local, at, domain = text.rpartition("@")
-        if not at or len(text) > self._longest or not self._local.match(local) or not self._good_domain(domain):
+        if (
+            not at
+            or len(text) > self._longest
+            or not re.match(self._local, local, re.IGNORECASE)
+            or not self._good_domain(domain)
+        ):
             raise ValidationError(self.message, code=self.code, params={"value": value})
 
     def _good_domain(self, domain: str) -> bool:
-        if domain in self.allowlist or self._domain.match(domain):
+        if domain in self.allowlist or re.match(self._domain, domain, re.IGNORECASE):
             return True
         if domain.startswith("[") and domain.endswith("]"):
             return _is_ip(domain[1:-1])
         try:
-            return bool(self._domain.match(domain.encode("idna").decode("ascii")))
+            return bool(re.match(self._domain, domain.encode("idna").decode("ascii"), re.IGNORECASE))
         except UnicodeError:
             return False
 
@@ -322,6 +328,8 @@ class URLValidator(Validator):
             raise ValidationError(self.message, code=self.code, params={"value": value})
 
     def _is_good(self, value: str) -> bool:
+        from urllib.parse import urlsplit
+
         if re.search(r"[\s\x00-\x1f\x7f]", value):
             return False
         scheme, separator, rest = value.partition("://")
@@ -343,7 +351,7 @@ class URLValidator(Validator):
             return _is_ip(host, 6)
         if re.fullmatch(r"[\d.]+", host):
             return _is_ip(host, 4)
-        return len(host) <= _LONGEST_HOST and (host == "localhost" or _DOMAIN.match(host) is not None)
+        return len(host) <= _LONGEST_HOST and (host == "localhost" or _is_domain(host))
 
 
 class DomainNameValidator(Validator):
@@ -360,12 +368,14 @@ class DomainNameValidator(Validator):
         self.accept_idna = accept_idna
 
     def __call__(self, value: Any) -> None:
-        good = isinstance(value, str) and len(value) <= _LONGEST_HOST and _DOMAIN.match(value) is not None
+        good = isinstance(value, str) and len(value) <= _LONGEST_HOST and _is_domain(value)
         if not good or not (self.accept_idna or value.isascii()):
             raise ValidationError(self.message, code=self.code, params={"value": value})
 
 
 def _is_ip(text: str, version: int | None = None) -> bool:
+    import ipaddress
+
     try:
         return version in (None, ipaddress.ip_address(text).version)
     except ValueError:
@@ -415,6 +425,8 @@ def ip_address_validators(protocol: str, unpack_ipv4: bool = False) -> list[Call
 
 def clean_ipv6(text: str, unpack_ipv4: bool = False) -> str:
     """Return an IPv6 address in its shortest form; with *unpack_ipv4* a mapped IPv4 address as one."""
+    import ipaddress
+
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
@@ -463,7 +475,9 @@ class FileExtensionValidator(Validator):
             self.code = code
 
     def __call__(self, value: Any) -> None:
-        extension = Path(value.name).suffix[1:].lower()
+        from pathlib import PurePath
+
+        extension = PurePath(value.name).suffix[1:].lower()
         if self.allowed_extensions is not None and extension not in self.allowed_extensions:
             params = {
                 "extension": extension,

@@ -29,7 +29,81 @@ _NEVER = (
     "sqlite3",
     "http",
     "email",
+    "asyncio",
+    "concurrent",
+    "socket",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "zoneinfo",
+    "pickle",
+    "random",
+    "secrets",
+    "hmac",
+    "urllib",
+    "pathlib",
+    "ipaddress",
+    "difflib",
 )
+
+_NOT_FOR_A_READ = (
+    "dorm.migrations",
+    "dorm.storage",
+    "dorm.relations",
+    "dorm.constraints",
+    "dorm.search",
+    "dorm.tree",
+    "dorm.test",
+    "dorm.serialize",
+    "dorm.inspect",
+    "dorm.cache.reading",
+    "dorm.cache.api",
+    "dorm.cache.signing",
+    "dorm.fields.arrays",
+    "dorm.fields.composite",
+    "dorm.fields.computed",
+    "dorm.fields.enums",
+    "dorm.fields.files",
+    "dorm.fields.ranges",
+    "dorm.queryset.cte",
+    "dorm.queryset.pickling",
+    "dorm.queryset.raw",
+    "dorm.queryset.truncate",
+    "dorm.queryset.union_with",
+    "dorm.queryset.ops.aggregate",
+    "dorm.queryset.ops.ask",
+    "dorm.queryset.ops.bulk",
+    "dorm.queryset.ops.bulk_update",
+    "dorm.queryset.ops.delete",
+    "dorm.queryset.ops.get_or_create",
+    "dorm.queryset.ops.rowwrite",
+    "dorm.queryset.ops.save",
+    "dorm.queryset.ops.stream",
+    "dorm.queryset.ops.write",
+    "dorm.models.deletion",
+    "dorm.db.schema",
+    "dorm.db.introspect",
+    "dorm.db.plans",
+    "dorm.db.backends.threaded",
+    "dorm.db.backends.sqlite.aio",
+    "dorm.db.backends.sqlite.introspect",
+    "dorm.db.backends.sqlite.plans",
+    "dorm.db.backends.sqlite.rehearsal",
+    "dorm.db.backends.sqlite.schema",
+)
+"""What reading rows from SQLite has no use for."""
+
+_FIRST_ROW = """
+import dorm
+dorm.configure(DATABASES={"default": {"ENGINE": "sqlite", "NAME": ":memory:"}})
+class Note(dorm.Model):
+    name = dorm.CharField(max_length=9)
+    day = dorm.DateField(null=True)
+    class Meta:
+        app_label = "first"
+        db_table = "sqlite_schema"
+assert Note.objects.values_list("name").order_by("name").first() is None
+"""
 
 _FIRST_QUERY = """
 import dorm
@@ -69,6 +143,41 @@ def test_a_first_query_on_sqlite_loads_no_optional_driver() -> None:
     assert "dorm.db.backends.sqlite" in modules
     assert not any(name.startswith(("dorm.cli", "dorm.contrib", "dorm.demo")) for name in modules)
     assert not any(name.startswith("dorm.db.backends.postgresql") for name in modules)
+
+
+def test_a_first_row_of_sqlite_loads_what_reads_and_nothing_else() -> None:
+    modules = loaded(_FIRST_ROW) - loaded("pass")
+    assert "dorm.queryset.ops.fetch" in modules
+    assert {name for name in modules if name.partition(".")[0] in _NEVER} == set()
+    assert {name for name in modules if name.startswith(tuple(f"{each}." for each in _NOT_FOR_A_READ))} == set()
+    assert modules & set(_NOT_FOR_A_READ) == set()
+
+
+def test_what_packages_load_late_is_listed_and_told_from_what_they_lack() -> None:
+    loaded(
+        "import dorm.fields, dorm.cache, dorm.queryset\n"
+        "assert {'FileField', 'ArrayField', 'CharField'} <= set(dir(dorm.fields))\n"
+        "assert 'get_cache' in dir(dorm.cache) and 'RawQuerySet' in dir(dorm.queryset)\n"
+        "from dorm.queryset import ops\n"
+        "assert 'bulk' in dir(ops) and ops.bulk.bulk_create\n"
+        "for package in (dorm.fields, dorm.cache, dorm.queryset, ops):\n"
+        "    assert not hasattr(package, 'nothing_of_that_name')\n"
+    )
+
+
+def test_a_program_without_a_loop_may_block_while_another_thread_loads_asyncio() -> None:
+    """What asks for the running loop meets a half-loaded asyncio in `sys.modules`."""
+    loaded(
+        _FIRST_ROW + "import sys, types\n"
+        "sys.modules['asyncio.events'] = types.ModuleType('asyncio.events')\n"
+        "with dorm.atomic():\n"
+        "    assert Note.objects.count() == 0\n"
+        "del sys.modules['asyncio.events']\n"
+        "import asyncio\n"
+        "async def main():\n"
+        "    assert await Note.objects.acount() == 0\n"
+        "asyncio.run(main())\n"
+    )
 
 
 PUBLIC = [

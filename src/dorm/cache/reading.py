@@ -11,14 +11,14 @@ import hashlib
 import pickle
 import threading
 from collections.abc import Iterator
-from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dorm.cache.api import BaseCache, get_cache, is_configured, key_parts
 from dorm.cache.invalidation import ensure_signals_connected, has_written, warn
 from dorm.cache.signing import sign_payload, verify_payload
 from dorm.cache.versions import versions
+from dorm.cache.wanted import CacheSettings
 from dorm.conf.registry import registry
 from dorm.db.connection import Database
 from dorm.db.operation import Operation, operation
@@ -35,47 +35,10 @@ _WAIT = 10.0
 """Longest that one reader waits for another that fetches the same rows."""
 
 
-class CacheSettings(NamedTuple):
-    """What `QuerySet.cache` was told."""
-
-    timeout: int | None
-    using: str
-
-
-_inherited: ContextVar[CacheSettings | None] = ContextVar("dorm_cached_prefetch", default=None)
-
-
 @operation
-def handed_down(wanted: CacheSettings, inner: Operation[None]) -> Operation[None]:
-    """Run *inner*, the prefetches of a cached queryset: their querysets are cached as it is (`inherited`)."""
-    before = _inherited.get()
-    _inherited.set(wanted)
-    try:
-        yield from inner
-    finally:
-        _inherited.set(before)
-
-
-def inherited() -> CacheSettings | None:
-    """Return what the queryset around a prefetch was told."""
-    return _inherited.get()
-
-
-def checked_timeout(timeout: Any) -> int | None:
-    """Return *timeout*; refuse what is no number of seconds."""
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int)):
-        raise TypeError(f"timeout takes whole seconds or None, not {type(timeout).__name__}.")
-    if timeout is not None and timeout < 0:
-        raise ValueError(f"timeout takes 0 (no end) or more seconds, got {timeout}.")
-    return timeout
-
-
-@operation
-def fetched(
-    database: Database, statement: Statement, plan: Plan[Any], wanted: CacheSettings | None
-) -> Operation[list[Any]]:
+def fetched(database: Database, statement: Statement, plan: Plan[Any], wanted: CacheSettings) -> Operation[list[Any]]:
     """Return the rows of a SELECT, from the cache where they are fresh there."""
-    if wanted is None or not is_configured():
+    if not is_configured():
         return (yield from perform(Query(database, statement)))
     ensure_signals_connected()
     cache = get_cache(wanted.using)

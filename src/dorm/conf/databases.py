@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dorm.conf.url import ENGINES, parse_database_url
+from dorm.conf.engines import ENGINES
 from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
 
 _PORTS = {"postgresql": 5432, "cockroachdb": 26257, "mysql": 3306, "mariadb": 3306}
@@ -74,6 +74,8 @@ def database_config(alias: str, entry: Any) -> DatabaseConfig:
     given = dict(entry)
     url = given.pop("URL", None)
     if url is not None:
+        from dorm.conf.url import parse_database_url
+
         try:
             given = {**parse_database_url(url), **given}
         except ImproperlyConfigured as exc:

@@ -6,23 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from dorm.conf.engines import ENGINES
 from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
-
-ENGINES: dict[str, str] = {
-    "postgres": "postgresql",
-    "postgresql": "postgresql",
-    "psql": "postgresql",
-    "sqlite": "sqlite",
-    "sqlite3": "sqlite",
-    "libsql": "libsql",
-    "mysql": "mysql",
-    "mysql+pymysql": "mysql",
-    "mysql+asyncmy": "mysql",
-    "mariadb": "mariadb",
-    "cockroachdb": "cockroachdb",
-    "duckdb": "duckdb",
-}
-"""Engine of each URL scheme."""
 
 _FILES = ("sqlite", "duckdb", "libsql")
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import threading
-from asyncio import _get_running_loop
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from dorm.db.dialect import Dialect
 from dorm.db.driver import Face
+from dorm.db.loops import running_loop
 from dorm.db.request import Connection
 from dorm.db.seeing import seen
 from dorm.db.statement import Statement
@@ -33,8 +32,10 @@ if hasattr(os, "register_at_fork"):
 
 def current_owner() -> object:
     """Return who runs now: the asyncio task, else the thread."""
-    if _get_running_loop() is None:
+    if running_loop() is None:
         return threading.get_ident()
+    import asyncio
+
     task = asyncio.current_task()
     return task if task is not None else threading.get_ident()
 

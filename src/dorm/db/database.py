@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from dorm.conf.databases import DatabaseConfig
@@ -15,10 +14,14 @@ from dorm.db.backends import load_backend
 from dorm.db.block import Block, Lease
 from dorm.db.driver import AsyncConnection, AsyncPool, Face, SyncConnection, SyncPool
 from dorm.db.limits import SERVER_GRACE, Limit, Watch, in_use, limit_of, told
+from dorm.db.loops import running_loop
 from dorm.db.request import StatementRequest, asynchronous, blocking
 from dorm.db.scope import search_path_of
 from dorm.db.seeing import aseeing, aunseen, seeing, seen, unseen
 from dorm.exceptions import DatabaseError, TransactionManagementError
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -68,10 +71,12 @@ class Database:
     @property
     def async_pool(self) -> AsyncPool:
         """The pool of the running event loop."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         latest = self._latest
         if latest is not None and latest[0] is loop:
             return latest[1]
+        if loop is None:
+            raise RuntimeError("no running event loop")
         with self._lock:
             pool = self._async_pools.get(loop)
             if pool is None:
@@ -160,6 +165,8 @@ class Database:
 
     async def _abound(self, request: StatementRequest[T], limit: Limit | None, path: tuple[str, ...] | None) -> T:
         """Send a statement from asyncio code that may take so long only, or sees other schemas."""
+        import asyncio
+
         since = time.monotonic()
         block = self.current_block("async")
         try:
@@ -380,8 +387,9 @@ class Database:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
+        loop = running_loop()
         with self._lock:
-            pool = self._async_pools.pop(asyncio.get_running_loop(), None)
+            pool = None if loop is None else self._async_pools.pop(loop, None)
             self._latest = None
         if pool is not None:
             await pool.close()
@@ -393,10 +401,8 @@ class Database:
                 pool.suspect()
 
     def _pool_here(self) -> SyncPool | AsyncPool | None:
-        try:
-            return self._async_pools.get(asyncio.get_running_loop()) or self._sync_pool
-        except RuntimeError:
-            return self._sync_pool
+        loop = running_loop()
+        return self._sync_pool if loop is None else self._async_pools.get(loop) or self._sync_pool
 
     def resize_pool(self, maximum: int) -> None:
         """Let at most *maximum* connections be in use at once, over the pools of both faces and all event loops.

@@ -11,14 +11,16 @@ import decimal
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from dorm.db.fragments import Fragments
-from dorm.db.plans import PlanNode
-from dorm.db.schema import Schema
 from dorm.db.statement import Template
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
+
+if TYPE_CHECKING:
+    from dorm.db.plans import PlanNode
+    from dorm.db.schema import Schema
 
 Converter: TypeAlias = Callable[[Any], Any]
 IsolationLevel: TypeAlias = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]

@@ -16,16 +16,18 @@ What happens to an operation that is interrupted:
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from dorm.db.request import Request
 from dorm.exceptions import OperationNotDriven
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -174,6 +176,8 @@ def _wind_up(op: Operation[Any], first: BaseException, io: SyncIO) -> NoReturn:
 
 async def _awind_up(op: Operation[Any], first: BaseException, io: AsyncIO) -> NoReturn:
     """Async form of `_wind_up`: shielded, within `CLEAN_UP_SECONDS`, further cancellations absorbed."""
+    import asyncio
+
     end = asyncio.get_running_loop().time() + CLEAN_UP_SECONDS
     request: Request[Any] | None = None
     reply: Any = None
@@ -209,6 +213,8 @@ async def _awaited(awaitable: Awaitable[T]) -> T:
 
 async def _settle(task: asyncio.Future[Any], end: float) -> None:
     """Wait until *task* is done, deaf to cancellations; raise TimeoutError at loop time *end*."""
+    import asyncio
+
     try:
         while not task.done():
             left = end - asyncio.get_running_loop().time()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -118,6 +117,8 @@ def pause(database: Database, exc: OperationalError, attempt: int, attempts: int
     A lost connection is replaced at once: the server may be fine.
     """
     _log.warning("%s: %s; trying again (%d of %d)", database.alias, _reason(exc), attempt + 1, attempts)
+    import random
+
     wait = not exc.connection_lost or isinstance(exc, ConnectionFailed) or attempt > 1
     seconds = settings.knobs.retry_backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0) if wait else 0
     yield Sleep(within(seconds))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dorm.db.forks import in_child
 from dorm.db.limits import is_over
 from dorm.exceptions import DeadlineExceeded, PoolTimeout
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class ForkAware:
@@ -92,6 +94,8 @@ class FairSemaphore(ForkAware):
             if self._free > 0 and not self._queue:
                 self._free -= 1
                 return
+            import asyncio
+
             loop = asyncio.get_running_loop()
             future: asyncio.Future[None] = loop.create_future()
             waiter = Waiter(lambda: loop.call_soon_threadsafe(_done, future))
@@ -171,7 +175,7 @@ class FairSemaphore(ForkAware):
 
 
 def _named(who: asyncio.Task[Any] | threading.Thread) -> str:
-    return f"task {who.get_name()}" if isinstance(who, asyncio.Task) else f"thread {who.name}"
+    return f"thread {who.name}" if isinstance(who, threading.Thread) else f"task {who.get_name()}"
 
 
 def _done(future: asyncio.Future[None]) -> None:

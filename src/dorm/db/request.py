@@ -7,7 +7,6 @@ pools and pins lives in `dorm.db.connection`; the statements that most requests 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
@@ -316,6 +315,8 @@ class Sleep(Request[None]):
         time.sleep(self.seconds)
 
     def aperform(self) -> Awaitable[None]:
+        import asyncio
+
         return asyncio.sleep(self.seconds)
 
 

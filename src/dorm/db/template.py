@@ -12,7 +12,6 @@ It is idempotent. A text is normalised once and then found by a dict look-up.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -128,6 +127,8 @@ def _templates(sql: str, vendor: str) -> tuple[str, ...]:
             return found
     except Unlexable:
         pass
+    import hashlib
+
     digest = hashlib.blake2b(sql.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return (f"{UNPARSABLE} {first_word(sql)} #{digest}",)
 

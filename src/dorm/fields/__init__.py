@@ -1,13 +1,10 @@
 """Fields of models (public names; see the modules beside this one)."""
 
+from typing import TYPE_CHECKING
+
 import dorm.models  # noqa: F401  # the packages of this layer refer to one another, and are entered there
 from dorm.db.types import Range
-from dorm.fields.arrays import ArrayField, CITextField, HStoreField
 from dorm.fields.base import NOT_PROVIDED, Field
-from dorm.fields.composite import CompositePrimaryKey
-from dorm.fields.computed import GeneratedField
-from dorm.fields.enums import EnumField
-from dorm.fields.files import FileField, FilePathField, ImageField
 from dorm.fields.numbers import (
     AutoField,
     BigAutoField,
@@ -23,14 +20,6 @@ from dorm.fields.numbers import (
     SmallAutoField,
     SmallIntegerField,
 )
-from dorm.fields.ranges import (
-    BigIntegerRangeField,
-    DateRangeField,
-    DateTimeRangeField,
-    DecimalRangeField,
-    IntegerRangeField,
-    RangeField,
-)
 from dorm.fields.structured import BinaryField, JSONField, UUIDField
 from dorm.fields.temporal import DateField, DateTimeField, DurationField, TimeField
 from dorm.fields.text import (
@@ -41,6 +30,42 @@ from dorm.fields.text import (
     SlugField,
     TextField,
     URLField,
+)
+from dorm.lazy import lazily
+
+if TYPE_CHECKING:
+    from dorm.fields.arrays import ArrayField, CITextField, HStoreField
+    from dorm.fields.composite import CompositePrimaryKey
+    from dorm.fields.computed import GeneratedField
+    from dorm.fields.enums import EnumField
+    from dorm.fields.files import FileField, FilePathField, ImageField
+    from dorm.fields.ranges import (
+        BigIntegerRangeField,
+        DateRangeField,
+        DateTimeRangeField,
+        DecimalRangeField,
+        IntegerRangeField,
+        RangeField,
+    )
+
+# What few models use, and what takes long to load.
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "dorm.fields.arrays": ("ArrayField", "CITextField", "HStoreField"),
+        "dorm.fields.composite": ("CompositePrimaryKey",),
+        "dorm.fields.computed": ("GeneratedField",),
+        "dorm.fields.enums": ("EnumField",),
+        "dorm.fields.files": ("FileField", "FilePathField", "ImageField"),
+        "dorm.fields.ranges": (
+            "BigIntegerRangeField",
+            "DateRangeField",
+            "DateTimeRangeField",
+            "DecimalRangeField",
+            "IntegerRangeField",
+            "RangeField",
+        ),
+    },
 )
 
 __all__ = [

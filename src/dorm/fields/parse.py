@@ -9,22 +9,21 @@ from __future__ import annotations
 import datetime
 import re
 
-_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})")
-_TIME = re.compile(
-    r"(?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:[.,](?P<microsecond>\d{1,6})\d{0,6})?)?"
-)
-_DATETIME = re.compile(rf"{_DATE.pattern}[T ]{_TIME.pattern}\s*(?P<zone>Z|[+-]\d{{2}}(?::?\d{{2}})?)?", re.IGNORECASE)
-_DURATION = re.compile(
+# Text that `re` compiles when it is first needed, and keeps: together they take longer than most modules to load.
+_DATE = r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
+_TIME = r"(?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:[.,](?P<microsecond>\d{1,6})\d{0,6})?)?"
+_DATETIME = rf"{_DATE}[T ]{_TIME}\s*(?P<zone>Z|[+-]\d{{2}}(?::?\d{{2}})?)?"
+_DURATION = (
     r"(?:(?P<days>-?\d+) (?:days?, ?)?)?"
     r"(?P<sign>-?)"
     r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?"
     r"(?P<seconds>\d+)(?:[.,](?P<microseconds>\d{1,6})\d{0,6})?"
 )
-_ISO_DURATION = re.compile(
+_ISO_DURATION = (
     r"(?P<sign>[-+]?)P(?:(?P<weeks>\d+(?:[.,]\d+)?)W)?(?:(?P<days>\d+(?:[.,]\d+)?)D)?"
     r"(?:T(?:(?P<hours>\d+(?:[.,]\d+)?)H)?(?:(?P<minutes>\d+(?:[.,]\d+)?)M)?(?:(?P<seconds>\d+(?:[.,]\d+)?)S)?)?"
 )
-_INTERVAL = re.compile(
+_INTERVAL = (
     r"(?:(?P<days>-?\d+) (?:days? ?))?"
     r"(?:(?P<sign>[-+])?(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d)(?:\.(?P<microseconds>\d{1,6}))?)?"
 )
@@ -36,7 +35,7 @@ def _micro(text: str | None) -> int:
 
 def parse_date(text: str) -> datetime.date | None:
     """Return the date of ``YYYY-MM-DD`` (one digit will do for month and day)."""
-    found = _DATE.fullmatch(text)
+    found = re.fullmatch(_DATE, text)
     return datetime.date(*map(int, found.groups())) if found else None
 
 
@@ -46,13 +45,13 @@ def _clock(found: re.Match[str]) -> tuple[int, int, int, int]:
 
 def parse_time(text: str) -> datetime.time | None:
     """Return the time of ``HH:MM[:SS[.ffffff]]``."""
-    found = _TIME.fullmatch(text)
+    found = re.fullmatch(_TIME, text)
     return datetime.time(*_clock(found)) if found else None
 
 
 def parse_datetime(text: str) -> datetime.datetime | None:
     """Return the moment of a date and a time separated by a space or ``T``, aware if an offset or ``Z`` follows."""
-    found = _DATETIME.fullmatch(text)
+    found = re.fullmatch(_DATETIME, text, re.IGNORECASE)
     if found is None:
         return None
     date = int(found["year"]), int(found["month"]), int(found["day"])
@@ -72,7 +71,7 @@ def _zone(text: str | None) -> datetime.tzinfo | None:
 def parse_duration(text: str) -> datetime.timedelta | None:
     """Return the span of ``[DD] [[HH:]MM:]ss[.ffffff]``, of ISO 8601 (``P3DT4H``), or of ``3 days 04:05:06``."""
     for pattern in (_DURATION, _ISO_DURATION, _INTERVAL):
-        found = pattern.fullmatch(text) if text else None
+        found = re.fullmatch(pattern, text) if text else None
         if found is not None and any(value for name, value in found.groupdict().items() if name != "sign"):
             return _span({name: value for name, value in found.groupdict().items() if value}, pattern is _ISO_DURATION)
     return None

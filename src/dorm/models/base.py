@@ -23,9 +23,8 @@ from dorm.models.options import Options
 from dorm.models.order import add_order
 from dorm.models.perfield import add_methods
 from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, is_adding, origin_of
-from dorm.queryset import late
+from dorm.queryset import late, ops
 from dorm.queryset.manager import Manager
-from dorm.queryset.ops import announce, delete as delete_ops, refresh as refresh_ops, save as save_ops
 from dorm.queryset.query import root_plan
 from dorm.signals import class_prepared, post_init, pre_init
 
@@ -337,7 +336,7 @@ class Model(metaclass=ModelBase):
         update_fields: Iterable[str] | None,
     ) -> Operation[None]:
         """Save as an operation: override this to extend `save` and `asave` at once."""
-        return save_ops.save(self, force_insert, force_update, using, update_fields)
+        return ops.save.save(self, force_insert, force_update, using, update_fields)
 
     def save_base(
         self,
@@ -352,7 +351,7 @@ class Model(metaclass=ModelBase):
         Args:
             raw: write the model's own table alone, values as they stand; receivers are told ``raw=True``.
         """
-        run(save_ops.save_unchecked(self, raw, force_insert, force_update, using, update_fields))
+        run(ops.save.save_unchecked(self, raw, force_insert, force_update, using, update_fields))
 
     async def asave_base(
         self,
@@ -363,7 +362,7 @@ class Model(metaclass=ModelBase):
         update_fields: Iterable[str] | None = None,
     ) -> None:
         """Async twin of `save_base`."""
-        await arun(save_ops.save_unchecked(self, raw, force_insert, force_update, using, update_fields))
+        await arun(ops.save.save_unchecked(self, raw, force_insert, force_update, using, update_fields))
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Delete this row and what depends on it; return the number of rows deleted, in all and by model label.
@@ -375,19 +374,19 @@ class Model(metaclass=ModelBase):
         """
         if type(self).adelete is not Model.adelete:
             self._check_twin("delete")
-        return run(delete_ops.delete_instance(self, using, keep_parents))
+        return run(ops.delete.delete_instance(self, using, keep_parents))
 
     async def adelete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Async twin of `delete`."""
         if type(self).delete is not Model.delete:
             self._check_twin("adelete")
-        return await arun(delete_ops.delete_instance(self, using, keep_parents))
+        return await arun(ops.delete.delete_instance(self, using, keep_parents))
 
     def _check_twin(self, name: str) -> None:
         """Refuse a method whose twin is overridden while it is not: what the override does would be left out."""
         cls = type(self)
         if getattr(cls, name) is getattr(Model, name):
-            announce.missing_twin(cls, name)()
+            ops.announce.missing_twin(cls, name)()
 
     def refresh_from_db(
         self,
@@ -403,7 +402,7 @@ class Model(metaclass=ModelBase):
             from_queryset: where to look for the row (locked rows, other managers); the base manager by default.
         Raises: Model.DoesNotExist: the row is gone.
         """
-        run(refresh_ops.refresh(self, using, fields, from_queryset))
+        run(ops.refresh.refresh(self, using, fields, from_queryset))
 
     async def arefresh_from_db(
         self,
@@ -412,7 +411,7 @@ class Model(metaclass=ModelBase):
         from_queryset: QuerySet[Any, Any] | None = None,
     ) -> None:
         """Async twin of `refresh_from_db`."""
-        await arun(refresh_ops.refresh(self, using, fields, from_queryset))
+        await arun(ops.refresh.refresh(self, using, fields, from_queryset))
 
     # -- validation ----------------------------------------------------------------------------------------------
     def full_clean(

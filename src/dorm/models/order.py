@@ -9,7 +9,8 @@ from dorm.db.operation import Operation, arun, operation, run
 from dorm.expressions.subquery import Subquery
 from dorm.fields.numbers import IntegerField
 from dorm.models.perfield import add_method
-from dorm.queryset.ops import bulk_update, fetch
+from dorm.queryset import ops
+from dorm.queryset.ops import fetch
 
 ORDER = "_order"
 
@@ -111,7 +112,7 @@ def reorder(target: Any, model: Any, ids: list[Any], using: str | None) -> Opera
     """Number the rows of *model* that refer to *target* in the order of *ids*."""
     objs = [model(pk=key, _order=place) for place, key in enumerate(ids)]
     if objs:
-        yield from bulk_update.bulk_update(_rows(target, model, using), objs, ["_order"], None)
+        yield from ops.bulk_update.bulk_update(_rows(target, model, using), objs, ["_order"], None)
 
 
 def _rows(target: Any, model: Any, using: str | None) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dorm.db.operation import arun, run
-from dorm.queryset.ops import ask, fetch
+from dorm.queryset import ops
+from dorm.queryset.ops import fetch
 
 if TYPE_CHECKING:
     from dorm.expressions.predicate import Q
@@ -29,41 +30,41 @@ class Asking(Generic[M, R]):
 
     def get_or_none(self, *args: Q | Node, **kwargs: Any) -> R | None:
         """Return the one row that matches, None where there is none; raise MultipleObjectsReturned."""
-        row: R | None = run(ask.get_or_none(self._queryset(), args, kwargs))
+        row: R | None = run(ops.ask.get_or_none(self._queryset(), args, kwargs))
         return row
 
     async def aget_or_none(self, *args: Q | Node, **kwargs: Any) -> R | None:
         """Async twin of `get_or_none`."""
-        row: R | None = await arun(ask.get_or_none(self._queryset(), args, kwargs))
+        row: R | None = await arun(ops.ask.get_or_none(self._queryset(), args, kwargs))
         return row
 
     def earliest(self, *fields: str | Node) -> R:
         """Return the first row by these fields, or by ``Meta.get_latest_by``; raise Model.DoesNotExist."""
-        row: R = run(ask.extreme(self._queryset(), fields, latest=False))
+        row: R = run(ops.ask.extreme(self._queryset(), fields, latest=False))
         return row
 
     async def aearliest(self, *fields: str | Node) -> R:
         """Async twin of `earliest`."""
-        row: R = await arun(ask.extreme(self._queryset(), fields, latest=False))
+        row: R = await arun(ops.ask.extreme(self._queryset(), fields, latest=False))
         return row
 
     def latest(self, *fields: str | Node) -> R:
         """Return the last row by these fields, or by ``Meta.get_latest_by``; raise Model.DoesNotExist."""
-        row: R = run(ask.extreme(self._queryset(), fields, latest=True))
+        row: R = run(ops.ask.extreme(self._queryset(), fields, latest=True))
         return row
 
     async def alatest(self, *fields: str | Node) -> R:
         """Async twin of `latest`."""
-        row: R = await arun(ask.extreme(self._queryset(), fields, latest=True))
+        row: R = await arun(ops.ask.extreme(self._queryset(), fields, latest=True))
         return row
 
     def contains(self, obj: Any) -> bool:
         """Return whether *obj*, a saved instance, is among the rows, without fetching them."""
-        return run(ask.contains(self._queryset(), obj))
+        return run(ops.ask.contains(self._queryset(), obj))
 
     async def acontains(self, obj: Any) -> bool:
         """Async twin of `contains`."""
-        return await arun(ask.contains(self._queryset(), obj))
+        return await arun(ops.ask.contains(self._queryset(), obj))
 
     def explain(self, *, format: str | None = None, **options: Any) -> str:
         """Return how the database would find the rows.
@@ -73,11 +74,11 @@ class Asking(Generic[M, R]):
             options: ``analyze``, ``verbose`` and further ones of the backend's EXPLAIN.
         Raises: ValueError: a format or option that the backend has not.
         """
-        return run(ask.explain(self._queryset(), format, options))
+        return run(ops.ask.explain(self._queryset(), format, options))
 
     async def aexplain(self, *, format: str | None = None, **options: Any) -> str:
         """Async twin of `explain`."""
-        return await arun(ask.explain(self._queryset(), format, options))
+        return await arun(ops.ask.explain(self._queryset(), format, options))
 
     async def avalues(self, *names: str, **expressions: Any) -> list[dict[str, Any]]:
         """Return the dicts of `values`."""
@@ -108,10 +109,10 @@ class Asking(Generic[M, R]):
             order_by: a name (``-name`` descending, paths allowed) or several.
         Raises: ValueError: *after* is no cursor of this order.
         """
-        return run(ask.cursor_page(self._queryset(), after, order_by, page_size))
+        return run(ops.ask.cursor_page(self._queryset(), after, order_by, page_size))
 
     async def acursor_paginate(
         self, *, after: str | None = None, order_by: str | Sequence[str] = "pk", page_size: int = 50
     ) -> CursorPage[R]:
         """Async twin of `cursor_paginate`."""
-        return await arun(ask.cursor_page(self._queryset(), after, order_by, page_size))
+        return await arun(ops.ask.cursor_page(self._queryset(), after, order_by, page_size))

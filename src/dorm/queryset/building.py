@@ -1,22 +1,23 @@
-"""Further query methods that return a queryset; `Queryable` inherits them. Each is signature, promise and a line."""
+"""Further query methods that return a queryset; `Queryable` inherits them. Each is signature, promise and a line.
+
+What few queries need (common table expressions, raw ones, truncated dates) is loaded with its first use.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dorm.cache.reading import CacheSettings, checked_timeout
+from dorm.cache.wanted import CacheSettings, checked_timeout
 from dorm.expressions.predicate import Q
-from dorm.queryset import build, truncate
+from dorm.queryset import build
 from dorm.queryset.combine import combined, refuse
-from dorm.queryset.cte import cte_of
-from dorm.queryset.raw import RawQuerySet
-from dorm.queryset.union_with import union_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dorm.expressions.subquery import Subquery
     from dorm.queryset.queryset import QuerySet
+    from dorm.queryset.raw import RawQuerySet
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -73,10 +74,14 @@ class Building(Generic[M, R]):
         Rows are instances where all sources are plain querysets of one model, else dicts.
         Raises: TypeError: a source or the type of a column does not fit. ValueError: columns are missing or unknown.
         """
+        from dorm.queryset.union_with import union_with
+
         return union_with(self._queryset(), others, all, order_by)
 
     def with_cte(self, **queries: Any) -> QuerySet[M, R]:
         """Put named queries in front (WITH): querysets or `CTE` objects, for use in RawSQL and raw conditions."""
+        from dorm.queryset.cte import cte_of
+
         return cte_of(self._queryset(), queries)
 
     # -- conditions ----------------------------------------------------------------------------------------------
@@ -118,6 +123,8 @@ class Building(Generic[M, R]):
         Args:
             kind: year, quarter, month, week or day. order: ASC or DESC.
         """
+        from dorm.queryset import truncate
+
         return truncate.dates(self._queryset(), field, kind, order)
 
     def datetimes(self, field: str, kind: str, order: str = "ASC", tzinfo: Any = None) -> QuerySet[M, Any]:
@@ -127,6 +134,8 @@ class Building(Generic[M, R]):
             kind: year, quarter, month, week, day, hour, minute or second. order: ASC or DESC.
             tzinfo: the time zone in which they start; the current one by default.
         """
+        from dorm.queryset import truncate
+
         return truncate.datetimes(self._queryset(), field, kind, order, tzinfo)
 
     # -- as part of another query --------------------------------------------------------------------------------
@@ -150,5 +159,7 @@ class Building(Generic[M, R]):
             sql: text with ``%s`` (or ``%(name)s``) for *params*.
             translations: names of fields by the names of the columns.
         """
+        from dorm.queryset.raw import RawQuerySet
+
         qs = self._queryset()
         return RawQuerySet(sql, qs.model, params, translations, using if using is not None else qs._alias)

@@ -6,12 +6,12 @@ With `FETCH_PEERS` one statement serves the instance and those that came by the 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dorm.conf.fetch_modes import FETCH_PEERS, FETCH_RAISE, FetchMode
 from dorm.conf.settings import settings
+from dorm.db.loops import running_loop
 from dorm.db.operation import Operation, operation
 from dorm.exceptions import FieldFetchBlocked, SynchronousOnlyOperation
 from dorm.models.state import ORIGIN, PREFETCHED, Origin, is_adding
@@ -41,9 +41,7 @@ def check(instance: Any, name: str, how: str) -> None:
             f"Fetching of {what} blocked: its queryset has fetch_mode(FETCH_RAISE). Load it with the query ({how}), or "
             f"say so with fetch({name!r})."
         )
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if running_loop() is None:
         return
     raise SynchronousOnlyOperation(
         f"{what} is not loaded, and a blocking query behind an attribute would stop the running event loop. "

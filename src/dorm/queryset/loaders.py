@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
-from dorm.cache.reading import inherited
+from dorm.cache.wanted import inherited
 from dorm.db.operation import Operation, operation
 from dorm.expressions.core import F
 from dorm.models.state import ORIGIN, PREFETCHED, Origin

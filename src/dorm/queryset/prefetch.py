@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dorm.cache.reading import inherited
+from dorm.cache.wanted import inherited
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.together import together

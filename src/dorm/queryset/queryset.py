@@ -5,30 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
-from dorm.cache.reading import handed_down
+from dorm.cache.wanted import handed_down
 from dorm.conf.fetch_modes import FetchMode
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, run
 from dorm.exceptions import InvalidValue
 from dorm.expressions.predicate import Q
-from dorm.queryset import build, late, merge, selects
+from dorm.queryset import build, late, merge, ops, selects
 from dorm.queryset.asking import Asking
 from dorm.queryset.building import Building
 from dorm.queryset.combine import refuse
 from dorm.queryset.known import Parent
-from dorm.queryset.ops import (
-    aggregate as aggregate_ops,
-    announce,
-    bulk,
-    bulk_update,
-    delete as delete_ops,
-    fetch,
-    get_or_create,
-    save,
-    stream,
-    write,
-)
-from dorm.queryset.pickling import pickled, restored
+from dorm.queryset.ops import fetch
 from dorm.queryset.prefetch import Prefetch, prefetch
 from dorm.sql.node import Literals, Node, Part, QueryLike
 
@@ -40,7 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar as DefaultingTypeVar
 
-    from dorm.cache.reading import CacheSettings
+    from dorm.cache.wanted import CacheSettings
     from dorm.queryset.query import Kind, Query
     from dorm.sql.plan import Plan
 
@@ -118,13 +106,13 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
     def annotate(self, *args: Any, **expressions: Any) -> QuerySet[M, R]:
         """Add computed columns; an aggregate groups by the row, or by the columns of a preceding ``values``."""
         qs = self._queryset()
-        named = aggregate_ops.named(args, expressions)
+        named = ops.aggregate.named(args, expressions)
         return qs._with(*build.annotated(qs._plan, qs._values, named))
 
     def alias(self, *args: Any, **expressions: Any) -> QuerySet[M, R]:
         """As `annotate`, for use in further conditions only: the columns are not selected."""
         qs = self._queryset()
-        named = aggregate_ops.named(args, expressions)
+        named = ops.aggregate.named(args, expressions)
         return qs._with(*build.annotated(qs._plan, qs._values, named, hidden=True))
 
     def values(self, *names: str, **expressions: Any) -> QuerySet[M, dict[str, Any]]:
@@ -238,11 +226,11 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return aggregates over all rows by name."""
-        return run(aggregate_ops.aggregate(self._queryset(), args, kwargs))
+        return run(ops.aggregate.aggregate(self._queryset(), args, kwargs))
 
     async def aaggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Async twin of `aggregate`."""
-        return await arun(aggregate_ops.aggregate(self._queryset(), args, kwargs))
+        return await arun(ops.aggregate.aggregate(self._queryset(), args, kwargs))
 
     def in_bulk(self, id_list: Iterable[Any] | None = None, field_name: str = "pk") -> dict[Any, R]:
         """Return rows by the value of a unique field; all rows when no list is given."""
@@ -267,12 +255,12 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
     # -- write ---------------------------------------------------------------------------------------------------
     def create(self, **values: Any) -> M:
         """Save a new instance and return it."""
-        instance: M = run(save.create(self._queryset(), self._initial(values)))
+        instance: M = run(ops.save.create(self._queryset(), self._initial(values)))
         return instance
 
     async def acreate(self, **values: Any) -> M:
         """Async twin of `create`."""
-        return await arun(save.create(self._queryset(), self._initial(values)))
+        return await arun(ops.save.create(self._queryset(), self._initial(values)))
 
     def get_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
         """Return the row that meets *lookups*, or a new one, and whether it is new.
@@ -281,12 +269,12 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
             defaults: values of a new row beside those of the lookups (without suffix); functions are called.
         Raises: FieldError: names of a new row that the model does not have. IntegrityError: no row could be made.
         """
-        found = get_or_create.get_or_create(self._queryset(), defaults, lookups, self._initial)
+        found = ops.get_or_create.get_or_create(self._queryset(), defaults, lookups, self._initial)
         return run(found)
 
     async def aget_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
         """Async twin of `get_or_create`."""
-        return await arun(get_or_create.get_or_create(self._queryset(), defaults, lookups, self._initial))
+        return await arun(ops.get_or_create.get_or_create(self._queryset(), defaults, lookups, self._initial))
 
     def update_or_create(
         self,
@@ -299,7 +287,7 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
         Args:
             create_defaults: values of a new row instead of *defaults*.
         """
-        made = get_or_create.update_or_create(self._queryset(), defaults, create_defaults, lookups, self._initial)
+        made = ops.get_or_create.update_or_create(self._queryset(), defaults, create_defaults, lookups, self._initial)
         return run(made)
 
     async def aupdate_or_create(
@@ -309,7 +297,7 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
         **lookups: Any,
     ) -> tuple[M, bool]:
         """Async twin of `update_or_create`."""
-        made = get_or_create.update_or_create(self._queryset(), defaults, create_defaults, lookups, self._initial)
+        made = ops.get_or_create.update_or_create(self._queryset(), defaults, create_defaults, lookups, self._initial)
         return await arun(made)
 
     def bulk_create(
@@ -335,8 +323,10 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
             ValueError: options that contradict one another; a model over several tables.
         ``save()`` is not called and no signal sent.
         """
-        options = bulk.Options(batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields, returning)
-        return run(bulk.bulk_create(self._queryset(), objs, options))
+        options = ops.bulk.Options(
+            batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields, returning
+        )
+        return run(ops.bulk.bulk_create(self._queryset(), objs, options))
 
     async def abulk_create(
         self,
@@ -349,8 +339,10 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
         returning: Iterable[str] | None = None,
     ) -> list[M]:
         """Async twin of `bulk_create`."""
-        options = bulk.Options(batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields, returning)
-        return await arun(bulk.bulk_create(self._queryset(), objs, options))
+        options = ops.bulk.Options(
+            batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields, returning
+        )
+        return await arun(ops.bulk.bulk_create(self._queryset(), objs, options))
 
     def bulk_update(self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Write *fields* of many instances in few statements and one transaction; return how many rows matched.
@@ -361,11 +353,11 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
             batch_size: rows a statement; None = as many as fit.
         ``save()`` is not called and no signal sent.
         """
-        return run(bulk_update.bulk_update(self._queryset(), objs, fields, batch_size))
+        return run(ops.bulk_update.bulk_update(self._queryset(), objs, fields, batch_size))
 
     async def abulk_update(self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Async twin of `bulk_update`."""
-        return await arun(bulk_update.bulk_update(self._queryset(), objs, fields, batch_size))
+        return await arun(ops.bulk_update.bulk_update(self._queryset(), objs, fields, batch_size))
 
     def bulk_update_when(
         self,
@@ -380,7 +372,7 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
             default: values of the rows that meet none; without it these rows are left alone.
         Returns: the number of rows that matched.
         """
-        return run(bulk_update.bulk_update_when(self._queryset(), cases, default))
+        return run(ops.bulk_update.bulk_update_when(self._queryset(), cases, default))
 
     async def abulk_update_when(
         self,
@@ -389,15 +381,15 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
         default: Mapping[str, Any] | None = None,
     ) -> int:
         """Async twin of `bulk_update_when`."""
-        return await arun(bulk_update.bulk_update_when(self._queryset(), cases, default))
+        return await arun(ops.bulk_update.bulk_update_when(self._queryset(), cases, default))
 
     def update(self, **values: Any) -> int:
         """Set columns of all rows by one statement; return how many rows matched. ``save()`` is not called."""
-        return run(write.update(self._queryset(), values))
+        return run(ops.write.update(self._queryset(), values))
 
     async def aupdate(self, **values: Any) -> int:
         """Async twin of `update`."""
-        return await arun(write.update(self._queryset(), values))
+        return await arun(ops.write.update(self._queryset(), values))
 
     # -- inspect -------------------------------------------------------------------------------------------------
     def sql(self, alias: str | None = None) -> tuple[str, tuple[Any, ...]]:
@@ -422,7 +414,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        announce.guard_twins(cls, QuerySet, ("create", "update", "delete"))
+        ops.announce.guard_twins(cls, QuerySet, ("create", "update", "delete"))
 
     def __init__(
         self,
@@ -498,6 +490,8 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
 
     def __reduce__(self) -> Any:
         """Pickle the rows; what is unpickled has them, and further conditions choose among them by their keys."""
+        from dorm.queryset.pickling import pickled, restored
+
         return restored, (type(self), *pickled(self))
 
     @property
@@ -584,11 +578,11 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete all rows; return how many, in all and by model label."""
-        return run(delete_ops.delete(self))
+        return run(ops.delete.delete(self))
 
     async def adelete(self) -> tuple[int, dict[str, int]]:
         """Async twin of `delete`."""
-        return await arun(delete_ops.delete(self))
+        return await arun(ops.delete.delete(self))
 
     # -- as part of another query --------------------------------------------------------------------------------
     def query_key(self, values: Literals) -> Hashable:
@@ -664,26 +658,26 @@ class CombinedQuerySet(QuerySet[M, R], metaclass=_Combined):
 
 
 def _iterate(qs: QuerySet[Any, T], chunk_size: int) -> Iterator[T]:
-    opened = run(stream.opened(qs, chunk_size))
+    opened = run(ops.stream.opened(qs, chunk_size))
     if opened is None:
         return
     try:
-        while rows := run(stream.chunk(opened)):
+        while rows := run(ops.stream.chunk(opened)):
             yield from rows
     finally:
-        run(stream.closed(opened))
+        run(ops.stream.closed(opened))
 
 
 async def _aiterate(qs: QuerySet[Any, T], chunk_size: int) -> AsyncIterator[T]:
-    opened = await arun(stream.opened(qs, chunk_size))
+    opened = await arun(ops.stream.opened(qs, chunk_size))
     if opened is None:
         return
     try:
-        while rows := await arun(stream.chunk(opened)):
+        while rows := await arun(ops.stream.chunk(opened)):
             for row in rows:
                 yield row
     finally:
-        await arun(stream.closed(opened))
+        await arun(ops.stream.closed(opened))
 
 
 def _positive(chunk_size: int) -> int:

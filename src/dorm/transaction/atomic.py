@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import random
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
@@ -118,6 +117,8 @@ def _tries(options: Options, work: CallUser[Any], fn: Callable[..., Any]) -> Ope
             if not exc.retryable or not outermost or number == options.retry:
                 raise
             _log.warning("%s is run again after %s (%s)", fn.__qualname__, type(exc).__name__, exc.sqlstate or "busy")
+        import random
+
         pause = settings.knobs.retry_backoff * 2**number * random.uniform(0.5, 1.5)
         yield Sleep(min(pause, _LONGEST_PAUSE))
     raise AssertionError("the last try returns or raises")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.aggregates.base import over_nothing, refuse_nested
-from dorm.cache.reading import fetched
+from dorm.cache.wanted import fetched
 from dorm.db.operation import Operation, operation
 from dorm.exceptions import NotSupportedError
 from dorm.models.resolve import Resolver

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dorm.cache.reading import CacheSettings, fetched
+from dorm.cache.wanted import CacheSettings, fetched
 from dorm.db.connection import Database, connections
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform

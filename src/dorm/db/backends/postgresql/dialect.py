@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from psycopg import sql
 
@@ -21,15 +21,15 @@ from dorm.db.backends.postgresql.adapt import (
 )
 from dorm.db.backends.postgresql.fragments import PostgresFragments
 from dorm.db.backends.postgresql.packed import PACKED
-from dorm.db.backends.postgresql.plans import plan_tree
-from dorm.db.backends.postgresql.schema import PostgresSchema
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
-from dorm.db.plans import PlanNode
 from dorm.db.rawsql import placeholders
-from dorm.db.schema import Schema
 from dorm.db.statement import Template
 from dorm.db.types import BIGINT, DOUBLE, SqlType
 from dorm.exceptions import DataError, ImproperlyConfigured, NotSupportedError
+
+if TYPE_CHECKING:
+    from dorm.db.plans import PlanNode
+    from dorm.db.schema import Schema
 
 _TYPES: dict[str, str] = {
     "smallint": "smallint",
@@ -192,6 +192,8 @@ class PostgresDialect(PostgresFragments, Dialect):
         return "SHOW server_version"
 
     def plan_tree(self, rows: Sequence[Sequence[Any]]) -> PlanNode:
+        from dorm.db.backends.postgresql.plans import plan_tree
+
         return plan_tree(rows)
 
     def probe_limits(self, timeout_ms: int) -> tuple[str, ...]:
@@ -378,6 +380,8 @@ class PostgresDialect(PostgresFragments, Dialect):
     # -- DDL -----------------------------------------------------------------------------------------------------
     @property
     def schema(self) -> Schema:
+        from dorm.db.backends.postgresql.schema import PostgresSchema
+
         return PostgresSchema(self)
 
     has_online_ddl = True

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import hashlib
 import json
 import math
 import os
-import tempfile
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from dorm.db.backends.sqlite.fragments import SqliteFragments
-from dorm.db.backends.sqlite.plans import plan_tree
-from dorm.db.backends.sqlite.schema import SqliteSchema, is_scaled
+from dorm.db.backends.sqlite.fragments import SqliteFragments, is_scaled
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
-from dorm.db.plans import PlanNode, tree_of_rows
 from dorm.db.rawsql import placeholders
-from dorm.db.schema import Schema
 from dorm.db.statement import Template
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
+
+if TYPE_CHECKING:
+    from dorm.db.plans import PlanNode
+    from dorm.db.schema import Schema
 
 _TYPES: dict[str, str] = {
     "smallint": "INTEGER",
@@ -109,9 +107,13 @@ class SqliteDialect(SqliteFragments, Dialect):
         return f"EXPLAIN QUERY PLAN {sql}"
 
     def plan_tree(self, rows: Sequence[Sequence[Any]]) -> PlanNode:
+        from dorm.db.backends.sqlite.plans import plan_tree
+
         return plan_tree(rows)
 
     def plan_lines(self, rows: Sequence[Sequence[Any]]) -> list[str]:
+        from dorm.db.plans import tree_of_rows
+
         return [line for tree in tree_of_rows(rows, str) for line in tree.lines()]
 
     def probe_limits(self, timeout_ms: int) -> tuple[str, ...]:
@@ -228,11 +230,16 @@ class SqliteDialect(SqliteFragments, Dialect):
     # -- DDL -----------------------------------------------------------------------------------------------------
     @property
     def schema(self) -> Schema:
+        from dorm.db.backends.sqlite.schema import SqliteSchema
+
         return SqliteSchema(self)
 
     def lock_file(self, config: Any) -> str | None:
         if config.name in ("", ":memory:"):
             return None
+        import hashlib
+        import tempfile
+
         digest = hashlib.blake2b(os.path.realpath(config.name).encode(), digest_size=8).hexdigest()
         return os.path.join(tempfile.gettempdir(), f"dorm-migrate-{getattr(os, 'getuid', int)()}-{digest}.lock")
 

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from dorm.db.backends.sqlite.schema import is_scaled
 from dorm.db.fragments import Fragments
 from dorm.db.types import SqlType
 
@@ -22,6 +21,15 @@ _FORMATS = {"week": "%V", "iso_year": "%G", "iso_week_day": "%u", "week_day": "%
 _LENGTHS = {"hour": 13, "minute": 16, "second": 19}
 _JSON_TYPES = {"number": "'integer', 'real'", "text": "'text'", "boolean": "'true', 'false'"}
 _ENDINGS = {"hour": ":00:00", "minute": ":00", "second": ""}
+
+
+LARGEST_SCALED = 18
+"""Digits of a decimal that fit a 64-bit integer; longer ones are stored as text with the collation dorm_decimal."""
+
+
+def is_scaled(sql_type: SqlType) -> bool:
+    """True for decimals that are stored as a whole number of their last digit."""
+    return sql_type.kind == "numeric" and sql_type.precision is not None and sql_type.precision <= LARGEST_SCALED
 
 
 def json_path(keys: tuple[str | int, ...]) -> str:

@@ -7,14 +7,12 @@ import datetime
 import decimal
 import fractions
 import functools
-import hashlib
 import json
 import math
 import operator
 import re
 from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import apsw
 
@@ -69,6 +67,8 @@ def _digest(*args: Any) -> str | None:
     name, value = args
     if value is None:
         return None
+    import hashlib
+
     data = value if isinstance(value, bytes) else str(value).encode()
     return hashlib.new(name, data, usedforsecurity=False).hexdigest()
 
@@ -157,7 +157,11 @@ def _zone(name: str) -> datetime.tzinfo:
     if name[:1] in ("+", "-"):
         offset = datetime.timedelta(hours=int(name[1:3]), minutes=int(name[4:6]))
         return datetime.timezone(-offset if name[0] == "-" else offset)
-    return datetime.UTC if name == "UTC" else ZoneInfo(name)
+    if name == "UTC":
+        return datetime.UTC
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
 
 
 def _local(text: str, zone: str) -> datetime.datetime:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
+from dorm.db.backends.sqlite.fragments import is_scaled
 from dorm.db.backends.sqlite.introspect import read_tables
 from dorm.db.backends.sqlite.rehearsal import Rehearsal
 from dorm.db.backends.threaded import ThreadedConnection
@@ -287,15 +288,6 @@ def _with_columns(text: str, strangers: list[tuple[str, str]]) -> str:
         return text
     head, _, body = text.partition("(\n    ")
     return f"{head}(\n    {''.join(f'{definition},{chr(10)}    ' for _, definition in strangers)}{body}"
-
-
-def is_scaled(sql_type: SqlType) -> bool:
-    """True for decimals that are stored as a whole number of their last digit."""
-    return sql_type.kind == "numeric" and sql_type.precision is not None and sql_type.precision <= LARGEST_SCALED
-
-
-LARGEST_SCALED = 18
-"""Digits of a decimal that fit a 64-bit integer; longer ones are stored as text with the collation dorm_decimal."""
 
 
 def converted(name: str, old: SqlType, new: SqlType) -> str:
