@@ -385,3 +385,67 @@ async def test_a_failed_save_leaves_only_a_rollback(face: Face) -> None:
                 await face(Note(pk=note.pk, title="b").save)(force_insert=True)
             await face(Note.objects.count)()
     assert await face(Note.objects.count)() == 2
+
+
+# -- rows that a trigger drops -----------------------------------------------------------------------------------
+
+
+_DROPS = {
+    "sqlite": """
+        CREATE TRIGGER drops BEFORE INSERT ON {table} WHEN NEW.{column} = 'drop' BEGIN SELECT RAISE(IGNORE); END;
+    """,
+    "postgresql": """
+        CREATE FUNCTION drops() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN IF NEW.{column} = 'drop' THEN RETURN NULL; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER drops BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION drops();
+    """,
+}
+
+
+def drop_rows(backend: str, model: Any, column: str) -> None:
+    script = _DROPS[backend].format(table=model._meta.db_table, column=column)
+    dorm.get_connection().execute_script(script)
+
+
+async def test_a_row_that_a_trigger_drops_is_an_error_that_says_so(face: Face, backend: str) -> None:
+    drop_rows(backend, Note, "title")
+    what = r"^Note: 1 row was sent to saving_note and 0 came back: a trigger or a rule"
+    new = Note(title="drop")
+    with pytest.raises(dorm.DatabaseError, match=what):
+        await face(new.save)()
+    assert new.pk is None
+    assert new._state.adding
+    with pytest.raises(dorm.DatabaseError, match=what):
+        await face(Note.objects.get_or_create)(title="drop")
+    with pytest.raises(dorm.DatabaseError, match=what):
+        await face(Note.objects.create)(title="drop", body=upper("a"))
+    async with face.atomic():
+        await face(Note.objects.create)(title="kept")
+        with pytest.raises(dorm.DatabaseError, match=what):
+            await face(Note.objects.create)(title="drop")
+        # The database refused nothing: the block goes on.
+        await face(Note.objects.create)(title="kept")
+    assert await face(Note.objects.count)() == 2
+
+
+async def test_of_many_rows_of_which_a_trigger_drops_one_none_is_kept(face: Face, backend: str) -> None:
+    drop_rows(backend, Note, "title")
+    objs = [Note(title=title) for title in ("a", "drop", "b")]
+    with pytest.raises(dorm.DatabaseError, match=r"^Note: 3 rows were sent to saving_note and 2 came back"):
+        await face(Note.objects.bulk_create)(objs)
+    assert await face(Note.objects.count)() == 0
+
+
+async def test_a_dropped_row_of_which_nothing_is_asked_is_no_error(face: Face, backend: str) -> None:
+    drop_rows(backend, Note, "title")
+    await face(Note(pk=7, title="drop").save)(force_insert=True)
+    await face(Note.objects.bulk_create)([Note(pk=8, title="drop"), Note(pk=9, title="kept")])
+    assert await face(Note.objects.get)() == Note(pk=9)
+
+
+async def test_a_dropped_row_with_columns_that_the_database_fills_is_an_error(face: Face, backend: str) -> None:
+    drop_rows(backend, Made, "name")
+    for row in (Made(pk=7, name="drop"), Made(name="drop")):
+        with pytest.raises(dorm.DatabaseError, match="Made: 1 row was sent"):
+            await face(row.save)(force_insert=True)
+    assert await face(Made.objects.count)() == 0

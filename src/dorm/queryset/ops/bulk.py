@@ -208,9 +208,9 @@ def _insert_usual(insertion: Insertion, meta: Any, objs: list[Any], size: int) -
         else:
             back = yield from perform(QueryMany(database, Statement(wanted.template, rows)))
         if usual.key is None:
-            _take_back(wanted, part, back)
+            _take_back(wanted, meta, part, back)
         else:
-            _check_number(part, back)
+            _check_number(meta, part, back)
             key = usual.key
             for obj, row in zip(part, back, strict=True):
                 obj.__dict__[key] = row[0]
@@ -283,13 +283,13 @@ def _insert_values(
         wanted = _from_arrays(meta, dialect, fields, insertion.conflict, wanted)
         statement = Statement(wanted.template, array_values(wanted.binders, dialect, fields, rows))
         if wanted.back:
-            _take_back(wanted, objs, (yield from perform(Fetch(database, statement))))
+            _take_back(wanted, meta, objs, (yield from perform(Fetch(database, statement))))
         else:
             yield from perform(Execute(database, statement))
         return
     many = Statement(wanted.template, [wanted.bound(row) for row in rows])
     if wanted.back and dialect.supports_returning:
-        _take_back(wanted, objs, (yield from perform(QueryMany(database, many))))
+        _take_back(wanted, meta, objs, (yield from perform(QueryMany(database, many))))
     else:
         yield from perform(ExecuteMany(database, many))
 
@@ -357,13 +357,13 @@ def array_values(
     return arrays
 
 
-def _take_back(wanted: rowwrite.RowWrite, objs: list[Any], rows: list[Any]) -> None:
+def _take_back(wanted: rowwrite.RowWrite, meta: Any, objs: list[Any], rows: list[Any]) -> None:
     """Put what the database made on the instances, matched by position."""
-    _check_number(objs, rows)
+    _check_number(meta, objs, rows)
     for obj, row in zip(objs, rows, strict=True):
         wanted.take_back(obj, row)
 
 
-def _check_number(objs: list[Any], rows: list[Any]) -> None:
+def _check_number(meta: Any, objs: list[Any], rows: list[Any]) -> None:
     if len(rows) != len(objs):
-        raise AssertionError(f"{len(objs)} rows were inserted and {len(rows)} came back")
+        raise rowwrite.dropped(meta, len(objs), len(rows))

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from dorm.db.dialect import Dialect
 from dorm.db.statement import Statement, Template
+from dorm.exceptions import DatabaseError
 from dorm.fields.overrides import save_binder, takes_null
 from dorm.queryset.ops import rowbind
 
@@ -194,6 +195,16 @@ def left_to_database(meta: Any, fields: Sequence[Any], computed: Sequence[Any] =
 def returning(dialect: Dialect, fields: Iterable[Any]) -> str:
     """Return the RETURNING clause for *fields*."""
     return " RETURNING " + ", ".join(dialect.quote(field.column) for field in fields)
+
+
+def dropped(meta: Any, sent: int, back: int) -> DatabaseError:
+    """Return the error of an INSERT that gave fewer rows back than it was sent."""
+    return DatabaseError(
+        f"{meta.object_name}: {sent} {'row was' if sent == 1 else 'rows were'} sent to {meta.db_table} and {back} came "
+        "back: a trigger or a rule of the table dropped or redirected the rest, and the values that the database makes "
+        "are not known. Have the trigger raise an error instead, or give the rows keys and leave nothing else to the "
+        "database."
+    )
 
 
 def update(meta: Any, dialect: Dialect, fields: tuple[Any, ...], quiet: bool = False) -> RowWrite:

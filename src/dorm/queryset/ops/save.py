@@ -78,9 +78,13 @@ def _insert_or_save(instance: Any, force_insert: ForceInsert, using: str | None)
                 values = instance.__dict__
                 if usual.key is not None:
                     rows = yield from perform(Fetch(database, statement))
+                    if not rows:
+                        raise rowwrite.dropped(meta, 1, 0)
                     values[usual.key] = rows[0][0]
                 elif write.back:
                     rows = yield from perform(Fetch(database, statement))
+                    if not rows:
+                        raise rowwrite.dropped(meta, 1, 0)
                     write.take_back(instance, rows[0])
                 else:
                     yield from perform(Execute(database, statement))

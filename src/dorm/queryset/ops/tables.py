@@ -152,6 +152,8 @@ def insert_row(
         statement = wanted.statement(values)
     if wanted.back and database.dialect.supports_returning:
         rows = yield from perform(Fetch(database, statement))
+        if not rows:
+            raise rowwrite.dropped(meta, 1, 0)
         wanted.take_back(instance, rows[0])
     else:
         yield from perform(Execute(database, statement))
