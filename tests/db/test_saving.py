@@ -97,9 +97,9 @@ class Whispering(dorm.Model):
     class Meta:
         app_label = "saving"
 
-    def _save_operation(self, *args: Any) -> Any:
+    def _save_operation(self, *args: Any, **kwargs: Any) -> Any:
         self.text = self.text.lower()
-        return super()._save_operation(*args)
+        return super()._save_operation(*args, **kwargs)
 
 
 class SyncOnly(dorm.Model):
