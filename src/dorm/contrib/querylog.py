@@ -7,6 +7,7 @@ that the block starts have contexts of their own.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 from collections import deque
@@ -42,7 +43,7 @@ class QueryRecord:
     template: str = ""
 
     def to_dict(self, *, include_params: bool = False) -> dict[str, Any]:
-        """Return it for JSON; parameters only when asked for, as text."""
+        """Return it for JSON; parameters only when asked for, as text where JSON has no form for them."""
         found: dict[str, Any] = {
             "sql": self.sql,
             "vendor": self.vendor,
@@ -51,10 +52,21 @@ class QueryRecord:
             "error": type(self.error).__name__ if self.error is not None else None,
         }
         if include_params:
-            found["params"] = [
-                value if isinstance(value, (int, float, str, bool)) else str(value) for value in self.params
-            ]
+            found["params"] = [_as_json(value) for value in self.params]
         return found
+
+
+def _as_json(value: Any) -> Any:
+    """Return a parameter as JSON has it: bytes in hexadecimal, what JSON has no form for as text."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    if isinstance(value, (list, tuple)):
+        return [_as_json(each) for each in value]
+    return str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +206,14 @@ class QueryLog:
             pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         except ImportError as exc:
             raise ImportError("pyarrow is not installed: pip install 'dormdb[parquet]'") from exc
+        text, number = pyarrow.string(), pyarrow.float64()
+        columns = {"sql": text, "vendor": text, "alias": text, "elapsed_ms": number, "error": text}
         rows = self.to_dicts(include_params=include_params)
-        for row in rows:
-            if include_params:
+        if include_params:
+            columns["params"] = text
+            for row in rows:
                 row["params"] = json.dumps(row["params"])
-        parquet.write_table(pyarrow.Table.from_pylist(rows), str(path))
+        parquet.write_table(pyarrow.Table.from_pylist(rows, pyarrow.schema(columns)), str(path))
         return str(path)
 
 
