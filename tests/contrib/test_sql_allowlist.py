@@ -320,6 +320,8 @@ async def test_every_way_of_sending_passes_the_gate(face: Face, backend: str) ->
     ]
     if backend == "postgresql":
         calls.append(lambda: wrapper.copy_from(table, ["name", "email"], [("a", "")]))
+        calls.append(lambda: wrapper.copy_from(table, ["name", "email"], [("a", "")], binary=True))
+        calls.append(lambda: wrapper.notify("orders", "x"))
     models: list[Any] = [
         (Customer.objects.create, {"name": "a"}),
         (Customer.objects.bulk_create, {"objs": [Customer(name="a"), Customer(name="b")]}),
@@ -327,6 +329,11 @@ async def test_every_way_of_sending_passes_the_gate(face: Face, backend: str) ->
         (Customer.objects.all().update, {"name": "a"}),
         (Customer.objects.count, {}),
         (Customer.objects.get_or_create, {"name": "a"}),
+        (Customer.objects.update_or_create, {"name": "a"}),
+        (Customer.objects.in_bulk, {}),
+        (Customer.objects.explain, {}),
+        (Customer.objects.exists, {}),
+        (Customer.objects.aggregate, {"n": dorm.Count("id")}),
     ]
     allowlist.install([], allow_ddl=False)
     try:
@@ -337,9 +344,18 @@ async def test_every_way_of_sending_passes_the_gate(face: Face, backend: str) ->
         for method, arguments in models:
             with pytest.raises(SQLNotAllowedError):
                 await face(method)(**arguments)
+        streams: list[Callable[[], Any]] = [lambda: wrapper.execute_streaming(f"SELECT name FROM {table}")]
+        if backend == "postgresql":
+            streams.append(lambda: wrapper.copy_to(f"SELECT name FROM {table}"))
+            streams.append(lambda: wrapper.copy_to(f"SELECT name FROM {table} WHERE id = %s", [1], binary=True))
+            streams.append(lambda: wrapper.listen("orders"))
+        for opened in streams:
+            with pytest.raises(SQLNotAllowedError):
+                _ = [row async for row in opened()] if face.is_async else list(opened())
         with pytest.raises(SQLNotAllowedError):
-            stream = wrapper.execute_streaming(f"SELECT name FROM {table}")
-            _ = [row async for row in stream] if face.is_async else list(stream)
+            await face.stream(Customer.objects.all())
+        with pytest.raises(SQLNotAllowedError):
+            await face.rows(Customer.objects.raw(f"SELECT * FROM {table}"))
         async with face.atomic():
             with pytest.raises(SQLNotAllowedError):
                 await face(Customer.objects.count)()
@@ -349,6 +365,45 @@ async def test_every_way_of_sending_passes_the_gate(face: Face, backend: str) ->
     finally:
         allowlist.uninstall()
     assert await face(Customer.objects.count)() == 1
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_copy_passes_as_the_statement_it_is(face: Face) -> None:
+    """COPY out of a query is judged by the query, COPY into a table by the table and its columns."""
+    wrapper: Any = get_async_connection() if face.is_async else get_connection()
+    table = "contrib_tests_customer"
+
+    async def copied_in(*columns: str) -> int:
+        found = wrapper.copy_from(table, columns, [["a"] * len(columns), ["b"] * len(columns)])
+        return int(await found) if inspect.isawaitable(found) else int(found)
+
+    async def copied_out(sql: str, *params: Any) -> list[Any]:
+        rows = wrapper.copy_to(sql, params)
+        return [row["name"] async for row in rows] if face.is_async else [row["name"] for row in rows]
+
+    allowlist.install([], raise_on_violation=False)
+    assert await copied_in("name", "email") == 2
+    assert await copied_out(f"SELECT name FROM {table} WHERE name = %s", "a") == ["a"]
+    captured = allowlist.rejected_templates()
+    assert captured == [
+        f'COPY "{table}"("name", "email") FROM stdin',
+        f"SELECT name FROM {table} WHERE name = ?",
+    ]
+    allowlist.install(captured, allow_ddl=False)
+    assert await copied_in("name", "email") == 2
+    assert await copied_out(f"SELECT name FROM {table} WHERE name = %s", "b") == ["b", "b"]
+    with pytest.raises(SQLNotAllowedError):
+        await copied_in("name")
+    for sql in (
+        f"SELECT email AS name FROM {table} WHERE name = %s",
+        f"SELECT name FROM {table} WHERE name = %s) TO PROGRAM 'id' --",
+        f"SELECT name FROM {table} WHERE name = %s) TO STDOUT; DELETE FROM {table} --",
+        f"DELETE FROM {table} WHERE name = %s RETURNING name",
+    ):
+        with pytest.raises(SQLNotAllowedError):
+            await copied_out(sql, "a")
+    allowlist.uninstall()
+    assert await face(Customer.objects.count)() == 4
 
 
 async def test_lists_of_any_length_are_one_template(face: Face) -> None:

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from dorm.db.database import Database
 from dorm.db.driver import AsyncConnection, SyncConnection
+from dorm.db.hooks import Observation, chain
+from dorm.db.request import StatementRequest
+from dorm.db.statement import Statement, Template
 from dorm.exceptions import NotSupportedError
 
 
@@ -24,6 +27,14 @@ def _check(database: Database) -> None:
         raise NotSupportedError(f"PGBOUNCER_MODE of {database.alias!r} keeps no session: LISTEN would be lost.")
 
 
+def _announce(database: Database, channel: str) -> None:
+    """Have the gates judge the LISTEN before a connection is taken, and the observers told of it."""
+    if chain.active:
+        statement = Statement(Template(f"LISTEN {database.dialect.quote(channel)}", natural=True))
+        chain.admit(StatementRequest(database, statement))
+        chain.tell(Observation(statement, database.alias, database.vendor, 0.0, kind="control"))
+
+
 def listen(database: Database, channel: str) -> Iterator[Notification]:
     """Give the notifications of *channel* as they come; the connection goes back when the iterator is closed."""
     _check(database)
@@ -31,6 +42,7 @@ def listen(database: Database, channel: str) -> Iterator[Notification]:
 
 
 def _listened(database: Database, channel: str) -> Iterator[Notification]:
+    _announce(database, channel)
     pool = database.sync_pool
     connection: SyncConnection = pool.acquire()
     try:
@@ -49,6 +61,7 @@ def alisten(database: Database, channel: str) -> AsyncIterator[Notification]:
 
 
 async def _alistened(database: Database, channel: str) -> AsyncIterator[Notification]:
+    _announce(database, channel)
     pool = database.async_pool
     connection: AsyncConnection = await pool.acquire()
     try:
