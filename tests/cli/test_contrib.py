@@ -33,6 +33,13 @@ def test_plans_are_recorded_and_checked(scratch: Scratch) -> None:
     assert json.loads(scratch.run("plans", "check", "--format", "json").out)[0]["drifted"] is True
     assert scratch.run("plans", "record", "x", "DROP TABLE t").code == 1
     assert scratch.run("plans", "record", "x", "SELECT 1", "--params", "{").code == 2
+    for command in ("check", "show"):
+        ran = scratch.run("plans", command, "nothing")
+        assert (ran.code, ran.out) == (2, "")
+        assert "plans.json has no plan 'nothing'; it has t.by_a" in ran.err
+        ran = scratch.run("plans", command, "--file", "none.json")
+        assert ran.code == 2
+        assert "there is no file none.json: `dorm plans record` makes it" in ran.err
 
 
 def test_keys_are_rotated(scratch: Scratch) -> None:

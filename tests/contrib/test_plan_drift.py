@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,81 @@ async def test_a_file_goes_into_version_control(face: Face, tmp_path: Path) -> N
         await face(plan_drift.check_file)(path, ["nothing"])
     path.write_text('{"version": 9, "plans": {}}')
     with pytest.raises(ValueError, match="version"):
+        await face(plan_drift.check_file)(path)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_partitions_may_follow_each_other(face: Face, tmp_path: Path) -> None:
+    def part(month: int) -> str:
+        return (
+            f"CREATE TABLE events_2026_{month:02d} PARTITION OF events "
+            f"FOR VALUES FROM ('2026-{month:02d}-01') TO ('2026-{month + 1:02d}-01')"
+        )
+
+    sql = "SELECT id FROM events WHERE id = %s ORDER BY at"
+    path = tmp_path / "plans.json"
+    await script(face, f"CREATE TABLE events (id int, at date) PARTITION BY RANGE (at); {part(1)}; {part(2)}")
+    await script(face, "CREATE INDEX ON events (id)")
+    try:
+        await face(plan_drift.record_baseline)("exact", sql, params=[1])
+        folded = await face(plan_drift.record_baseline)("folded", sql, params=[1], fold_partitions=True)
+        assert "events_?" in folded
+        assert "2026" not in folded
+        await face(plan_drift.record_to_file)(path, "folded", sql, params=[1], fold_partitions=True)
+        baselines = plan_drift.save(tmp_path / "baselines.json")
+        plan_drift.reset()
+        assert plan_drift.load(baselines) == 2
+        await script(face, f"DROP TABLE events_2026_01; {part(3)}")
+        assert (await face(plan_drift.compare)("exact", sql, params=[1])).drifted
+        assert not (await face(plan_drift.compare)("folded", sql, params=[1])).drifted
+        assert [each.drifted for each in await face(plan_drift.check_file)(path)] == [False]
+        await script(face, part(4))
+        assert (await face(plan_drift.compare)("folded", sql, params=[1])).drifted, "three are not two"
+    finally:
+        await script(face, "DROP TABLE events")
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"{", "no JSON: .* at line 1, column 2"),
+        (b"\xff", "no UTF-8: byte 0"),
+        (b"[]", "a list instead of an object"),
+        (b'{"version": 1}', "no object 'plans'"),
+        (b'{"version": 2, "plans": {}}', "version 2; this dorm reads 1"),
+        (b'{"plans": {}}', "version None"),
+        (b'{"version": 1, "plans": {"orders": 3}}', "'orders' has no 'plan'"),
+        (b'{"version": 1, "plans": {"orders": {"plan": [1]}}}', "'orders' has no 'plan'"),
+    ],
+)
+async def test_wrong_files_are_refused_and_change_nothing(
+    face: Face, tmp_path: Path, content: bytes, match: str
+) -> None:
+    await face(plan_drift.record_baseline)("kept", BY_NUMBER, params=[1])
+    before = plan_drift.baselines()
+    path = tmp_path / "plans.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=match) as caught:
+        plan_drift.load(path)
+    assert str(path) in str(caught.value)
+    with pytest.raises(ValueError, match=match):
+        await face(plan_drift.check_file)(path)
+    with pytest.raises(ValueError, match=match):
+        await face(plan_drift.record_to_file)(path, "orders", BY_NUMBER, params=[1])
+    assert plan_drift.baselines() == before
+    assert path.read_bytes() == content
+    with pytest.raises(FileNotFoundError):
+        await face(plan_drift.check_file)(tmp_path / "nothing.json")
+
+
+async def test_what_a_file_cannot_hold_is_refused_before_anything_is_sent(face: Face, tmp_path: Path) -> None:
+    path = tmp_path / "plans.json"
+    with pytest.raises(TypeError, match=r"params\[1\] is a date"):
+        await face(plan_drift.record_to_file)(path, "x", BY_NUMBER, params=[1, date(2026, 1, 1)])
+    assert not path.exists()
+    await face(plan_drift.record_baseline)("x", BY_NUMBER, params=[1])
+    plan_drift.save(path)
+    with pytest.raises(ValueError, match=r"'x' has no statement 'sql': record it with record_to_file"):
         await face(plan_drift.check_file)(path)
 
 

@@ -12,11 +12,8 @@ Baselines live in the process (`record_baseline`, `compare`) and in a file that 
 from __future__ import annotations
 
 import difflib
-import json
 import logging
-import os
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,10 +22,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
+from dorm.contrib.jsonfile import read_object, write_object
 from dorm.db.connection import Database, connections
 from dorm.db.forks import in_child
 from dorm.db.lexer import lexemes
 from dorm.db.operation import Operation, arun, operation, run
+from dorm.db.plans import without_partitions
 from dorm.db.probe import probe
 from dorm.db.statement import Statement, Template
 from dorm.db.template import UNPARSABLE, first_word, templates
@@ -65,6 +64,7 @@ class Baseline:
     vendor: str
     server: str = ""
     recorded_at: str = ""
+    fold_partitions: bool = False
 
 
 _baselines: dict[str, Baseline] = {}
@@ -82,7 +82,7 @@ in_child(sys.modules[__name__], _forked)
 
 
 @operation
-def _captured(sql: str, params: Any, using: str) -> Operation[Baseline]:
+def _captured(sql: str, params: Any, using: str, fold_partitions: bool) -> Operation[Baseline]:
     """Read the plan of *sql* and return it as a baseline."""
     database: Database = connections[using]
     template = _checked(sql, database.vendor)
@@ -90,9 +90,10 @@ def _captured(sql: str, params: Any, using: str) -> Operation[Baseline]:
     asked = database.dialect.plan_sql(text, structured=True)
     statement = Statement(Template(asked, prepare=False), tuple(params or ()), internal=True)
     table = yield from probe(database, statement, TIMEOUT_MS)
-    plan = database.dialect.plan_tree(table.rows).text()
+    tree = database.dialect.plan_tree(table.rows)
+    plan = (without_partitions(tree) if fold_partitions else tree).text()
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Baseline(plan, template, database.vendor, (yield from _server(database)), now)
+    return Baseline(plan, template, database.vendor, (yield from _server(database)), now, fold_partitions)
 
 
 @operation
@@ -120,10 +121,10 @@ def _checked(sql: str, vendor: str) -> str:
 
 
 @operation
-def _record(tag: str, sql: str, params: Any, using: str) -> Operation[str]:
+def _record(tag: str, sql: str, params: Any, using: str, fold_partitions: bool) -> Operation[str]:
     if not isinstance(tag, str) or not tag:
         raise ValueError("tag is empty: give the query a name")
-    found = yield from _captured(sql, params, using)
+    found = yield from _captured(sql, params, using, fold_partitions)
     with _lock:
         _baselines[tag] = found
     return found.plan
@@ -135,7 +136,7 @@ def _compare(tag: str, sql: str, params: Any, using: str) -> Operation[CompareRe
         baseline = _baselines.get(tag)
     if baseline is None:
         raise KeyError(f"no baseline {tag!r} was recorded")
-    current = yield from _captured(sql, params, using)
+    current = yield from _captured(sql, params, using, baseline.fold_partitions)
     return _result(tag, baseline, current)
 
 
@@ -152,21 +153,27 @@ def _result(tag: str, baseline: Baseline, current: Baseline) -> CompareResult:
 # -- both faces --------------------------------------------------------------------------------------------------
 
 
-def record_baseline(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default") -> str:
+def record_baseline(
+    tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default", fold_partitions: bool = False
+) -> str:
     """Read the plan of *sql* without running it and keep it as *tag*; return its canonical text.
 
     Args:
         sql: one SELECT, WITH that reads, INSERT, UPDATE, DELETE or MERGE, with ``%s`` placeholders.
         params: their values; another call with other values compares as the same query.
+        fold_partitions: names of partitions count without their numbers, so that ``orders_2026_02`` may follow
+            ``orders_2026_01``; comparisons with this baseline do the same. How many there are still counts.
     In an open block of *using* it runs in a savepoint, else in a read-only transaction of its own.
     Raises: ValueError: something else than one such statement; NotSupportedError: a backend that shows no plans.
     """
-    return run(_record(tag, sql, params, using))
+    return run(_record(tag, sql, params, using, fold_partitions))
 
 
-async def arecord_baseline(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default") -> str:
+async def arecord_baseline(
+    tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default", fold_partitions: bool = False
+) -> str:
     """Async twin of `record_baseline`; baselines are shared."""
-    return await arun(_record(tag, sql, params, using))
+    return await arun(_record(tag, sql, params, using, fold_partitions))
 
 
 def compare(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default") -> CompareResult:
@@ -230,44 +237,44 @@ def load(path: str | PathLike[str]) -> int:
 
 
 def _baseline(entry: Mapping[str, Any]) -> Baseline:
-    return Baseline(**{name: str(entry.get(name, "")) for name in Baseline.__dataclass_fields__})
+    texts = {name: str(entry.get(name, "")) for name in ("template", "vendor", "server", "recorded_at")}
+    plan = entry["plan"]
+    plan = plan if isinstance(plan, str) else "\n".join(plan)
+    return Baseline(plan, **texts, fold_partitions=entry.get("fold_partitions") is True)
 
 
 def read_file(path: str | PathLike[str]) -> dict[str, dict[str, Any]]:
     """Return the entries of a file of plans by tag."""
-    try:
-        found = json.loads(Path(path).read_text("utf-8"))
-    except json.JSONDecodeError as exc:
-        raise ValueError(f"{path} is no JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}") from exc
-    if not isinstance(found, dict) or not isinstance(found.get("plans"), dict):
+    found = read_object(Path(path))
+    if not isinstance(found.get("plans"), dict):
         raise ValueError(f"{path} is no file of plans: it has no object 'plans'")
     if found.get("version") != FILE_VERSION:
         raise ValueError(
             f"{path} has version {found.get('version')!r}; this dorm reads {FILE_VERSION}: record it again"
         )
     plans: dict[str, dict[str, Any]] = found["plans"]
+    for tag, entry in plans.items():
+        plan = entry.get("plan") if isinstance(entry, dict) else None
+        if not (isinstance(plan, str) or (isinstance(plan, list) and all(isinstance(line, str) for line in plan))):
+            raise ValueError(f"{path}: the entry {tag!r} has no 'plan' of text or lines: record it again")
     return plans
 
 
 def _write(path: Path, plans: Mapping[str, Any]) -> None:
-    text = json.dumps({"version": FILE_VERSION, "plans": plans}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_object(path, {"version": FILE_VERSION, "plans": plans}, mode=0o644)
 
 
 @operation
-def _record_to_file(path: str | PathLike[str], tag: str, sql: str, params: Any, using: str) -> Operation[str]:
+def _record_to_file(
+    path: str | PathLike[str], tag: str, sql: str, params: Any, using: str, fold_partitions: bool
+) -> Operation[str]:
     if not isinstance(tag, str) or not tag:
         raise ValueError("tag is empty: give the query a name")
+    for number, value in enumerate(params or ()):
+        if not isinstance(value, (str, int, float, bool, type(None))):
+            raise TypeError(f"params[{number}] is a {type(value).__name__}, which no JSON file holds: give it as text")
     entries = read_file(path) if Path(path).exists() else {}
-    found = yield from _captured(sql, params, using)
+    found = yield from _captured(sql, params, using, fold_partitions)
     # A list of lines reads well in a review's diff.
     entry = {**asdict(found), "plan": found.plan.splitlines(), "sql": sql, "params": list(params or ()), "using": using}
     _write(Path(path), {**entries, tag: entry})
@@ -275,20 +282,32 @@ def _record_to_file(path: str | PathLike[str], tag: str, sql: str, params: Any, 
 
 
 def record_to_file(
-    path: str | PathLike[str], tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default"
+    path: str | PathLike[str],
+    tag: str,
+    sql: str,
+    *,
+    params: Sequence[Any] | None = None,
+    using: str = "default",
+    fold_partitions: bool = False,
 ) -> str:
     """Record a plan into a file for version control, beside statement and parameters; return its canonical text.
 
     Parameters must be such as JSON has; they stand in the file, so give examples, not people's data.
     """
-    return run(_record_to_file(path, tag, sql, params, using))
+    return run(_record_to_file(path, tag, sql, params, using, fold_partitions))
 
 
 async def arecord_to_file(
-    path: str | PathLike[str], tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default"
+    path: str | PathLike[str],
+    tag: str,
+    sql: str,
+    *,
+    params: Sequence[Any] | None = None,
+    using: str = "default",
+    fold_partitions: bool = False,
 ) -> str:
     """Async twin of `record_to_file`."""
-    return await arun(_record_to_file(path, tag, sql, params, using))
+    return await arun(_record_to_file(path, tag, sql, params, using, fold_partitions))
 
 
 @operation
@@ -300,9 +319,12 @@ def _check_file(path: str | PathLike[str], tags: Sequence[str] | None) -> Operat
     results = []
     for tag in tags or sorted(entries):
         entry = entries[tag]
-        plan = entry["plan"]
-        baseline = _baseline({**entry, "plan": plan if isinstance(plan, str) else "\n".join(plan)})
-        current = yield from _captured(entry["sql"], entry.get("params"), entry.get("using", "default"))
+        if not isinstance(entry.get("sql"), str):
+            raise ValueError(f"{path}: the entry {tag!r} has no statement 'sql': record it with record_to_file()")
+        baseline = _baseline(entry)
+        current = yield from _captured(
+            entry["sql"], entry.get("params"), entry.get("using", "default"), baseline.fold_partitions
+        )
         results.append(_result(tag, baseline, current))
     return results
 

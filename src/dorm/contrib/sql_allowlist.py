@@ -8,11 +8,8 @@ the same template by design. Transaction control that dorm emits and statements 
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import re
-import tempfile
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -21,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dorm.conf.settings import settings
+from dorm.contrib.jsonfile import read_object, write_object
 from dorm.db import hooks
 from dorm.db.connection import connections
 from dorm.db.forks import in_child
@@ -322,22 +320,8 @@ def dump_captured(path: str | PathLike[str], *, include_allowed: bool = True) ->
     }
     if include_allowed:
         found["allowed"] = allowed_templates()
-    _write(Path(path), found)
+    write_object(Path(path), found)
     return str(path)
-
-
-def _write(path: Path, found: Mapping[str, Any]) -> None:
-    text = json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def load_from_file(
@@ -371,7 +355,7 @@ def load_from_file(
 
 
 def _read(path: Path, field: str) -> list[str]:
-    found = _document(path)
+    found = read_object(path)
     if field not in found:
         raise ValueError(f"{path} has no {field!r}; it has {', '.join(map(repr, sorted(found))) or 'nothing'}")
     if found.get("normalizer", NORMALIZER_VERSION) != NORMALIZER_VERSION or found.get("version", 1) != FILE_VERSION:
@@ -385,23 +369,13 @@ def _read(path: Path, field: str) -> list[str]:
     return templates
 
 
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except json.JSONDecodeError as exc:
-        raise ValueError(f"{path} is no JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}") from exc
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds a {type(found).__name__} instead of an object")
-    return found
-
-
 def merge(paths: Iterable[str | PathLike[str]], out: str | PathLike[str]) -> str:
     """Write the union of several dumps, one of each worker, to *out*; return its path."""
     allowed: set[str] = set()
     rejected: dict[str, dict[str, Any]] = {}
     dialects: set[str] = set()
     for each in paths:
-        found = _document(Path(each))
+        found = read_object(Path(each))
         allowed.update(_read(Path(each), "allowed") if "allowed" in found else [])
         dialects.add(str(found.get("dialect", "")))
         stats = found.get("stats", {})
@@ -409,7 +383,7 @@ def merge(paths: Iterable[str | PathLike[str]], out: str | PathLike[str]) -> str
             _add(rejected, template, stats.get(template, {}))
     if len(dialects) > 1:
         raise ValueError(f"dumps of different engines cannot be merged: {', '.join(sorted(dialects))}")
-    _write(
+    write_object(
         Path(out),
         {
             "version": FILE_VERSION,

@@ -11,6 +11,9 @@ from typing import Any
 from dorm.db.template import UNPARSABLE, normalize
 
 _NUMBER = re.compile(r"\d+")
+_PARTS = ("Append", "Merge Append")
+_SUFFIX = re.compile(r"(?:_p?\d+)+(?![^\W_])")
+"""Numbers that end a name or a word of it: ``_2026_01``, ``_p20260101``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,16 @@ class PlanNode:
     def text(self) -> str:
         """Return the tree as text; equal trees have equal texts."""
         return "\n".join(self.lines())
+
+
+def without_partitions(node: PlanNode, inside: bool = False) -> PlanNode:
+    """Return *node* with the numbers of partitions' names as ``_?``; how many partitions there are still counts."""
+    label, details = node.label, node.details
+    if inside:
+        label = _SUFFIX.sub("_?", label)
+        details = tuple(_SUFFIX.sub("_?", each) for each in details)
+    inside = inside or node.label.startswith(_PARTS)
+    return PlanNode(label, details, tuple(without_partitions(each, inside) for each in node.children))
 
 
 def document(value: Any) -> Any:

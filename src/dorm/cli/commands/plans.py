@@ -25,12 +25,16 @@ def plans() -> None:
 @click.argument("sql")
 @click.option("--params", metavar="JSON", help="A JSON list of values for the placeholders %s.")
 @click.option("--database", default="default", show_default=True, metavar="ALIAS")
+@click.option("--fold-partitions", is_flag=True, help="Names of partitions count without their numbers.")
 @_FILE
-def record(tag: str, sql: str, params: str | None, database: str, path: Path) -> None:
+def record(tag: str, sql: str, params: str | None, database: str, fold_partitions: bool, path: Path) -> None:
     """Record the plan of SQL under TAG. The statement is not run."""
     from dorm.contrib import plan_drift
 
-    click.echo(plan_drift.record_to_file(path, tag, sql, params=_values(params), using=database))
+    values = _values(params)
+    click.echo(
+        plan_drift.record_to_file(path, tag, sql, params=values, using=database, fold_partitions=fold_partitions)
+    )
 
 
 def _values(text: str | None) -> list[Any]:
@@ -54,6 +58,7 @@ def check(ctx: click.Context, tags: tuple[str, ...], form: str, path: Path) -> N
     """Compare recorded plans with those of now; exit code 1 when one drifted, its trees are printed."""
     from dorm.contrib import plan_drift
 
+    _entries(path, tags)
     results = plan_drift.check_file(path, list(tags) or None)
     drifted = [each for each in results if each.drifted]
     if form == "json":
@@ -61,9 +66,25 @@ def check(ctx: click.Context, tags: tuple[str, ...], form: str, path: Path) -> N
     else:
         for each in drifted:
             click.echo(plan_drift.diff_text(each))
+        for each in results:
+            if each.note:
+                click.echo(f"{each.tag}: {each.note}", err=True)
         click.echo(f"{len(drifted)} of {len(results)} plans drifted", err=True)
     if drifted:
         ctx.exit(FAILED)
+
+
+def _entries(path: Path, tags: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return the entries of the file; refuse a file or tags that are not there."""
+    from dorm.contrib import plan_drift
+
+    if not path.exists():
+        raise Refused(f"there is no file {path}: `dorm plans record` makes it")
+    entries = plan_drift.read_file(path)
+    for tag in tags:
+        if tag not in entries:
+            raise Refused(f"{path} has no plan {tag!r}; it has {', '.join(sorted(entries)) or 'none'}")
+    return entries
 
 
 def _as_dict(result: Any) -> dict[str, Any]:
@@ -75,13 +96,12 @@ def _as_dict(result: Any) -> dict[str, Any]:
 @_FILE
 def show(tags: tuple[str, ...], path: Path) -> None:
     """Print recorded plans."""
-    from dorm.contrib import plan_drift
-
-    for tag, entry in sorted(plan_drift.read_file(path).items()):
-        if not tags or tag in tags:
-            plan = entry["plan"]
-            click.echo(f"{tag}  {entry['sql']}")
-            click.echo("\n".join(f"  {line}" for line in (plan.splitlines() if isinstance(plan, str) else plan)))
+    entries = _entries(path, tags)
+    for tag in tags or sorted(entries):
+        entry = entries[tag]
+        plan = entry["plan"]
+        click.echo(f"{tag}  {entry.get('sql') or entry.get('template', '')}")
+        click.echo("\n".join(f"  {line}" for line in (plan.splitlines() if isinstance(plan, str) else plan)))
 
 
 for _command in (record, check, show):
