@@ -49,6 +49,11 @@ class BaseConstraint:
             self.default_violation_error_message if violation_error_message is None else violation_error_message
         )
 
+    @property
+    def is_total_unique(self) -> bool:
+        """True when it makes fields unique among all rows."""
+        return False
+
     # -- validation ----------------------------------------------------------------------------------------------
     def validate(
         self, model: Any, instance: Any, exclude: Collection[str] | None = None, using: str = "default"
@@ -238,7 +243,7 @@ class UniqueConstraint(_AcrossRows):
         if self.expressions and self.opclasses:
             raise ValueError("UniqueConstraint.opclasses cannot be used with expressions.")
         if not isinstance(self.nulls_distinct, (type(None), bool)):
-            raise ValueError("UniqueConstraint.nulls_distinct must be a bool.")
+            raise TypeError("UniqueConstraint.nulls_distinct must be a bool.")
         if self.opclasses and len(self.fields) != len(self.opclasses):
             raise ValueError(
                 "UniqueConstraint.fields and UniqueConstraint.opclasses must have the same number of elements."
@@ -248,6 +253,11 @@ class UniqueConstraint(_AcrossRows):
     def contains_expressions(self) -> bool:
         """True when it is about expressions."""
         return bool(self.expressions)
+
+    @property
+    def is_total_unique(self) -> bool:
+        """True when it is about fields, and holds for every row."""
+        return self.condition is None and not self.expressions
 
     @operation
     def validation(self, model: Any, instance: Any, exclude: Collection[str] | None, using: str) -> Operation[None]:

@@ -56,10 +56,11 @@ class Index:
             name, unique = given[0], given[1]
         elif len(expressions) == 1 and isinstance(expressions[0], str) and not fields:
             fields, expressions = [expressions[0]], ()
-        if isinstance(opclasses, str) or not isinstance(opclasses, (list, tuple)):
-            raise ValueError("Index.opclasses must be a list or tuple.")
+        for names, what in ((fields, "fields"), (opclasses, "opclasses"), (include or (), "include")):
+            if not isinstance(names, (list, tuple)):
+                raise ValueError(f"Index.{what} must be a list or tuple.")
         self.expressions: tuple[Any, ...] = tuple(F(each) if isinstance(each, str) else each for each in expressions)
-        self.fields: list[str] = [fields] if isinstance(fields, str) else list(fields)
+        self.fields: list[str] = list(fields)
         self.name = name
         self.unique = unique
         if method is not None:

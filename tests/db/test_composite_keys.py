@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import Case, Count, Exists, F, Max, OuterRef, Subquery, Sum, When
+from dorm import Case, Count, Exists, F, Max, OuterRef, Subquery, Sum, Value, When
 from dorm.functions import Cast, Coalesce, Lower, RowNumber
 from dorm.migrations.schema import create_tables
 from tests.support.faces import Face
@@ -288,5 +288,10 @@ async def test_keys_are_counted_by_a_column(face: Face) -> None:
     assert await face.rows(counted) == [2, 2, 0]
     with pytest.raises(ValueError, match="composite primary keys"):
         await face.rows(Product.objects.annotate(n=Count("lineitem", distinct=True)))
-    with pytest.raises(dorm.FieldError, match="composite key, which objects carry"):
-        await face.rows(LineItem.objects.annotate(key=F("pk")))
+
+
+async def test_a_key_is_annotated_to_objects_as_the_tuple_it_is(face: Face) -> None:
+    await filled(face)
+    rows = await face.rows(LineItem.objects.annotate(before=Value(1), key=F("pk"), after=Value("x")))
+    assert len(rows) > 0
+    assert all((row.before, row.key, row.after) == (1, row.pk, "x") for row in rows)

@@ -232,7 +232,6 @@ async def test_exclusion_and_deferred_uniqueness(face: Face, backend: str, empty
             {"fields": ["a"], "name": "x", "include": ["b"], "deferrable": "deferred"},
             "include fields cannot be deferred",
         ),
-        ({"fields": ["a"], "name": "x", "nulls_distinct": 1}, "nulls_distinct must be a bool"),
         ({"fields": ["a"], "name": "x", "opclasses": ["x", "y"]}, "same number of elements"),
     ],
 )
@@ -248,6 +247,8 @@ def test_other_wrong_arguments() -> None:
         dorm.UniqueConstraint(fields=["a"], name="x", deferrable="never")
     with pytest.raises(TypeError, match="include must be a list or tuple"):
         dorm.UniqueConstraint(fields=["a"], name="x", include="b")
+    with pytest.raises(TypeError, match="nulls_distinct must be a bool"):
+        dorm.UniqueConstraint(fields=["a"], name="x", nulls_distinct=1)
     with pytest.raises(TypeError, match="must be a Q instance or boolean expression"):
         dorm.CheckConstraint(condition=F("a"), name="x")
     with pytest.raises(ValueError, match="only support GiST"):
@@ -260,6 +261,8 @@ def test_other_wrong_arguments() -> None:
         ({"fields": ["a"], "name": "_x"}, "cannot start with an underscore or a number"),
         ({"fields": ["a"], "name": "x" * 64}, "cannot be longer than 63"),
         ({"fields": [1]}, "must contain only strings"),
+        ({"fields": "a"}, "fields must be a list or tuple"),
+        ({"fields": ["a"], "include": "b", "name": "x"}, "include must be a list or tuple"),
         ({"fields": ["a"], "method": "fast"}, "no index method"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -9,7 +9,7 @@ import pytest
 
 import dorm
 from dorm import Avg, Case, F, Max, Q, Sum, Value, When
-from dorm.functions import Cast, Coalesce, Greatest
+from dorm.functions import Abs, Cast, Ceil, Coalesce, Floor, Greatest, Mod, Round, Sign
 from dorm.migrations.schema import create_tables
 from tests.support.faces import Face
 
@@ -129,3 +129,91 @@ async def test_sums_and_means(face: Face) -> None:
     assert float(found["once"]) == float((LONG + 2) / 2)
     assert (float(found["rates"]), float(found["rate"])) == (2.0, 2.5)
     assert all(isinstance(value, Decimal) for value in found.values())
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+async def test_functions_keep_every_digit(face: Face, sign: int) -> None:
+    value = LONG * sign
+    await face(Account.objects.create)(name="a", big=value, other=value)
+    whole = Decimal("123456789012345678")
+    for expression, wanted in (
+        (Abs("big"), LONG),
+        (Round("big", 3), sign * Decimal("123456789012345678.123")),
+        (Round("big"), sign * whole),
+        (Ceil("big"), whole + 1 if sign > 0 else -whole),
+        (Floor("big"), whole if sign > 0 else -whole - 1),
+        (Sign("big"), sign),
+        (Mod("big", 7), value % 7),
+        (Mod("big", Decimal("0.01")), value % Decimal("0.01")),
+        (Abs(F("big") * 2), LONG * 2),
+    ):
+        assert await value_of(face, expression) == wanted
+    assert await face(Account.objects.annotate(size=Abs("big")).filter(size=LONG).count)() == 1
+    assert await face(Account.objects.annotate(size=Abs("big")).filter(size__gt=LONG).count)() == 0
+    assert (await face(Account.objects.aggregate)(total=Sum(Abs("big"))))["total"] == LONG
+
+
+class Wide(dorm.Model):
+    """Numbers that fit a 64-bit integer, though not a float."""
+
+    value = dorm.DecimalField(max_digits=18, decimal_places=2)
+
+    class Meta:
+        app_label = "long_decimals"
+
+
+async def test_eighteen_digits_are_exact(face: Face) -> None:
+    create_tables([Wide])
+    wide = Decimal("1234567890123456.78")
+    await face(Wide.objects.create)(value=wide)
+    for expression, wanted in (
+        (F("value") + Decimal("0.01"), wide + Decimal("0.01")),
+        (F("value") * 3, wide * 3),
+        (-F("value"), -wide),
+        (Abs(-F("value")), wide),
+        (Floor("value"), Decimal(1234567890123456)),
+        (Round("value", 1), Decimal("1234567890123456.8")),
+    ):
+        assert (await face(Wide.objects.annotate(found=expression).get)()).found == wanted
+    await face(Wide.objects.update)(value=F("value") + Decimal("0.01"))
+    assert (await face(Wide.objects.get)()).value == wide + Decimal("0.01")
+
+
+@pytest.mark.parametrize("field", ["rate", "big"])
+async def test_conditions_compare_with_digits_that_the_column_has_not(face: Face, field: str) -> None:
+    for name, value in (("a", "1.5"), ("b", "-1.5")):
+        await face(Account.objects.create)(name=name, rate=Decimal(value), big=Decimal(value))
+
+    async def found(condition: Q) -> str:
+        rows = Account.objects.filter(condition).order_by("name").values_list("name", flat=True)
+        return "".join(await face.rows(rows))
+
+    below, above = Decimal("1.49999999999999"), Decimal("1.50000000000001")
+    for lookup, value, wanted in (
+        ("exact", below, ""), ("exact", above, ""), ("exact", Decimal("1.5"), "a"), ("exact", "1.500", "a"),
+        ("gt", below, "a"), ("gt", above, ""), ("gte", below, "a"), ("lt", above, "ab"), ("lte", below, "b"),
+        ("lt", -below, "b"), ("gt", -above, "ab"), ("lt", 10**40, "ab"), ("gt", Decimal("-1e40"), "ab"),
+        ("gt", 10**40, ""), ("in", [above, Decimal("1.5")], "a"), ("range", (below, above), "a"),
+        ("range", (-(10**40), 1.49999), "b"),
+    ):  # fmt: skip
+        assert await found(Q(**{f"{field}__{lookup}": value})) == wanted, (lookup, value)
+    assert await found(~Q(**{f"{field}__gt": below})) == "b"
+    counted = Account.objects.aggregate
+    assert await face(counted)(n=dorm.Count("id", filter=Q(**{f"{field}__gt": below}))) == {"n": 1}
+
+
+async def test_what_sqlite_cannot_compare_is_refused(face: Face, backend: str) -> None:
+    create_tables([Wide])
+    await face(Wide.objects.create)(value=Decimal("1234567890123456.78"))
+    finer = Wide.objects.filter(value__gt=Decimal("1234567890123456.775"))
+    if backend == "sqlite":
+        with pytest.raises(dorm.ValidationError, match="18 digits, 2 of them behind the point"):
+            await face(finer.count)()
+    else:
+        assert await face(finer.count)() == 1
+
+
+async def test_infinite_numbers_are_refused(face: Face) -> None:
+    for value in (float("inf"), float("nan"), Decimal("Infinity"), "x"):
+        with pytest.raises(dorm.ValidationError, match="takes a decimal number"):
+            await face(Account.objects.filter(rate=value).count)()

@@ -255,6 +255,15 @@ def test_a_block_without_statements_sends_nothing() -> None:
     assert not connection.in_transaction
 
 
+async def test_leaving_a_block_that_was_not_entered_is_an_error(face: Face) -> None:
+    block = transaction.atomic()
+    with pytest.raises(dorm.TransactionManagementError, match="without having been entered"):
+        if face.is_async:
+            await block.__aexit__(None, None, None)
+        else:
+            block.__exit__(None, None, None)
+
+
 def test_durable_as_a_decorator() -> None:
     @transaction.atomic(durable=True)
     def durable() -> str:

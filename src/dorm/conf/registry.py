@@ -73,6 +73,24 @@ class Registry:
             )
         return found
 
+    def get_model(self, app_label: str, model_name: str | None = None) -> Any:
+        """Return a model by app and name, or by ``"app.Model"`` alone.
+
+        Raises: LookupError: there is none. ValueError: a single argument that is not of that form.
+        """
+        if model_name is None:
+            app_label, dot, model_name = app_label.rpartition(".")
+            if not dot or not app_label:
+                raise ValueError(f"get_model() takes 'app' and 'Model', or 'app.Model', not {model_name!r} alone.")
+        try:
+            return self.get(app_label, model_name)
+        except ImproperlyConfigured as exc:
+            raise LookupError(str(exc)) from exc
+
+    def get_models(self) -> list[Any]:
+        """Return the models of all apps, in the order of their declaration."""
+        return self.all()
+
     def all(self, label: str | None = None) -> list[Any]:
         """Return the models, of one app or of all, in the order of their declaration."""
         return [model for (app, _), model in self._models.items() if label in (None, app)]

@@ -164,9 +164,9 @@ INTEGER_RANGES: Final[dict[Kind, tuple[int, int]]] = {
 """Smallest and largest value of each integer type (SQL standard sizes, kept on backends that would store more)."""
 
 LONG_NUMERIC: Final = SqlType("numeric", precision=1_000)
-"""What arithmetic over decimals of more than 18 digits gives."""
+"""What arithmetic over decimals of more than 15 digits gives."""
 
 
 def is_long(sql_type: SqlType) -> bool:
-    """Return whether decimals of *sql_type* may have more digits than a 64-bit integer holds."""
-    return sql_type.kind == "numeric" and sql_type.precision is not None and sql_type.precision > 18
+    """Return whether decimals of *sql_type* may have more digits than a double holds."""
+    return sql_type.kind == "numeric" and sql_type.precision is not None and sql_type.precision > 15

@@ -324,6 +324,13 @@ class Field(RegisterLookupMixin, Generic[T]):
     own_prepare = prepare
     """The conversion below an overridden ``get_prep_value`` (see `dorm.fields.overrides`)."""
 
+    def prepared_or_none(self, value: Any) -> Any:
+        """Return what `prepare` makes of *value*, None for what the field cannot take and for None."""
+        try:
+            return None if value is None else self.prepare(value)
+        except InvalidValue:
+            return None
+
     def get_prep_value(self, value: Any) -> Any:
         """Return *value* (None included) as Python's value for the column. Override it to store another form."""
         return None if value is None else self.own_prepare(value)

@@ -564,14 +564,24 @@ class DecimalField(Field[T]):
         return number
 
     def prepare(self, value: Any) -> Any:
-        if isinstance(value, float):
-            value = self._context.create_decimal_from_float(value) if value == value else value
+        number = self._number(value)
         try:
-            number = value if isinstance(value, decimal.Decimal) else decimal.Decimal(value)
-            if not number.is_finite():
-                self.refuse(value, "it is not finite")
             return number.quantize(self._step, context=self._context)
         except decimal.InvalidOperation:
             self.refuse(value, f"at most {self.max_digits} digits, {self.decimal_places} behind the point")
-        except (TypeError, ValueError):
+
+    def prepare_compared(self, value: Any) -> Any:
+        """Return the number that a condition compares the column with: all its digits, also those no row can have."""
+        return self.prepare(value) if self.is_customised else self._number(value)
+
+    def _number(self, value: Any) -> decimal.Decimal:
+        """Return *value* as a finite decimal with all its digits."""
+        try:
+            if isinstance(value, float):
+                value = self._context.create_decimal_from_float(value)
+            number = value if isinstance(value, decimal.Decimal) else decimal.Decimal(value)
+        except (decimal.InvalidOperation, TypeError, ValueError):
             self.refuse(value)
+        if not number.is_finite():
+            self.refuse(value, "it is not finite")
+        return number

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
+from dorm.db.types import LONG_NUMERIC, is_long
 from dorm.expressions.core import Func
 from dorm.functions.base import FLOAT_RESULT, INTEGER_RESULT, NUMERIC_RESULT, kind_of, number
 from dorm.lookups.classes import Transform
+from dorm.sql.convert import LONG, as_type
 from dorm.sql.node import FLOAT_OUTPUT, Node, Output
 
 if TYPE_CHECKING:
@@ -20,9 +22,28 @@ def _real(args: tuple[Node, ...]) -> Output | None:
 
 
 class _Rendered(Func):
-    """A function of plain numbers, spelled by the dialect's table."""
+    """A function of plain numbers, spelled by the dialect's table.
+
+    Decimals of more digits than a float holds stay exact by the entry ``<name>:long`` of the table, where there is one.
+    """
+
+    def _is_long(self) -> bool:
+        return any(arg.output is not None and is_long(arg.output.sql_type) for arg in self.args)
+
+    def _long(self, compiler: Compiler, *others: str) -> str | None:
+        """Return the function of long decimals, None where this backend needs none."""
+        if not self._is_long() or not compiler.dialect.stores_as_text(LONG_NUMERIC):
+            return None
+        spelled = compiler.dialect.functions.get(f"{type(self).__name__}:long")
+        if spelled is None:
+            return None
+        texts = [as_type(arg, LONG).sql(compiler) for arg in self.args[: len(self.args) - len(others)]]
+        return spelled.format(*texts, *others)
 
     def render(self, compiler: Compiler) -> str:
+        long = self._long(compiler)
+        if long is not None:
+            return long
         texts = [number(compiler, arg) for arg in self.args]
         spelled = self._spelled(compiler.dialect)
         if spelled is not None:
@@ -43,7 +64,7 @@ class _Kept(_Rendered, Transform):
     def infer_output(self) -> Output | None:
         kind = kind_of(self.args[0])
         if kind == "numeric":
-            return NUMERIC_RESULT
+            return LONG if self._is_long() else NUMERIC_RESULT
         return INTEGER_RESULT if kind in ("smallint", "integer", "bigint") else self.args[0].output
 
 
@@ -96,7 +117,11 @@ class Round(_Kept):
     def render(self, compiler: Compiler) -> str:
         if self.precision is not None and self.precision < 0 and not compiler.dialect.rounds_before_point:
             raise ValueError(f"{compiler.dialect.vendor} does not support negative precision.")
-        value, places = number(compiler, self.args[0]), self.args[1].sql(compiler)
+        places = self.args[1].sql(compiler)
+        long = self._long(compiler, places)
+        if long is not None:
+            return long
+        value = number(compiler, self.args[0])
         if kind_of(self.args[0]) == "double":
             return compiler.dialect.functions["Round:double"].format(value, places)
         return compiler.dialect.functions["Round"].format(value, places)
@@ -215,6 +240,9 @@ class Mod(_OfTwo):
     """Remainder of first / second, with the sign of the first."""
 
     function = "MOD"
+
+    def infer_output(self) -> Output | None:
+        return LONG if self._is_long() and "double" not in map(kind_of, self.args) else super().infer_output()
 
 
 class Pi(Func):

@@ -247,7 +247,11 @@ def both_sides(lhs: Node, rhs: Node, scope: Scope) -> Node:
 
 
 def _prepare(output: Output | None) -> Callable[[Any], Any] | None:
-    return output.prepare if output is not None and output.prepares else None
+    """Return what prepares a value to compare with, which may be one that no row can have."""
+    if output is None or not output.prepares:
+        return None
+    compared: Callable[[Any], Any] = getattr(output, "prepare_compared", output.prepare)
+    return compared
 
 
 def compare(name: str, lhs: Node, value: Any, scope: Scope) -> Node:

@@ -131,6 +131,11 @@ class Options:
         return f"{self.app_label}.{self.model_name}"
 
     @property
+    def total_unique_constraints(self) -> list[Any]:
+        """The unique constraints over fields that hold for every row: those without condition."""
+        return [each for each in self.constraints if each.is_total_unique]
+
+    @property
     def verbose_name_raw(self) -> str:
         """The verbose name, under Django's second name for it."""
         return self.verbose_name
@@ -476,6 +481,9 @@ class Options:
 
     def __repr__(self) -> str:
         return f"<Options of {self.label}>"
+
+    def __str__(self) -> str:
+        return self.label_lower
 
 
 def _placed(fields: tuple[Any, ...], field: Any) -> tuple[Any, ...]:

@@ -90,9 +90,8 @@ def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect
     loads = [output.load(dialect) if output is not None else None for output in shown]
     writer = _Writer(loads, shape.hidden)
     if shape.kind == "object":
-        assert shape.object is not None, "an object shape without its object"
         writer.names |= {"pre": pre_init, "post": post_init, "told": _Told(shape, loads)}
-        writer.objects(shape.object, shape.names, direct=True)
+        writer.objects(shape, direct=True)
     elif shape.kind == "tuple" and not any(loads) and not shape.widths and not shape.hidden:
         return None, ""
     else:
@@ -113,9 +112,8 @@ class _Told:
     def __call__(self, rows: Rows, origin: Origin) -> list[Any]:
         made = self._made
         if made is None:
-            assert self._shape.object is not None, "an object shape without its object"
             writer = _Writer(self._loads, self._shape.hidden)
-            writer.objects(self._shape.object, self._shape.names, direct=False)
+            writer.objects(self._shape, direct=False)
             exec(compile(writer.source(), "<dorm row function>", "exec"), writer.names)
             made = self._made = writer.names["hydrate"]
         assert made is not None, "a row function"
@@ -150,15 +148,21 @@ class _Writer:
         columns = ", ".join(f"c{number}" for number in range(len(self.loads)))
         return f"({columns}, *_)" if self.hidden else f"({columns},)"
 
+    def values(self, first: int, widths: tuple[int, ...]) -> list[str]:
+        """Return the sources of the values from column *first* on, tuples where several columns are one value.
+
+        Args:
+            widths: how many columns each value has; empty: one each.
+        """
+        values = [self.value(number) for number in range(first, len(self.loads))]
+        if not widths:
+            return values
+        left = iter(values)
+        return [next(left) if width == 1 else f"({', '.join(next(left) for _ in range(width))})" for width in widths]
+
     # -- dicts and tuples ----------------------------------------------------------------------------------------
     def plain(self, shape: RowShape) -> None:
-        values = [self.value(number) for number in range(len(self.loads))]
-        if shape.widths:
-            left = iter(values)
-            values = [
-                next(left) if width == 1 else f"({', '.join(next(left) for _ in range(width))})"
-                for width in shape.widths
-            ]
+        values = self.values(0, shape.widths)
         if shape.kind == "dict":
             result = (
                 "{" + ", ".join(f"{name!r}: {value}" for name, value in zip(shape.names, values, strict=True)) + "}"
@@ -174,8 +178,9 @@ class _Writer:
         self.lines.append(f"    return [{result} for {self.row()} in rows]")
 
     # -- objects -------------------------------------------------------------------------------------------------
-    def objects(self, root: ObjectShape, annotations: tuple[str, ...], direct: bool) -> None:
+    def objects(self, shape: RowShape, direct: bool) -> None:
         """Write the function for instances; *direct* where no code of their classes need be called."""
+        assert shape.object is not None, "an object shape without its object"
         self.direct = direct
         self.names["new"] = object.__new__
         self.lines.append("def hydrate(rows, origin):")
@@ -183,10 +188,10 @@ class _Writer:
             self.lines += ["    if pre.is_connected or post.is_connected:", "        return told(rows, origin)"]
         self.lines += ["    found = []", "    add = found.append"]
         self.lines.append(f"    for {self.row()} in rows:")
-        self._object(root, "o", 2)
-        first = len(self.loads) - len(annotations)
-        for number, name in enumerate(annotations, first):
-            self.lines.append(f"        d_o[{name!r}] = {self.value(number)}")
+        self._object(shape.object, "o", 2)
+        first = len(self.loads) - (sum(shape.widths) or len(shape.names))
+        for name, value in zip(shape.names, self.values(first, shape.widths), strict=True):
+            self.lines.append(f"        d_o[{name!r}] = {value}")
         self.lines += ["        add(o)", "    return found"]
 
     def _object(self, shape: ObjectShape, name: str, depth: int) -> None:

@@ -89,6 +89,9 @@ class ForwardLoader:
             values = each.__dict__
             key = values[attname]
             found = by_key.get(key)
+            if found is None and key.__class__ is str and by_key:
+                # The text of a key that is none.
+                found = by_key.get(target.prepared_or_none(key))
             if found is not None:
                 values[name] = found
                 if back is not None:

@@ -534,14 +534,11 @@ def _object_columns(query: Query, resolver: Resolver) -> tuple[tuple[Node, ...],
     nodes: list[Node] = []
     root = _object(query.model, query.alias, query.loaded, query.related, resolver, nodes)
     names = tuple(name for name in query.annotations if name not in query.hidden)
-    for name in names:
-        if isinstance(query.annotations[name], Row):
-            raise FieldError(
-                f"{name!r} is a composite key, which objects carry as their pk: annotate its columns, or ask for it in "
-                f"values() ({query.model.__name__}.objects.annotate)."
-            )
-    nodes.extend(query.annotations[name] for name in names)
-    return tuple(nodes), RowShape("object", names, root)
+    added = [query.annotations[name] for name in names]
+    # An annotated composite key is several columns.
+    widths = tuple(len(node.args) if isinstance(node, Row) else 1 for node in added)
+    nodes.extend(part for node in added for part in (node.args if isinstance(node, Row) else (node,)))
+    return tuple(nodes), RowShape("object", names, root, widths if any(width > 1 for width in widths) else ())
 
 
 def _object(

@@ -366,7 +366,7 @@ class ForeignKey(Field[T]):
                 if cached.__class__ is Missing:
                     if cached.key == key:
                         return self._absent(instance)
-                elif getattr(cached, self.target_field.attname) == key:
+                elif self._belongs(getattr(cached, self.target_field.attname), key):
                     return cached
                 elif key is None and self.name in values.get(AWAITED, ()):
                     # It was saved since it was assigned; its key is taken over when this instance is.
@@ -420,13 +420,19 @@ class ForeignKey(Field[T]):
             self._absence = related_does_not_exist(self.target, self.model, self.name)
         return self._absence
 
+    def _belongs(self, held: Any, key: Any) -> bool:
+        """Return whether the key *held* by an object is the raw *key*, also where that is the text of it."""
+        if held == key:
+            return True
+        return key.__class__ is not held.__class__ and bool(self.target_field.prepared_or_none(key) == held)
+
     def is_cached(self, instance: Any) -> bool:
         """True when the object stands on *instance* and belongs to its key."""
         cached = instance.__dict__.get(self.name)
         if cached is None:
             return False
         key = cached.key if cached.__class__ is Missing else getattr(cached, self.target_field.attname)
-        return bool(key == instance.__dict__.get(self.attname))
+        return self._belongs(key, instance.__dict__.get(self.attname))
 
     def check_saved(self, instance: Any, operation: str = "save") -> None:
         """Take over the key of an object that was saved after it was assigned; refuse one that was not saved."""

@@ -15,7 +15,7 @@ _NUMBERS = ("smallint", "integer", "bigint", "numeric", "double")
 PLAIN = TypedOutput(SqlType("numeric"))
 """A decimal as the backend computes with it."""
 LONG = TypedOutput(LONG_NUMERIC)
-"""A decimal of more digits than a float or a 64-bit integer holds, computed with exactly."""
+"""A decimal of more digits than a float holds, computed with exactly."""
 
 
 class Converted(Node):

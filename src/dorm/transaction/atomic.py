@@ -49,6 +49,12 @@ class Atomic:
         self._handles.append((current_owner(), handle))
         return handle
 
+    def _left(self) -> Handle:
+        """Return the handle of the block that is left."""
+        if not self._handles:
+            raise TransactionManagementError("this atomic block is left without having been entered.")
+        return self._handles.pop(self._position())[1]
+
     def set_rollback(self, flag: bool = True) -> None:
         """Roll the block that was entered last back at its end although nothing was raised (or take that back)."""
         if not self._handles:
@@ -66,7 +72,7 @@ class Atomic:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run(leave(self._handles.pop(self._position())[1], error))
+        run(leave(self._left(), error))
 
     async def __aenter__(self) -> Handle:
         self._check_no_retry()
@@ -75,7 +81,7 @@ class Atomic:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await arun(leave(self._handles.pop(self._position())[1], error))
+        await arun(leave(self._left(), error))
 
     def __call__(self, fn: F) -> F:
         if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):

@@ -138,6 +138,14 @@ def insert(write: Write, meta: Any) -> Operation[None]:
         yield from ordering.place_last(instance, meta, database)
     fields = insert_fields(meta, instance)
     yield from insert_row(instance, meta, database, fields, write.values(fields, True))
+    take_key(meta, instance)
+
+
+def take_key(meta: Any, instance: Any) -> None:
+    """Let a new row carry its number for a key that was given as the text of one."""
+    values = instance.__dict__
+    if values[meta.pk.attname].__class__ is str and meta.pk in meta.counted_fields:
+        values[meta.pk.attname] = meta.pk.prepare(values[meta.pk.attname])
 
 
 @operation

@@ -16,7 +16,7 @@ from dorm.db.dialect import Converter, Dialect, IsolationLevel
 from dorm.db.rawsql import placeholders
 from dorm.db.statement import Template
 from dorm.db.types import SqlType
-from dorm.exceptions import NotSupportedError
+from dorm.exceptions import InvalidValue, NotSupportedError
 
 if TYPE_CHECKING:
     from dorm.db.plans import PlanNode
@@ -270,10 +270,26 @@ BEGIN_READING = Template("BEGIN DEFERRED", reads=True)
 def _scaled_binder(sql_type: SqlType) -> Converter:
     scale = sql_type.scale or 0
 
-    def bind(value: decimal.Decimal) -> int:
-        return int(decimal.Decimal(value).scaleb(scale).to_integral_value())
+    def bind(value: decimal.Decimal) -> int | float:
+        exact = decimal.Decimal(value).scaleb(scale)
+        number = int(exact)
+        if number != exact:
+            # A condition compares with more digits than the column has: anything between the two neighbours will do.
+            if abs(number) > _LARGEST_WITH_HALF:
+                raise InvalidValue(
+                    f"SQLite cannot compare decimals of {sql_type.precision} digits, {scale} of them behind the "
+                    "point, with one that has more behind the point: round it before."
+                )
+            return number + math.copysign(0.5, exact)
+        return number if abs(number) < _BEYOND_EVERY_COLUMN else math.copysign(_BEYOND_EVERY_COLUMN, exact)
 
     return bind
+
+
+_LARGEST_WITH_HALF = 2**51
+"""The halves of larger numbers are no doubles any more."""
+_BEYOND_EVERY_COLUMN = 9e18
+"""More than 18 digits, in a form that a 64-bit integer compares with."""
 
 
 _DIGITS_OF_A_DOUBLE = decimal.Context(prec=15)

@@ -93,6 +93,12 @@ class SqliteFragments(Fragments):
         "Cot": "dorm_cot",
         "Round": "ROUND({0}, {1})",
         "Round:double": "ROUND({0}, {1})",
+        "Abs:long": "dorm_decimal_op('abs', {0}, 0)",
+        "Ceil:long": "dorm_decimal_op('ceil', {0}, 0)",
+        "Floor:long": "dorm_decimal_op('floor', {0}, 0)",
+        "Sign:long": "dorm_decimal_op('sign', {0}, 0)",
+        "Round:long": "dorm_decimal_op('round', {0}, {1})",
+        "Mod:long": "dorm_decimal_op('%', {0}, {1})",
         # 53 bits: what a float holds exactly.
         "Random": "((RANDOM() & 9007199254740991) / 9007199254740992.0)",
         "JSONObject": "JSON_OBJECT",

@@ -102,12 +102,15 @@ def _unscaled(*args: Any) -> str | None:
 
 
 def _decimal_op(*args: Any) -> str | None:
-    """``dorm_decimal_op(operator, a, b)`` over decimals as text: exact, a quotient to 50 digits."""
+    """``dorm_decimal_op(operator, a, b)`` over decimals as text: exact, a quotient to 50 digits.
+
+    Functions of one number are given any second one; ``round`` the digits behind the point.
+    """
     operation, one, other = args
     if one is None or other is None:
         return None
     left, right = decimal.Decimal(str(one)), decimal.Decimal(str(other))
-    if operation in "/%" and not right:
+    if operation in ("/", "%") and not right:
         # As SQLite has it for its own numbers.
         return None
     return format(_DECIMAL_OPERATIONS[operation](left, right), "f")
@@ -136,6 +139,13 @@ _DECIMAL_OPERATIONS: dict[str, Callable[[decimal.Decimal, decimal.Decimal], deci
     "*": _EXACT.multiply,
     "/": _QUOTIENT.divide,
     "%": _EXACT.remainder,
+    "abs": lambda value, _: abs(value),
+    "sign": lambda value, _: decimal.Decimal((value > 0) - (value < 0)),
+    "ceil": lambda value, _: value.to_integral_value(decimal.ROUND_CEILING),
+    "floor": lambda value, _: value.to_integral_value(decimal.ROUND_FLOOR),
+    "round": lambda value, places: value.quantize(
+        decimal.Decimal(1).scaleb(-int(places)), decimal.ROUND_HALF_UP, _EXACT
+    ),
 }
 
 
