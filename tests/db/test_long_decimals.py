@@ -184,6 +184,10 @@ async def test_conditions_compare_with_digits_that_the_column_has_not(face: Face
     for name, value in (("a", "1.5"), ("b", "-1.5")):
         await face(Account.objects.create)(name=name, rate=Decimal(value), big=Decimal(value))
 
+    def states(lookup: str, value: Any) -> Q:
+        condition: dict[str, Any] = {f"{field}__{lookup}": value}
+        return Q(**condition)
+
     async def found(condition: Q) -> str:
         rows = Account.objects.filter(condition).order_by("name").values_list("name", flat=True)
         return "".join(await face.rows(rows))
@@ -196,10 +200,10 @@ async def test_conditions_compare_with_digits_that_the_column_has_not(face: Face
         ("gt", 10**40, ""), ("in", [above, Decimal("1.5")], "a"), ("range", (below, above), "a"),
         ("range", (-(10**40), 1.49999), "b"),
     ):  # fmt: skip
-        assert await found(Q(**{f"{field}__{lookup}": value})) == wanted, (lookup, value)
-    assert await found(~Q(**{f"{field}__gt": below})) == "b"
+        assert await found(states(lookup, value)) == wanted, (lookup, value)
+    assert await found(~states("gt", below)) == "b"
     counted = Account.objects.aggregate
-    assert await face(counted)(n=dorm.Count("id", filter=Q(**{f"{field}__gt": below}))) == {"n": 1}
+    assert await face(counted)(n=dorm.Count("id", filter=states("gt", below))) == {"n": 1}
 
 
 async def test_what_sqlite_cannot_compare_is_refused(face: Face, backend: str) -> None:
