@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -30,7 +30,9 @@ class Order(dorm.Model):
 class LineItem(dorm.Model):
     """The example of Django's documentation."""
 
-    pk = dorm.CompositePrimaryKey("product_id", "order_id")
+    pk: Any = dorm.CompositePrimaryKey("product_id", "order_id")
+    product_id: Any
+    order_id: Any
     product = dorm.ForeignKey(Product, dorm.CASCADE)
     order = dorm.ForeignKey(Order, dorm.CASCADE)
     quantity = dorm.IntegerField(default=1)
@@ -242,7 +244,7 @@ def declared(**attributes: Any) -> Any:
 
 
 def test_wrong_keys_are_refused() -> None:
-    for names in ((), ("a", "a"), ("a", 1)):
+    for names in cast("list[Any]", [(), ("a", "a"), ("a", 1)]):
         with pytest.raises(ValueError, match="CompositePrimaryKey args must be unique strings"):
             dorm.CompositePrimaryKey(*names)
     with pytest.raises(ValueError, match="primary_key must be True"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -248,12 +248,12 @@ def test_other_wrong_arguments() -> None:
     with pytest.raises(TypeError, match="include must be a list or tuple"):
         dorm.UniqueConstraint(fields=["a"], name="x", include="b")
     with pytest.raises(TypeError, match="nulls_distinct must be a bool"):
-        dorm.UniqueConstraint(fields=["a"], name="x", nulls_distinct=1)
+        dorm.UniqueConstraint(fields=["a"], name="x", nulls_distinct=cast("Any", 1))
     with pytest.raises(TypeError, match="must be a Q instance or boolean expression"):
         dorm.CheckConstraint(condition=F("a"), name="x")
     with pytest.raises(ValueError, match="only support GiST"):
         dorm.ExclusionConstraint(name="x", expressions=[("a", "=")], index_type="btree")
-    for arguments, message in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({}, "At least one field or expression"),
         ({"fields": ["a"], "condition": Q(a=1)}, "must be named to use condition"),
         ({"fields": ["a"], "include": ["b"]}, "covering index must be named"),
@@ -264,7 +264,8 @@ def test_other_wrong_arguments() -> None:
         ({"fields": "a"}, "fields must be a list or tuple"),
         ({"fields": ["a"], "include": "b", "name": "x"}, "include must be a list or tuple"),
         ({"fields": ["a"], "method": "fast"}, "no index method"),
-    ):
+    )
+    for arguments, message in wrong:
         with pytest.raises(ValueError, match=message):
             dorm.Index(**arguments)
     with pytest.raises(ValueError, match="must be named to use expressions"):
