@@ -26,15 +26,17 @@ class Q(Node):
     def __init__(self, *args: Any, _connector: Connector = "AND", _negated: bool = False, **kwargs: Any) -> None:
         if _connector not in ("AND", "OR", "XOR", None):
             raise ValueError(f"_connector must be one of 'AND', 'OR', 'XOR', or None, not {_connector!r}.")
-        _connector = _connector or "AND"
-        self.connector: Connector = _connector
+        self.connector: Connector = _connector or "AND"
         self.negated = _negated
-        self.children: tuple[Any, ...] = (*map(_checked, args), *sorted(kwargs.items()))
+        lookups = tuple(sorted(kwargs.items()) if len(kwargs) > 1 else kwargs.items())
+        self.children: tuple[Any, ...] = (*map(_checked, args), *lookups) if args else lookups
 
     @classmethod
     def of(cls, children: Iterable[Any], connector: Connector = "AND", negated: bool = False) -> Q:
         """Return a Q over *children*: Qs, conditional expressions and (lookup, value) pairs."""
-        made = cls(_connector=connector, _negated=negated)
+        made = cls.__new__(cls)
+        made.connector = connector
+        made.negated = negated
         made.children = tuple(children)
         return made
 
@@ -42,15 +44,19 @@ class Q(Node):
     def _combined(self, other: Any, connector: Connector) -> Q:
         if not getattr(other, "is_condition", False):
             raise TypeError(f"{type(other).__name__} cannot be combined with Q: it is no condition")
-        if isinstance(other, Q) and not other:
+        if not isinstance(other, Q):
+            return Q.of((*self._parts(connector), other), connector) if self.children else Q(other)
+        if not other.children:
             return self
-        if not self:
-            return other if isinstance(other, Q) else Q(other)
-        children: list[Any] = []
-        for part in (self, other):
-            merged = isinstance(part, Q) and not part.negated and (part.connector == connector or len(part) == 1)
-            children.extend(part.children if merged else [part])
-        return Q.of(children, connector)
+        if not self.children:
+            return other
+        return Q.of(self._parts(connector) + other._parts(connector), connector)
+
+    def _parts(self, connector: Connector) -> tuple[Any, ...]:
+        """Return what this condition adds to one under *connector*: its children where they mean the same there."""
+        if not self.negated and (self.connector == connector or len(self.children) == 1):
+            return self.children
+        return (self,)
 
     def __and__(self, other: Any) -> Q:
         return self._combined(other, "AND")
@@ -142,6 +148,22 @@ class Q(Node):
             for child in self.children
         ]  # fmt: skip
         return Q.of(children, self.connector, self.negated)
+
+    def outline(self, given: list[Any]) -> Hashable | None:
+        """Return the paths of the lookups and the types of their values, which are added to *given* as they stand.
+
+        None where it consists of anything but lookups and Qs of them.
+        """
+        parts: list[Any] = [self.connector, self.negated]
+        for child in self.children:
+            if isinstance(child, tuple):
+                parts += child[0], type(child[1])
+                given.append(child[1])
+            elif type(child) is Q and (inner := child.outline(given)) is not None:
+                parts.append(inner)
+            else:
+                return None
+        return tuple(parts)
 
     def key(self, values: Literals) -> Hashable:
         parts: list[Hashable] = [Q, self.connector, self.negated]

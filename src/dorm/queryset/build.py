@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -60,14 +61,15 @@ def filtered(
 ) -> Built:
     """`filter` and `exclude`; the joins of a *sticky* one serve the next as well.
 
-    A call of keywords whose values are all plain literals is looked up by names and types alone.
+    A call whose values are all plain literals is looked up by names and types alone.
     """
     quick: Hashable = None
-    if not args and not sticky:
-        quick = (negated, *kwargs, *map(type, kwargs.values()))
-        child = plan.quick(quick)
+    given: list[Any] = []
+    if not sticky:
+        quick = _outline(negated, args, kwargs, given)
+        child = plan.quick(quick) if quick is not None else None
         if child is not None:
-            own = tuple(kwargs.values())
+            own = tuple(given)
             try:
                 return child, values + (own if child.prepares is None else child.prepared(own))
             except OutOfRange:
@@ -90,18 +92,30 @@ def filtered(
         collected = Literals()
         key = ("filter", condition.key(collected))
         return step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
-    if quick is not None and built[0].kept and built[0].slots and _is_plain(kwargs, collected):
+    if quick is not None and built[0].kept and built[0].slots and _is_plain(kwargs, given, collected):
         plan.remember(quick, built[0])
     return built
 
 
-def _is_plain(kwargs: dict[str, Any], collected: Literals) -> bool:
-    """True when each keyword is one literal, bound as it stands, and nothing of it is structure."""
+def _outline(negated: bool, args: Values, kwargs: dict[str, Any], given: list[Any]) -> Hashable | None:
+    """Return what a call consists of without its values, which are added to *given*; None for what Q cannot outline."""
+    parts: list[Hashable] = [negated]
+    for arg in args:
+        inner = arg.outline(given) if type(arg) is Q else None
+        if inner is None:
+            return None
+        parts.append(inner)
+    given += kwargs.values()
+    return (*parts, *kwargs, *map(type, kwargs.values()))
+
+
+def _is_plain(kwargs: dict[str, Any], given: list[Any], collected: Literals) -> bool:
+    """True when each value *given* is one literal, bound as it stands, and nothing of it is structure."""
     return (
         collected.cacheable
-        and len(collected) == len(kwargs)
+        and len(collected) == len(given)
         and list(kwargs) == sorted(kwargs)
-        and all(one is other for one, other in zip(kwargs.values(), collected, strict=True))
+        and all(one is other for one, other in zip(given, collected, strict=True))
         and not any(isinstance(value, (Node, QueryLike, tuple, list, set, dict)) for value in collected)
     )
 
@@ -122,9 +136,16 @@ def _filter(plan: Plan[Query], condition: Q, sticky: bool) -> tuple[Query, Prepa
 # -- order, slices, distinct -------------------------------------------------------------------------------------
 
 
+_TEXTS = {str}
+
+
 def ordered(plan: Plan[Query], values: Values, keys: Iterable[Any]) -> Built:
     """`order_by`."""
     names = tuple(keys)
+    if {*map(type, names)} == _TEXTS:
+        child = plan.known(("order_by", *names))
+        if child is not None:
+            return child, values
     wrong = [name for name in names if not isinstance(name, (str, Node))]
     if wrong:
         kinds = ", ".join(type(name).__name__ for name in wrong)
@@ -179,21 +200,21 @@ def sliced(plan: Plan[Query], values: Values, start: int | None, stop: int | Non
     if end is not None and end <= begin:
         return nothing(plan), values
     limit, offset = end is not None, begin > 0 or query.offset is not None
-    own: list[int] = []
     changed = list(values)
     for wanted, slot, value in ((limit, query.limit, end and end - begin), (offset, query.offset, begin)):
         if wanted and slot is not None:
             changed[slot] = value
         elif wanted:
-            own.append(value or 0)
+            changed.append(value or 0)
+    key = ("slice", limit, offset)
+    return plan.known(key) or plan.step(key, lambda: _slice(plan, limit, offset)), tuple(changed)
 
-    def build() -> tuple[Query, Prepares]:
-        free = iter(range(plan.slots, plan.slots + len(own)))
-        new_limit = query.limit if query.limit is not None or not limit else next(free)
-        new_offset = query.offset if query.offset is not None or not offset else next(free)
-        return replace(query, limit=new_limit, offset=new_offset), (None,) * len(own)
 
-    return plan.step(("slice", limit, offset), build), (*changed, *own)
+def _slice(plan: Plan[Query], limit: bool, offset: bool) -> tuple[Query, Prepares]:
+    query, free = plan.query, itertools.count(plan.slots)
+    new_limit = query.limit if query.limit is not None or not limit else next(free)
+    new_offset = query.offset if query.offset is not None or not offset else next(free)
+    return replace(query, limit=new_limit, offset=new_offset), (None,) * (next(free) - plan.slots)
 
 
 def nothing(plan: Plan[Query]) -> Plan[Query]:
@@ -411,6 +432,10 @@ def _alias_of(expression: Node) -> str:
 
 def joined(plan: Plan[Query], paths: tuple[str, ...]) -> Plan[Query]:
     """`select_related`."""
+    key = ("select_related", *paths)
+    known = plan.known(key)
+    if known is not None:
+        return known
     refuse(plan.query, "select_related")
     if plan.query.kind != "object":
         raise TypeError("Cannot call select_related() after .values() or .values_list()")
@@ -426,7 +451,7 @@ def joined(plan: Plan[Query], paths: tuple[str, ...]) -> Plan[Query]:
                 level = level.setdefault(name, {})
         return replace(query, related=tree)
 
-    return fixed(plan, ("select_related", *paths), build)
+    return fixed(plan, key, build)
 
 
 _DEEPEST_IMPLICIT = 5

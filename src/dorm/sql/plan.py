@@ -156,6 +156,15 @@ class Plan(Generic[Q]):
             root.statistics.hits += 1
         return child
 
+    def known(self, key: Hashable) -> Plan[Q] | None:
+        """Return the child that `step` made for *key*, None when there is none."""
+        child = self._children.get(key)
+        if child is not None:
+            root = self.root
+            child.used = root.clock
+            root.statistics.hits += 1
+        return child
+
     def remember(self, key: Hashable, child: Plan[Q]) -> None:
         """Let *key* lead to *child* as well."""
         if child.kept and len(self._quick) < MOST_PLANS:
@@ -166,13 +175,11 @@ class Plan(Generic[Q]):
 
         *build* resolves names and may raise: a failed step is not kept.
         """
-        root = self.root
         if key is not None:
-            child = self._children.get(key)
+            child = self.known(key)
             if child is not None:
-                child.used = root.clock
-                root.statistics.hits += 1
                 return child
+        root = self.root
         query, prepares = build()
         if as_given in prepares or isinstance(prepares, Unkept):
             key = None
@@ -194,6 +201,8 @@ class Plan(Generic[Q]):
         """Return the values of the last step as their fields want them; raise what a field raises."""
         if self.prepares is None:
             return values
+        if len(values) == 1 and (only := self.prepares[0]) is not None:
+            return (only(values[0]),)
         return tuple(
             [value if prepare is None else prepare(value) for prepare, value in zip(self.prepares, values, strict=True)]
         )

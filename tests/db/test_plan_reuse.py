@@ -1,0 +1,113 @@
+"""Calls that were made before find their plan by names and types: with other values the same SQL, never another one."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm import F, Q
+
+Condition = Callable[[Any, Any], Any]
+
+
+class Band(dorm.Model):
+    name = dorm.CharField(max_length=50)
+    city = dorm.CharField(max_length=50, null=True)
+
+    class Meta:
+        app_label = "reuse"
+
+
+class Gig(dorm.Model):
+    band = dorm.ForeignKey(Band, dorm.CASCADE)
+    title = dorm.CharField(max_length=50)
+    seats = dorm.IntegerField()
+    small = dorm.SmallIntegerField(default=0)
+    day = dorm.DateField(null=True)
+
+    class Meta:
+        app_label = "reuse"
+
+
+SHAPES: dict[str, Condition] = {
+    "one Q": lambda a, n: Q(title=a),
+    "either": lambda a, n: Q(title=a) | Q(seats__lt=n),
+    "names out of order": lambda a, n: Q(title=a, seats=n, band__name=a),
+    "nested": lambda a, n: Q(Q(title=a) | ~Q(band__name=a), Q(seats=n) ^ Q(small=n)),
+    "negated": lambda a, n: ~(Q(title=a) & Q(seats=n)),
+    "both sides the same": lambda a, n: Q(title=a) | Q(band__name=a) | Q(band__city=a),
+    "null": lambda a, n: Q(band__city=None) | Q(title=a),
+    "is null": lambda a, n: Q(band__city__isnull=n > 5) | Q(title=a),
+    "list": lambda a, n: Q(seats__in=[n, n + 1]) | Q(title=a),
+    "range": lambda a, n: Q(seats__range=(n, n + 9)) | Q(title=a),
+    "expression": lambda a, n: Q(seats__gt=F("small") + n) | Q(title=a),
+    "moment": lambda a, n: Q(day__gte=datetime.date(2020, 1, n)) | Q(title=a),
+    "converted": lambda a, n: Q(seats=str(n)) | Q(title=a),
+}
+
+
+def fresh(build: Callable[[], tuple[str, tuple[Any, ...]]]) -> tuple[str, tuple[Any, ...]]:
+    """Return what *build* gives where no plan is known."""
+    Gig._meta.plan.forget()
+    return build()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("how", ["filter", "exclude"])
+def test_a_condition_seen_before_is_what_it_is_when_new(empty_database: object, name: str, how: str) -> None:
+    shape = SHAPES[name]
+
+    def build(a: str, n: int) -> tuple[str, tuple[Any, ...]]:
+        condition = shape(a, n)
+        found: tuple[str, tuple[Any, ...]] = getattr(Gig.objects, how)(condition, small=n).order_by("-seats")[n:].sql()
+        return found
+
+    wanted = [fresh(lambda a=a, n=n: build(a, n)) for a, n in (("x", 3), ("y", 8))]
+    Gig._meta.plan.forget()
+    assert [build("x", 3), build("y", 8)] == wanted
+    assert [build("x", 3), build("y", 8)] == wanted
+
+
+@pytest.mark.parametrize("name", ["one Q", "either", "names out of order", "nested", "negated", "moment", "converted"])
+def test_other_values_of_a_known_condition_make_no_plan(empty_database: object, name: str) -> None:
+    shape, statistics = SHAPES[name], Gig._meta.plan.root.statistics
+
+    def build(a: str, n: int) -> None:
+        Gig.objects.filter(shape(a, n)).select_related("band").order_by("title", "pk")[n : n + 5].sql()
+
+    build("a", 1)
+    build("a", 1)
+    before = statistics.misses, statistics.uncached
+    for number in range(2, 20):
+        build(f"a{number}", number)
+    assert (statistics.misses, statistics.uncached) == before
+
+
+def test_the_type_of_a_value_is_structure(empty_database: object) -> None:
+    def build(value: Any) -> tuple[str, tuple[Any, ...]]:
+        return Gig.objects.filter(Q(seats=value) | Q(title="x")).sql()
+
+    for value in (1, True, 1.5, None, "7", 10**30):
+        assert build(value) == fresh(lambda value=value: build(value))
+    # A number that the column cannot hold comes after one that it can, by the same names and types.
+    build(1)
+    build(1)
+    assert build(10**30) == fresh(lambda: build(10**30))
+    assert build(2)[1][0] == 2
+
+
+def test_what_a_value_may_not_be_is_refused_however_often_it_was_asked(empty_database: object) -> None:
+    Gig.objects.filter(Q(seats=1) | Q(title="x")).sql()
+    for _ in range(3):
+        Gig.objects.filter(Q(seats="1") | Q(title="x")).sql()
+        with pytest.raises(dorm.InvalidValue):
+            Gig.objects.filter(Q(seats="many") | Q(title="x"))
+    for _ in range(2):
+        with pytest.raises(TypeError, match="slice"):
+            Gig.objects.all()[:3].filter(Q(seats=1) | Q(title="x"))
+        with pytest.raises(TypeError, match="slice"):
+            Gig.objects.all()[:3].order_by("title")
