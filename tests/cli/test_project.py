@@ -115,6 +115,14 @@ def test_dbshell_says_what_is_missing(migrated: Scratch, tmp_path: Path) -> None
     assert "sqlite3" in ran.err
 
 
+@pytest.mark.parametrize("command", ["migrate", "showmigrations", "diff", "inspectdb", "dumpdata", "dbshell", "reset"])
+def test_an_engine_without_a_backend_is_one_line_and_wrong_use(blog: Scratch, command: str) -> None:
+    blog.write("settings.py", "DATABASES = {'default': {'ENGINE': 'postgres15', 'NAME': 'x_dev'}}\nDEBUG = True\n")
+    ran = blog.run(command)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1), ran.err
+    assert "there is no backend for ENGINE 'postgres15'. Did you mean 'postgresql'? Engines: sqlite" in ran.err
+
+
 def test_lint_finds_what_stops_a_live_database(migrated: Scratch) -> None:
     assert migrated.ok("lint-migrations") == "No findings.\n"
     text = """

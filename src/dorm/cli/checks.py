@@ -12,6 +12,9 @@ from typing import Any
 
 from dorm.conf.settings import settings
 from dorm.constraints import UniqueConstraint
+from dorm.db.backends import engine_names
+from dorm.db.backends.engines import Engine, engine_of
+from dorm.exceptions import ImproperlyConfigured
 
 PLUG_INS = "dorm.checks"
 """Entry-point group: each loads to a function that gives `Finding` objects, called with the settings."""
@@ -224,11 +227,33 @@ def _allow_list_state() -> tuple[bool, bool]:
 # -- databases ---------------------------------------------------------------------------------------------------
 
 
+def _engine(config: Any) -> Engine | None:
+    try:
+        return engine_of(config)
+    except ImproperlyConfigured:
+        return None
+
+
+@check("D412")
+def engines() -> Iterator[Finding]:
+    """Engines that nothing can connect to."""
+    for config in _configs():
+        where, engine = f"DATABASES[{config.alias!r}]", _engine(config)
+        known = engine_names()
+        if engine is None or config.engine not in known:
+            what = f"{where} has ENGINE {config.engine!r}, for which there is no backend."
+            yield Finding("D412", "warning", what, f"Engines: {', '.join(known)}.")
+        elif missing := engine.missing_drivers():
+            what = f"{where} needs the driver {missing[0]!r}, which is not installed."
+            yield Finding("D412", "warning", what, f"pip install 'dormdb[{config.engine}]'")
+
+
 @check("D401", "D402", "D403", "D404")
 def pools() -> Iterator[Finding]:
     """Pools and encryption of each database."""
     for config in _configs():
-        if config.engine not in ("postgresql", "cockroachdb"):
+        engine = _engine(config)
+        if engine is None or not engine.by_libpq:
             continue
         where = f"DATABASES[{config.alias!r}]"
         if config.max_pool_size < 2:

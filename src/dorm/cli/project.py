@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import click
 
-from dorm.exceptions import DormError
+from dorm.exceptions import DormError, ImproperlyConfigured
 
 FAILED, REFUSED = 1, 2
 
@@ -61,7 +62,7 @@ class ProjectCommand(click.Command):
                 "" if isinstance(exc, (DormError, OSError, ValueError)) else " (--traceback shows where it came from)"
             )
             click.echo(f"{self.name}: {_text(exc)}{more}", err=True)
-            ctx.exit(FAILED)
+            ctx.exit(REFUSED if isinstance(exc, ImproperlyConfigured) else FAILED)
 
     def _load(self, settings_module: str | None) -> None:
         from dorm.conf.project import import_models, load_settings
@@ -122,6 +123,33 @@ def check_alias(alias: str) -> None:
             f"there is no database {alias!r} in DATABASES.{nearest(alias, databases)} "
             f"Aliases: {choices_text(databases)}."
         )
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file as a whole: where that fails, what was there before is there still."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")  # a pipe or a device
+        return
+    import tempfile  # dear for commands that write nothing
+
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False
+    ) as file:
+        try:
+            file.write(text)
+            file.close()
+            mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
+            os.chmod(file.name, mode)
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def print_json(value: Any) -> None:

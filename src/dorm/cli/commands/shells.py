@@ -161,35 +161,17 @@ def runscript(path: Path, arguments: tuple[str, ...]) -> None:
 def dbshell(ctx: click.Context, arguments: tuple[str, ...], database: str) -> None:
     """Open the client of the database: psql, sqlite3 or mysql. The password goes through the environment."""
     from dorm.conf.settings import settings
+    from dorm.db.backends.engines import engine_of
 
     check_alias(database)
     config = settings.database(database)
-    found = client(config)
-    if found is None:
+    make = engine_of(config).client
+    if make is None:
         raise Refused(f"dbshell: there is no client for the engine {config.engine!r}.")
-    command, extra = found
-    if shutil.which(command[0]) is None:
-        click.echo(f"dbshell: the client {command[0]!r} is not installed.", err=True)
+    client = make(config)
+    name = client.arguments[0]
+    if shutil.which(name) is None:
+        click.echo(f"dbshell: the client {name!r} is not installed, or is not on the PATH.", err=True)
         ctx.exit(NO_CLIENT)
-    ctx.exit(subprocess.run([*command, *arguments], env={**os.environ, **extra}, check=False).returncode)
-
-
-def client(config: Any) -> tuple[list[str], dict[str, str]] | None:
-    """Return the command of a database's client and its environment; None for an engine without one."""
-    if config.engine in ("postgresql", "cockroachdb"):
-        command = ["psql"]
-        for flag, value in (("-U", config.user), ("-h", config.host), ("-p", config.port)):
-            command += [flag, str(value)] if value else []
-        env = {"PGPASSWORD": config.password} if config.password else {}
-        for key, name in (("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT"), ("service", "PGSERVICE")):
-            if config.options.get(key):
-                env[name] = str(config.options[key])
-        return [*command, config.name or "postgres"], env
-    if config.engine == "sqlite":
-        return ["sqlite3", config.name], {}
-    if config.engine in ("mysql", "mariadb"):
-        command = ["mysql"]
-        for flag, value in (("--user", config.user), ("--host", config.host), ("--port", config.port)):
-            command += [f"{flag}={value}"] if value else []
-        return [*command, config.name], {"MYSQL_PWD": config.password} if config.password else {}
-    return None
+    environment = {**os.environ, **client.environment}
+    ctx.exit(subprocess.run([*client.arguments, *arguments], env=environment, check=False).returncode)

@@ -39,7 +39,14 @@ def _foreign(engine: str) -> Backend:
     found = entry_points(group="dorm.backends", name=engine)
     for entry in found:
         return cast("Backend", entry.load())
-    names = [*_OWN, *[entry.name for entry in entry_points(group="dorm.backends")]]
+    names = engine_names()
     raise ImproperlyConfigured(
         f"there is no backend for ENGINE {engine!r}.{nearest(engine, names)} Engines: {choices_text(names)}."
     )
+
+
+def engine_names() -> list[str]:
+    """Return the engines that there are backends for, whether or not their drivers are installed."""
+    from importlib.metadata import entry_points
+
+    return [*_OWN, *[entry.name for entry in entry_points(group="dorm.backends")]]

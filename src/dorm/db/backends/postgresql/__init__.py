@@ -69,6 +69,9 @@ class PostgresBackend:
     def threaded(self, connection: SyncConnection) -> AsyncConnection:
         return ThreadedConnection(connection)
 
+    clones_databases: Final = True
+    """`create_database` takes a template."""
+
     # -- databases for tests -------------------------------------------------------------------------------------
     def create_database(self, config: DatabaseConfig, name: str, template: str | None = None) -> None:
         """Make an empty database (or a copy of *template*); one of that name is dropped first."""
@@ -78,6 +81,11 @@ class PostgresBackend:
             if template is not None:
                 made = sql.SQL("{} TEMPLATE {}").format(made, sql.Identifier(template))
             connection.execute(made)
+
+    def has_database(self, config: DatabaseConfig, name: str) -> bool:
+        """True when the server has a database of that name."""
+        with self._server(config) as connection:
+            return bool(connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchall())
 
     def mark_database(self, config: DatabaseConfig, name: str, owner: int | None = None) -> None:
         """Note as a database's comment which process it was made for, for tests (None: this one).
