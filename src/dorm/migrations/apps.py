@@ -46,7 +46,7 @@ def migration_files(folder: Path) -> list[Path]:
     """Return the files of migrations in a folder, by name; helpers and ``__init__`` are none."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if MIGRATION_FILE.match(path.name))
+    return sorted(path for path in folder.iterdir() if MIGRATION_FILE.match(path.name) and not path.is_dir())
 
 
 def find_package(name: str) -> Path | None:
@@ -55,11 +55,23 @@ def find_package(name: str) -> Path | None:
     spec: ModuleSpec | None = None
     for part in name.split("."):
         spec = PathFinder.find_spec(part, list(search) if search is not None else None)
+        if spec is None and search is None:
+            spec = _found_elsewhere(part)
         if spec is None or spec.submodule_search_locations is None:
             return None
         search = spec.submodule_search_locations
     locations = list(search or ())
     return Path(locations[0]) if locations else None
+
+
+def _found_elsewhere(name: str) -> ModuleSpec | None:
+    """Ask the other finders for a package at the top (packages in development have some); that imports nothing."""
+    for finder in sys.meta_path:
+        if finder is not PathFinder and hasattr(finder, "find_spec"):
+            spec = finder.find_spec(name, None)
+            if spec is not None:
+                return spec
+    return None
 
 
 def label_of(package: str, path: Path) -> str:

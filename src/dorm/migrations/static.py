@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from dorm.migrations.apps import App, find_package
@@ -51,38 +51,49 @@ class StaticGraph:
         return found
 
     def circles(self) -> list[list[Node]]:
-        """Return each circle once, with its first node again at the end."""
+        """Return circles that together hold every edge that lies on one, each with its first node again at the end."""
         after: dict[Node, list[Node]] = {}
+        before: dict[Node, int] = {}
         for a, b in self.edges:
             after.setdefault(a, []).append(b)
+            before[b] = before.get(b, 0) + 1
+        _without_ends(after, before)
         found: list[list[Node]] = []
-        seen: set[Node] = set()
+        covered: set[tuple[Node, Node]] = set()
         for start in sorted(after):
-            if start not in seen:
-                circle = _walk(start, after, seen)
-                if circle:
+            for end in after[start]:
+                if (start, end) not in covered and (back := _shortest(end, start, after)):
+                    circle = [start, *back]
+                    covered.update(pairwise(circle))
                     found.append(circle)
         return found
 
 
-def _walk(start: Node, after: dict[Node, list[Node]], seen: set[Node]) -> list[Node]:
-    """Return a circle that can be reached from *start*; an empty list when there is none."""
-    path: list[Node] = []
-    stack: list[tuple[Node, Iterator[Node]]] = [(start, iter(after.get(start, ())))]
-    path.append(start)
-    seen.add(start)
-    while stack:
-        children = stack[-1][1]
-        child = next(children, None)
-        if child is None:
-            stack.pop()
-            path.pop()
-        elif child in path:
-            return [*path[path.index(child) :], child]
-        elif child not in seen:
-            seen.add(child)
-            path.append(child)
-            stack.append((child, iter(after.get(child, ()))))
+def _without_ends(after: dict[Node, list[Node]], before: dict[Node, int]) -> None:
+    """Take out what nothing comes before, again and again: what has no circle is gone then."""
+    free = [node for node in after if not before.get(node)]
+    while free:
+        for child in after.pop(free.pop(), ()):
+            before[child] -= 1
+            if not before[child] and child in after:
+                free.append(child)
+
+
+def _shortest(start: Node, end: Node, after: dict[Node, list[Node]]) -> list[Node]:
+    """Return the shortest path between two nodes, with both; an empty list when there is none."""
+    came: dict[Node, Node] = {start: start}
+    queue = deque([start])
+    while queue:
+        node = queue.popleft()
+        if node == end:
+            path = [node]
+            while path[-1] != start:
+                path.append(came[path[-1]])
+            return path[::-1]
+        for child in after.get(node, ()):
+            if child not in came:
+                came[child] = node
+                queue.append(child)
     return []
 
 
@@ -90,13 +101,17 @@ def read_graph(apps: Sequence[App]) -> StaticGraph:
     """Return the graph of the migrations of *apps*, and of what they depend on that can be found."""
     graph = StaticGraph()
     read: set[str] = set()
+    paths: set[Path] = set()
     queue = list(apps)
     wanted: dict[Node, None] = {}
     while queue:
         app = queue.pop(0)
         if app.label in read:
+            if app.path not in paths:
+                graph.warnings.append(f"{app.path}: another app has the label {app.label!r}; this one is left out")
             continue
         read.add(app.label)
+        paths.add(app.path)
         for path in app.migration_files():
             _read_file(graph, app, path, wanted)
         for label in sorted({node[0] for node in wanted} - read):
@@ -105,11 +120,12 @@ def read_graph(apps: Sequence[App]) -> StaticGraph:
                 queue.append(App(label, label, path_of))
     there = set(graph.nodes)
     firsts = _ends(graph)
-    graph.edges = sorted({(_resolved(a, firsts), b) for a, b in graph.edges})
+    # A squashed migration stands for those whose files are gone.
+    firsts.update({old: new for old, new in graph.replaces if old not in there})
+    resolved = {(_resolved(a, firsts), b) for a, b in graph.edges}
+    graph.edges = sorted(resolved, key=lambda edge: (_place(edge[0]), _place(edge[1])))
     graph.edges = [(a, b) for a, b in graph.edges if a != b]
-    graph.missing = sorted(
-        {a for a, _ in graph.edges if a not in there} | {b for _, b in graph.edges if b not in there}
-    )
+    graph.missing = sorted({node for edge in graph.edges for node in edge if node not in there}, key=_place)
     graph.replaces = [(a, b) for a, b in sorted(set(graph.replaces)) if a in there]
     graph.nodes.sort(key=_place)
     return graph
@@ -137,10 +153,9 @@ def _read_file(graph: StaticGraph, app: App, path: Path, wanted: dict[Node, None
     node = (app.label, path.stem)
     graph.nodes.append(node)
     try:
-        with io.BytesIO(path.read_bytes()) as raw:
-            encoding, _ = tokenize.detect_encoding(raw.readline)
-        tree = ast.parse(path.read_bytes().decode(encoding), str(path))
-    except (SyntaxError, ValueError, LookupError) as exc:
+        # Bytes: the encoding is that of PEP 263.
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as exc:
         graph.broken.append(node)
         graph.warnings.append(f"{path}: {type(exc).__name__}: {exc}")
         return

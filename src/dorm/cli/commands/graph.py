@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dorm.cli.project import FAILED, project_command
+from dorm.cli.project import FAILED, project_command, write_file
 
 
 @project_command("migrations-graph", models=False)
@@ -38,6 +38,6 @@ def migrations_graph(ctx: click.Context, form: str, label: str | None, check_onl
     if output is None:
         click.echo(text)
     else:
-        output.write_text(text + "\n", encoding="utf-8")
+        write_file(output, text + "\n")
     if check_only and problems:
         ctx.exit(FAILED)
