@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -43,17 +45,44 @@ class Scratch:
 
     def run(self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> Ran:
         """Run ``dorm`` in a process of its own."""
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DORM_", "PG"))}
         done = subprocess.run(
             [sys.executable, "-m", "dorm", *arguments],
             cwd=self.folder,
-            env={**inherited, "PYTHONPATH": _SRC, "DORM_CHECK_OPERATIONS": "1", **(env or {})},
+            env=self._environment(env),
             input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    @staticmethod
+    def _environment(more: dict[str, str] | None = None) -> dict[str, str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DORM_", "PG"))}
+        return {**inherited, "PYTHONPATH": _SRC, "DORM_CHECK_OPERATIONS": "1", **(more or {})}
+
+    def on_terminal(self, *arguments: str, typed: str = "") -> Ran:
+        """Run ``dorm`` on a terminal (but for stdout) on which somebody types; `err` is what the terminal shows."""
+        ours, theirs = pty.openpty()
+        with open(self.folder / "stdout", "w+") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dorm", *arguments],
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=theirs,
+                stdout=out,
+                stderr=theirs,
+            )
+            os.close(theirs)
+            os.write(ours, typed.encode())
+            shown = b""
+            with contextlib.suppress(OSError):  # that is how the end of a terminal is told
+                while piece := os.read(ours, 4096):
+                    shown += piece
+            code = process.wait(timeout=60)
+            os.close(ours)
+            out.seek(0)
+            return Ran(code, out.read(), shown.decode())
 
     def ok(self, *arguments: str, **options: str) -> str:
         """Run a command that must succeed; return its output."""

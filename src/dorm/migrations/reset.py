@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dorm.conf.databases import DatabaseConfig
+from dorm.db.backends.engines import engine_of
 
 _THROW_AWAY = re.compile(r"(test(s|ing|db)?|dev(el|elopment|db)?)\d*\Z", re.IGNORECASE)
-_FILE_ENGINES = ("sqlite", "libsql", "duckdb")
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,37 @@ def hosts_of(config: DatabaseConfig) -> list[str] | None:
     options: Any = config.options
     if options.get("service") or os.environ.get("PGSERVICE"):
         return None
-    given = options.get("host") or options.get("hostaddr") or config.host or os.environ.get("PGHOST") or ""
-    return [part.strip() for part in str(given).split(",")]
+    host = options.get("host") or config.host or os.environ.get("PGHOST") or ""
+    # libpq connects to the address where there is one, and takes the host for a mere name.
+    address = options.get("hostaddr") or os.environ.get("PGHOSTADDR")
+    return [part.strip() for part in str(address or host).split(",")]
+
+
+def name_of(config: DatabaseConfig) -> str:
+    """Return the name of the database that a connection goes to, wherever it is given; a user's own when nowhere."""
+    options: Any = config.options
+    if options.get("dbname") or config.name:
+        return str(options.get("dbname") or config.name)
+    environment = os.environ
+    user = options.get("user") or config.user or environment.get("PGUSER")
+    return str(environment.get("PGDATABASE") or user or "")
 
 
 def judge(config: DatabaseConfig, debug: bool) -> Verdict:
     """Return what may be done with a database; looks at settings only and opens no connection."""
-    if config.engine in _FILE_ENGINES:
+    if engine_of(config).in_file:
         return Verdict("run")
     hosts = hosts_of(config)
     local = hosts is not None and all(map(is_local_host, hosts))
-    named = is_throw_away_name(str(config.options.get("dbname") or config.name))
+    name = name_of(config)
+    named = is_throw_away_name(name)
     if local and (debug or named):
         return Verdict("run")
     reasons = []
     if not debug:
         reasons.append("DEBUG is off")
     if not named:
-        reasons.append(f"the name {config.name!r} says neither test nor dev")
+        reasons.append(f"the name {name!r} says neither test nor dev")
     if hosts is None:
         reasons.append("the host comes from a service file")
     elif not local:

@@ -82,7 +82,7 @@ def _refuse_irreversible(ctx: click.Context, back: list[Any]) -> None:
 
 def _check(alias: str, force: bool, noinput: bool, dry_run: bool, settings: Any) -> None:
     """Refuse, or ask for the database's name, unless it looks like a throw-away one."""
-    from dorm.migrations.reset import judge
+    from dorm.migrations.reset import judge, name_of
 
     config = settings.database(alias)
     verdict = judge(config, bool(settings.DEBUG))
@@ -91,14 +91,15 @@ def _check(alias: str, force: bool, noinput: bool, dry_run: bool, settings: Any)
     asks = is_terminal() and not noinput
     if not asks and force:
         return
+    name = name_of(config)
     if asks and (force or verdict.decision == "ask"):
         typed = click.prompt(
-            f"{'; '.join(verdict.reasons)}.\nEvery row of {config.name!r} will be lost. Type its name to go on",
+            f"{'; '.join(verdict.reasons)}.\nEvery row of {name!r} will be lost. Type its name to go on",
             default="",
             show_default=False,
             err=True,
         )
-        if typed != config.name:
+        if typed != name:
             click.echo("Aborted", err=True)
             raise click.exceptions.Exit(FAILED)
         return
