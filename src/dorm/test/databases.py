@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any
 
 from dorm.conf.databases import database_config
 from dorm.conf.settings import settings
+from dorm.db.backends.engines import engine_of
 from dorm.db.connection import close_all, connections
 from dorm.db.operation import run
 from dorm.exceptions import NotSupportedError
+from dorm.test.folders import Folder, drop_stale_folders
 from dorm.transaction import Handle, Options, enter, leave
 
 
@@ -51,7 +52,7 @@ class TestDatabases:
     server is dropped before.
 
     Args:
-        keep: leave them there for the next run.
+        keep: leave them there, and take those that are there: only what is new in the schema is made.
         populate: makes the schema of an alias; default: as said.
         template: gives the name of a database to clone for an alias (PostgreSQL), or None.
     """
@@ -95,14 +96,8 @@ class TestDatabases:
     def _one(self, alias: str, entry: Any, config: Any) -> Any:
         given: dict[str, Any] = {"URL": entry} if isinstance(entry, str) else dict(entry)
         suffix = f"_{worker()}" if worker() else ""
-        if config.engine in ("sqlite", "libsql", "duckdb"):
-            name = config.test.get("NAME")
-            if config.name in ("", ":memory:") and not name:
-                return {**given, "NAME": ":memory:"}
-            folder = Path(tempfile.mkdtemp(prefix="dorm-test-"))
-            path = Path(f"{name}{suffix}") if name else folder / f"{Path(config.name).stem}{suffix}.db"
-            self._made.append(lambda: _remove(path))
-            return {**given, "NAME": str(path)}
+        if engine_of(config).in_file:
+            return {**given, "NAME": self._file(config, suffix)}
         name = f"{config.test.get('NAME') or f'test_{config.name}'}{suffix}"
         creator: Any = connections[alias].backend
         make = getattr(creator, "create_database", None)
@@ -110,11 +105,31 @@ class TestDatabases:
             raise NotSupportedError(f"databases for tests cannot be made on {config.engine}: create {name!r} by hand.")
         if hasattr(creator, "drop_stale_databases"):
             creator.drop_stale_databases(config)
+        if self.keep and creator.has_database(config, name):
+            return {**given, "NAME": name}
         make(config, name, None if self.template is None else self.template(alias, config))
         if not self.keep and hasattr(creator, "mark_database"):
             creator.mark_database(config, name)
         self._made.append(lambda: creator.drop_database(config, name))
         return {**given, "NAME": name}
+
+    def _file(self, config: Any, suffix: str) -> str:
+        """Return where the file of a database is to lie."""
+        named = config.test.get("NAME")
+        if named == ":memory:" or (config.name in ("", ":memory:") and not named):
+            return ":memory:"
+        if named:
+            path = Path(f"{named}{suffix}")
+            if not self.keep:
+                _remove(path)
+            self._made.append(lambda: _remove(path))
+            return str(path)
+        if self.keep:
+            return str(Path(config.name).with_name(f"test_{Path(config.name).stem}{suffix}.db"))
+        drop_stale_folders()
+        folder = Folder()
+        self._made.append(folder.remove)
+        return str(folder.path / f"{Path(config.name).stem}{suffix}.db")
 
     def drop(self) -> None:
         """Drop them, and let the settings be as before."""

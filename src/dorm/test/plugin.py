@@ -15,7 +15,9 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dorm")
     group.addoption("--dorm-settings", metavar="MODULE", help="Settings module of dorm for the tests.")
-    group.addoption("--reuse-db", action="store_true", help="Keep the databases for the next run.")
+    group.addoption(
+        "--reuse-db", action="store_true", help="Keep the databases, and take those that an earlier run kept."
+    )
     parser.addini("dorm_settings", "Settings module of dorm for the tests.", default="")
 
 

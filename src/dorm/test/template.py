@@ -24,7 +24,7 @@ class Template:
 
     def name(self, alias: str, config: Any) -> str | None:
         """Return the name of the template of *alias*, made if it is not there; None where nothing is cloned."""
-        if not worker() or config.engine != "postgresql":
+        if not worker() or not _is_cloned(alias):
             return None
         import fcntl
 
@@ -68,6 +68,11 @@ def drop_templates() -> None:
     """Drop the template of each alias, where there is one."""
     for alias, entry in settings.DATABASES.items():
         config = database_config(alias, entry)
-        if config.engine == "postgresql":
+        if _is_cloned(alias):
             backend: Any = connections[alias].backend
             backend.drop_database(config, template_name(config))
+
+
+def _is_cloned(alias: str) -> bool:
+    """True when the backend copies a database with what is in it faster than a schema is made."""
+    return bool(getattr(connections[alias].backend, "clones_databases", False))
