@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 _SRC = str(Path(__file__).parent.parent.parent / "src")
 
@@ -84,7 +85,7 @@ class Scratch:
             out.seek(0)
             return Ran(code, out.read(), shown.decode())
 
-    def ok(self, *arguments: str, **options: str) -> str:
+    def ok(self, *arguments: str, **options: Any) -> str:
         """Run a command that must succeed; return its output."""
         ran = self.run(*arguments, **options)
         assert ran.code == 0, f"{arguments}: exit {ran.code}\n{ran.out}\n{ran.err}"
