@@ -255,7 +255,7 @@ class ValidationError(DormError):
         return error_dict
 
     def _text(self) -> str:
-        return self.message % self.params if self.params else self.message
+        return str(self.message % self.params if self.params else self.message)
 
     def __iter__(self) -> Iterator[Any]:
         if self._by_name is not None:

@@ -66,3 +66,17 @@ def test_what_meta_tells() -> None:
             apps.get_model(*arguments)
     with pytest.raises(ValueError, match=r"'app\.Model'"):
         apps.get_model("Note")
+
+
+def test_keywords_that_are_no_fields_are_refused() -> None:
+    for keyword in ("_state", "_meta", "nope"):
+        with pytest.raises(TypeError, match="unexpected keyword"):
+            Folder(**{keyword: 1})
+
+
+def test_a_key_of_the_wrong_form_is_told_by_the_field_it_refers_to() -> None:
+    with pytest.raises(dorm.ValidationError) as caught:
+        Note(folder_id="many").clean_fields()
+    assert caught.value.message_dict["folder"] == ["“many” value must be an integer."]
+    assert dorm.ValidationError(5).messages == ["5"]
+    assert Note._meta.get_field("folder").get_attname() == "folder_id"

@@ -215,7 +215,8 @@ class Model(metaclass=ModelBase):
 
     def _set_named(self, name: str, value: Any) -> None:
         """Set a keyword that is no attribute name of a field: ``pk``, a relation, or a property of the class."""
-        if name == "pk" or self._meta.find(name) is not None or isinstance(getattr(type(self), name, None), property):
+        own = name[0] != "_" and isinstance(getattr(type(self), name, None), property)
+        if name == "pk" or self._meta.find(name) is not None or own:
             setattr(self, name, value)
             return
         names = [field.name for field in self._meta.fields]

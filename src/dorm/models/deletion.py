@@ -189,7 +189,8 @@ def _collect_dependents(deletion: Deletion, objs: Sequence[Any], relations: Sequ
             continue
         for qs in _pointing(deletion, objs, [field]):
             if rule in _SETTERS:
-                if callable(field.on_delete.value) and not (yield from fetch.exists(qs)):
+                made = field.default if rule == "SET_DEFAULT" else field.on_delete.value
+                if callable(made) and not (yield from fetch.exists(qs)):
                     # The function may make a row to point at: it is asked only where there is one to point from.
                     continue
                 deletion.updates.append((field, _new_value(field), qs))

@@ -182,10 +182,8 @@ class ForeignKey(Field[T]):
         self.remote_field = self.rel_class(self, related_name, related_query_name, self.limit_choices_to)
 
     # -- declaration ---------------------------------------------------------------------------------------------
-    def set_attributes_from_name(self, name: str) -> None:
-        super().set_attributes_from_name(name)
-        self.attname = f"{self.name}_id"
-        self.column = self.db_column or self.attname
+    def get_attname(self) -> str:
+        return f"{self.name}_id"
 
     def contribute_to_class(self, cls: Any, name: str) -> None:
         super().contribute_to_class(cls, name)
@@ -322,6 +320,9 @@ class ForeignKey(Field[T]):
         if isinstance(value, Model):
             value = self.key_of(value)
         return self.target_field.prepare(value)
+
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(value) if isinstance(value, Model) else self.target_field.to_python(value)
 
     def key_of(self, instance: Model) -> Any:
         """Return the key of an instance of the target; refuse other models and instances without a key."""

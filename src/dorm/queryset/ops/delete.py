@@ -39,7 +39,10 @@ def delete(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
     qs = qs.using(database.alias)
     if is_plain(qs.model):
         return _result(Counter({qs.model._meta.label: (yield from write.delete_rows(qs))}))
-    return (yield from in_transaction(_delete_rows(qs, Deletion(database, qs)), database.alias))
+    deletion = Deletion(database, qs)
+    result = yield from in_transaction(_delete_rows(qs, deletion), database.alias)
+    _take_keys(deletion)
+    return result
 
 
 @operation
@@ -64,7 +67,9 @@ def delete_instance(instance: Any, using: str | None, keep_parents: bool = False
         _take_key(instance)
         return number, {meta.label: number} if number else {}
     deletion = Deletion(database, instance)
-    return (yield from in_transaction(_delete_instance(instance, deletion, keep_parents), database.alias))
+    result = yield from in_transaction(_delete_instance(instance, deletion, keep_parents), database.alias)
+    _take_keys(deletion)
+    return result
 
 
 def _result(counts: Counter[str]) -> Deleted:
@@ -100,9 +105,6 @@ def _carry_out(deletion: Deletion) -> Operation[Deleted]:
         for part in write.parts(keys, deletion.database, len(model._meta.pk_fields)):
             counts[model._meta.label] += yield from write.delete_rows(start.filter(pk__in=part))
         yield from _tell(post_delete, deletion, model)
-    for rows in deletion.rows.values():
-        for row in rows.values():
-            _take_key(row)
     return _result(counts)
 
 
@@ -120,6 +122,13 @@ def _tell(signal: Signal, deletion: Deletion, only: Any) -> Operation[None]:
         if only in (None, model) and not model._meta.auto_created:
             for row in list(rows.values()):
                 yield from announce.announce(signal, model, instance=row, using=alias, origin=origin)
+
+
+def _take_keys(deletion: Deletion) -> None:
+    """Take the keys off the instances whose rows are gone: not before the end, which a deferred constraint may refuse."""
+    for rows in deletion.rows.values():
+        for row in rows.values():
+            _take_key(row)
 
 
 def _take_key(instance: Any) -> None:
