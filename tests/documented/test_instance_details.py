@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 import dorm
@@ -78,5 +80,5 @@ def test_a_key_of_the_wrong_form_is_told_by_the_field_it_refers_to() -> None:
     with pytest.raises(dorm.ValidationError) as caught:
         Note(folder_id="many").clean_fields()
     assert caught.value.message_dict["folder"] == ["“many” value must be an integer."]
-    assert dorm.ValidationError(5).messages == ["5"]
+    assert dorm.ValidationError(cast("Any", 5)).messages == ["5"]
     assert Note._meta.get_field("folder").get_attname() == "folder_id"

@@ -125,7 +125,7 @@ def _tell(signal: Signal, deletion: Deletion, only: Any) -> Operation[None]:
 
 
 def _take_keys(deletion: Deletion) -> None:
-    """Take the keys off the instances whose rows are gone: not before the end, which a deferred constraint may refuse."""
+    """Take the keys off the instances whose rows are gone: once COMMIT, which may refuse it, has been."""
     for rows in deletion.rows.values():
         for row in rows.values():
             _take_key(row)
