@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from dorm.conf.databases import DatabaseConfig, database_config
 from dorm.conf.fetch_modes import FETCH_PEERS, FetchMode
@@ -45,6 +47,8 @@ _DEFAULTS: dict[str, tuple[Any, tuple[type, ...]]] = {
 }
 """Default and types of every setting that dorm reads."""
 
+_LONGEST_MS = 2**31 - 1
+
 _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "DEBUG_NPLUSONE": (
         lambda value: isinstance(value, bool) or value.lower() in ("log", "raise"),
@@ -55,6 +59,12 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         "FETCH_ONE, FETCH_PEERS, FETCH_RAISE or their names 'one', 'peers', 'raise'",
     ),
     "DEBUG_NPLUSONE_THRESHOLD": (lambda value: value >= 1, "a whole number from 1"),
+    "SLOW_QUERY_MS": (lambda value: value is None or value >= 0, "a number from 0, or None"),
+    "SLOW_QUERY_EXPLAIN_TIMEOUT_MS": (lambda value: 1 <= value <= _LONGEST_MS, f"a number from 1 to {_LONGEST_MS}"),
+    "SLOW_QUERY_EXPLAIN_INTERVAL_S": (lambda value: 0 <= value < math.inf, "a number from 0"),
+    "QUERY_COUNT_WARN": (lambda value: value is None or value >= 0, "a whole number from 0, or None"),
+    "RETRY_ATTEMPTS": (lambda value: value >= 1, "a whole number from 1, which is once"),
+    "RETRY_BACKOFF": (lambda value: 0 <= value < math.inf, "a number from 0"),
 }
 """Settings of which not every value of the type is accepted: the test, and what is accepted in words."""
 
@@ -70,15 +80,36 @@ class Knobs:
         retry_attempts: tries of a read whose connection was lost.
         retry_backoff: seconds before the second try; doubled each time.
         fetch_mode: what a late load does where the queryset did not say.
+        environment: what the environment said of ``SLOW_QUERY_MS``; `FIXED` when it was configured.
     """
 
     slow_query_seconds: float | None
     retry_attempts: int
     retry_backoff: float
     fetch_mode: FetchMode
+    environment: object
 
+
+FIXED: Final = object()
+"""Stands for an environment that is not asked."""
 
 _ABSENT = object()
+
+
+def _reader(name: str) -> Callable[[], object]:
+    """Return what reads one variable of the environment, at the price of a dict look-up where that can be had.
+
+    Each statement asks it. `os.environ` keeps encoded names and values in a dict; by its own methods it is ten times
+    slower.
+    """
+    kept, encoded = getattr(os.environ, "_data", None), getattr(os.environ, "encodekey", None)
+    if isinstance(kept, dict) and encoded is not None:
+        return partial(kept.get, encoded(name))
+    return partial(os.environ.get, name)
+
+
+slow_query_variable = _reader("DORM_SLOW_QUERY_MS")
+"""Return what the environment says of ``SLOW_QUERY_MS``, to be compared with `Knobs.environment`."""
 
 
 class Settings:
@@ -100,6 +131,7 @@ class Settings:
     def __init__(self) -> None:
         self._given: dict[str, Any] = {}
         self._callbacks: list[Callable[[frozenset[str]], None]] = []
+        self._ignored: dict[str, str] = {}
         self.knobs = self._made_knobs()
 
     def __getattr__(self, name: str) -> Any:
@@ -187,20 +219,30 @@ class Settings:
             self._knob("RETRY_ATTEMPTS", int) or 1,
             self._knob("RETRY_BACKOFF", float) or 0.0,
             FetchMode(self._given.get("DEFAULT_FETCH_MODE", FETCH_PEERS)),
+            FIXED if "SLOW_QUERY_MS" in self._given else slow_query_variable(),
         )
+
+    def current_knobs(self) -> Knobs:
+        """Return the knobs with the environment read again."""
+        self.knobs = self._made_knobs()
+        return self.knobs
 
     def _knob(self, name: str, convert: Callable[[str], Any]) -> Any:
         """Return what was configured, else the environment's value, else the default."""
         text = os.environ.get(f"DORM_{name}")
         if name in self._given or text is None:
             return self._given.get(name, _DEFAULTS[name][0])
+        default, types = _DEFAULTS[name]
+        accepted, words = _ACCEPTED.get(name, (lambda value: True, "a number"))
         if text.lower() in ("none", ""):
-            return None
-        try:
-            return convert(text)
-        except ValueError:
-            _log.warning("the environment variable DORM_%s takes a number; its value is ignored", name)
-            return _DEFAULTS[name][0]
+            if type(None) in types:
+                return None
+        elif (value := _converted(text, convert)) is not _ABSENT and accepted(value):
+            return value
+        if self._ignored.get(name) != text:
+            self._ignored[name] = text
+            _log.warning("the environment variable DORM_%s takes %s; its value is ignored", name, words)
+        return default
 
     def number(self, name: str) -> float:
         """Return a setting that is a number: as configured, else of the environment, else its default."""
@@ -214,6 +256,13 @@ class Settings:
             if text is not None:
                 return text.strip().lower() in ("1", "true", "yes", "on")
         return bool(self._given.get(name, _DEFAULTS[name][0]))
+
+
+def _converted(text: str, convert: Callable[[str], Any]) -> Any:
+    try:
+        return convert(text)
+    except ValueError:
+        return _ABSENT
 
 
 def _check(name: str, value: Any) -> None:

@@ -211,15 +211,16 @@ class Rollback(_OnConnection):
 @operation
 def acquired(database: Database, bare: bool = False) -> Operation[Lease]:
     """Hold a connection; a server that may be back in a moment is asked again."""
-    attempts = settings.knobs.retry_attempts
-    for attempt in range(1, attempts):
+    attempt = 0
+    while True:
         try:
             return (yield from ask(Acquire(database, bare)))
         except ConnectionFailed as exc:
-            if not exc.passing:
+            attempt, attempts = attempt + 1, settings.current_knobs().retry_attempts
+            if not exc.passing or attempt >= attempts:
                 raise
-            yield from pause(database, exc, attempt, attempts)
-    return (yield from ask(Acquire(database, bare)))
+            failed = exc
+        yield from pause(database, failed, attempt, attempts)
 
 
 @operation

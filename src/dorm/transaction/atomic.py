@@ -125,7 +125,7 @@ def _tries(options: Options, work: CallUser[Any], fn: Callable[..., Any]) -> Ope
             _log.warning("%s is run again after %s (%s)", fn.__qualname__, type(exc).__name__, exc.sqlstate or "busy")
         import random
 
-        pause = settings.knobs.retry_backoff * 2**number * random.uniform(0.5, 1.5)
+        pause = settings.current_knobs().retry_backoff * 2**number * random.uniform(0.5, 1.5)
         yield Sleep(min(pause, _LONGEST_PAUSE))
     raise AssertionError("the last try returns or raises")
 
