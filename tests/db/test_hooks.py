@@ -187,12 +187,24 @@ async def test_statements_are_logged_with_secrets_masked(
     assert "params ('Ann',)" in caplog.text
 
 
+async def test_errors_about_quotes_show_no_values(face: Face) -> None:
+    request = Query(dorm.connections["default"], Statement(Template("SELECT 'hunter2")))
+    with pytest.raises(DatabaseError, match=r"unterminated|unrecognized token") as caught:
+        _ = await arun(perform(request)) if face.is_async else run(perform(request))
+    assert "hunter2" not in str(caught.value)
+
+
 async def test_slow_statements_are_logged_without_values(face: Face, caplog: pytest.LogCaptureFixture) -> None:
     dorm.configure(SLOW_QUERY_MS=0)
     try:
         await face(Author.objects.filter(name="Ann").count)()
         assert "slow query" in caplog.text
         assert "Ann" not in caplog.text
+        await face(Author.objects.filter(name="Ann")[:7].exists)()
+        assert "LIMIT 1" in caplog.messages[-1], "numbers that dorm wrote are no values"
+        request = Query(dorm.connections["default"], Statement(Template("SELECT 'Ann', 41424344 AS n")))
+        _ = await arun(perform(request)) if face.is_async else run(perform(request))
+        assert caplog.messages[-1].endswith("SELECT ?, ? AS n"), "values that stand in the text"
         caplog.clear()
         dorm.configure(SLOW_QUERY_MS=None)
         await face(Author.objects.count)()

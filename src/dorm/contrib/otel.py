@@ -15,9 +15,7 @@ from dorm.db import hooks
 from dorm.db.connection import connections
 from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
-from dorm.db.lexer import Unlexable, lexemes
-from dorm.db.template import first_word, template_of
-from dorm.exceptions import ImproperlyConfigured
+from dorm.db.template import first_word, has_values, template_of
 
 LONGEST_STATEMENT: Final = 1024
 NO_ID: Final = "-"
@@ -78,7 +76,8 @@ def _spanning(trace: Any, tracer: Any) -> Callable[[Observation], None]:
 
     def observe(seen: Observation) -> None:
         now = time_ns()
-        name, attributes = _described(template_of(seen.statement, seen.vendor), seen.sql, seen.vendor)
+        text = seen.statement.template
+        name, attributes = _described(template_of(seen.statement, seen.vendor), text.sql, seen.vendor, bool(text.model))
         start = now - int(seen.elapsed * 1e9)
         span = tracer.start_span(name, kind=client, attributes=attributes, start_time=start)
         if span.is_recording():
@@ -103,26 +102,18 @@ def _spanning(trace: Any, tracer: Any) -> Callable[[Observation], None]:
 
 
 @lru_cache(2048)
-def _described(template: str, sql: str, vendor: str) -> tuple[str, dict[str, str]]:
+def _described(template: str, sql: str, vendor: str, compiled: bool) -> tuple[str, dict[str, str]]:
     """Return the name of a statement's span and the attributes that follow from its text."""
     verb = first_word(template)
     found = _TABLE.search(template)
     table = found.group(1) if found else ""
     name = f"{verb} {table}" if verb and table else f"db.{vendor}"
-    text = (template if _has_values(sql, vendor) else sql)[:LONGEST_STATEMENT]
+    text = (template if has_values(sql, vendor, compiled) else sql)[:LONGEST_STATEMENT]
     attributes = {"db.system": vendor, "db.statement": text, "db.operation": verb}
     attributes |= {"db.system.name": vendor, "db.query.text": text, "db.operation.name": verb, "db.query.summary": name}
     if table:
         attributes |= {"db.sql.table": table, "db.collection.name": table}
     return name, attributes
-
-
-def _has_values(sql: str, vendor: str) -> bool:
-    """True when literals stand in a text, or that can't be told; its template is shown then."""
-    try:
-        return any(each.kind == "literal" for each in lexemes(sql, vendor))
-    except (Unlexable, ImproperlyConfigured):
-        return True
 
 
 def _place(alias: str) -> dict[str, str | int]:

@@ -23,13 +23,14 @@ from typing import Any, Final
 from dorm.conf.settings import settings
 from dorm.db import hooks
 from dorm.db.connection import Database
+from dorm.db.copying import OpenCopy
 from dorm.db.forks import in_child
 from dorm.db.lexer import Unlexable, lexemes
 from dorm.db.operation import Operation
 from dorm.db.probe import probe
-from dorm.db.request import ExecuteMany, QueryMany, Script, StatementRequest
+from dorm.db.request import Connection, ExecuteMany, OpenCursor, QueryMany, Script, StatementRequest
 from dorm.db.statement import Statement, Template
-from dorm.db.template import MASK, is_secret, template_of
+from dorm.db.template import MASK, is_secret, shown_sql, template_of
 from dorm.exceptions import ImproperlyConfigured, NotSupportedError
 
 _log = logging.getLogger("dorm.db.slow_explain")
@@ -49,8 +50,8 @@ class SlowPlan:
     """A plan that was captured.
 
     Attributes:
-        sql: text with placeholders. plan: one line a row, secrets masked. elapsed_ms: of the user's statement.
-        capture_ms: what reading the plan took. at: when, in Unix seconds.
+        sql: text with placeholders; its template where values stood in it. plan: one line a row, secrets masked.
+        elapsed_ms: of the user's statement. capture_ms: what reading the plan took. at: when, in Unix seconds.
     """
 
     alias: str
@@ -144,7 +145,8 @@ def _explain_slow(request: StatementRequest[Any], proceed: hooks.Proceed) -> Ope
 
 def _is_due(request: StatementRequest[Any]) -> bool:
     """True for one read whose template was not explained lately."""
-    if isinstance(request, (ExecuteMany, QueryMany, Script)):
+    # Rows that are copied out keep their connection busy, and a stream may hold the only one of the pool.
+    if isinstance(request, (ExecuteMany, QueryMany, Script, OpenCopy)):
         return False
     statement, source = request.statement, request.source
     if not statement.template.reads and not is_read(statement.sql, source.vendor):
@@ -189,14 +191,16 @@ def _capture(request: StatementRequest[Any], elapsed: float) -> Operation[None]:
         return
     start = perf_counter()
     asked = Statement(Template(sql, prepare=False), statement.params, internal=True)
-    found = yield from probe(database, asked, int(settings.number("SLOW_QUERY_EXPLAIN_TIMEOUT_MS")))
+    found = yield from probe(
+        database, asked, int(settings.number("SLOW_QUERY_EXPLAIN_TIMEOUT_MS")), _streaming(request)
+    )
     plan = masked_plan("\n".join(database.dialect.plan_lines(found.rows)), statement.sql, statement.params)
     template = template_of(statement, database.vendor)
     _tell(
         SlowPlan(
             database.alias,
             database.vendor,
-            statement.sql,
+            shown_sql(statement, database.vendor),
             template,
             plan,
             elapsed * 1000,
@@ -205,9 +209,15 @@ def _capture(request: StatementRequest[Any], elapsed: float) -> Operation[None]:
     )
 
 
+def _streaming(request: StatementRequest[Any]) -> Connection | None:
+    """Return the connection of a stream with a transaction of its own."""
+    database: Database = request.source  # type: ignore[assignment]  # sources are databases
+    return request.connection if isinstance(request, OpenCursor) and database.dialect.streams_in_transactions else None
+
+
 def masked_plan(plan: str, sql: str, params: Sequence[Any]) -> str:
     """Return *plan* without literals where the statement touches a column whose values must not be logged."""
-    if not any(is_secret(word) for word in re.findall(r"\w+", sql)):
+    if not any(is_secret(word) for word in re.findall(r"\w+", f"{sql} {plan}")):
         return plan
     plan = _TEXT.sub(f"'{MASK}'", plan)
     plan = _COMPARED.sub(MASK, plan)
@@ -234,4 +244,7 @@ def _tell(found: SlowPlan) -> None:
         if span.is_recording():
             span.add_event("dorm.slow_query.plan", {"db.system": found.vendor, "db.sql.plan": found.plan})
     for sink in _state.sinks:
-        sink(found)
+        try:
+            sink(found)
+        except Exception:  # noqa: BLE001  # a stated boundary: whoever wants to be told never costs the others anything
+            _log.exception("%s raised when it was told of a slow query's plan", getattr(sink, "__qualname__", sink))

@@ -6,13 +6,13 @@ import logging
 from time import perf_counter
 from typing import Any, TypeVar
 
-from dorm.conf.settings import settings
+from dorm.conf.settings import FIXED, settings, slow_query_variable
 from dorm.db.database import Database
 from dorm.db.hooks import chain
 from dorm.db.limits import is_over, within
 from dorm.db.operation import Operation
 from dorm.db.request import CallUser, Replace, Sleep, StatementRequest
-from dorm.db.template import shown_params
+from dorm.db.template import shown_params, shown_sql
 from dorm.exceptions import ConnectionFailed, DatabaseError, OperationalError
 from dorm.signals import post_query, pre_query
 
@@ -59,10 +59,14 @@ def _send(request: StatementRequest[T]) -> Operation[T]:
         _record(request, database, perf_counter() - start, "failed: ")
         raise
     elapsed = perf_counter() - start
-    slow = settings.knobs.slow_query_seconds
+    knobs = settings.knobs
+    if knobs.environment is not FIXED and slow_query_variable() != knobs.environment:
+        knobs = settings.current_knobs()
+    slow = knobs.slow_query_seconds
     logger = logger_of(database.vendor)
     if slow is not None and elapsed >= slow and not request.statement.internal:
-        logger.warning("slow query on %s: %.1f ms: %s", database.alias, elapsed * 1000, request.statement.sql)
+        text = shown_sql(request.statement, database.vendor)
+        logger.warning("slow query on %s: %.1f ms: %s", database.alias, elapsed * 1000, text)
     if logger.isEnabledFor(logging.DEBUG):
         _record(request, database, elapsed)
     return reply
@@ -79,7 +83,7 @@ def _record(request: StatementRequest[Any], database: Database, elapsed: float, 
 
 def _again(request: StatementRequest[T], database: Database, exc: OperationalError) -> Operation[T]:
     """Repeat what may be repeated (`is_repeatable`, `is_first_of_block`); everything else is raised."""
-    attempts = settings.knobs.retry_attempts
+    attempts = settings.current_knobs().retry_attempts
     lost = exc
     for attempt in range(1, attempts):
         if is_over():

@@ -7,24 +7,31 @@ from dorm.db.database import Database
 from dorm.db.lease import Acquire, Begin, CurrentBlock, Release, Rollback
 from dorm.db.limits import deadline
 from dorm.db.operation import Operation, operation
-from dorm.db.request import Execute, FetchTable
+from dorm.db.request import Connection, Execute, FetchTable
 from dorm.db.statement import Statement, Table, Template
 
 _SAVEPOINT = "dorm_probe"
 
 
 @operation
-def probe(database: Database, statement: Statement, timeout_ms: int) -> Operation[Table]:
+def probe(
+    database: Database, statement: Statement, timeout_ms: int, connection: Connection | None = None
+) -> Operation[Table]:
     """Send *statement* and undo whatever it did; return its rows.
 
     In an open block it goes to the block's connection, inside a savepoint that is rolled back; else to a read-only
     transaction of its own, rolled back. Time, waits for locks and writes are limited where the backend can, and so is
     the wait for a connection.
     It passes no hooks.
+
+    Args:
+        connection: one with an open transaction, that of a stream; the statement goes there then.
     """
+    if connection is not None:
+        return (yield from _in_savepoint(database, connection, statement, timeout_ms))
     block: Block | None = yield CurrentBlock(database)
     if block is not None:
-        return (yield from _in_savepoint(database, block, statement, timeout_ms))
+        return (yield from _in_savepoint(database, block.own_connection, statement, timeout_ms))
     with deadline(timeout_ms / 1000):
         lease: Lease = yield Acquire(database)
     try:
@@ -40,8 +47,10 @@ def probe(database: Database, statement: Statement, timeout_ms: int) -> Operatio
     return found
 
 
-def _in_savepoint(database: Database, block: Block, statement: Statement, timeout_ms: int) -> Operation[Table]:
-    dialect, connection = database.dialect, block.own_connection
+def _in_savepoint(
+    database: Database, connection: Connection | None, statement: Statement, timeout_ms: int
+) -> Operation[Table]:
+    dialect = database.dialect
     yield Execute(database, Statement(dialect.savepoint(_SAVEPOINT), (), internal=True), connection)
     try:
         for sql in dialect.probe_limits(timeout_ms):

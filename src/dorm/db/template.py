@@ -269,6 +269,29 @@ _SECRET = re.compile("|".join(SECRET_NAMES), re.IGNORECASE)
 _LONGEST_SHOWN = 200
 
 
+def shown_sql(statement: Statement, vendor: str) -> str:
+    """Return the text of a statement for logs and spans: its template where values stand in the text itself."""
+    template = statement.template
+    folded = has_values(template.sql, vendor, bool(template.model))
+    return template_of(statement, vendor) if folded else template.sql
+
+
+@lru_cache(1024)
+def has_values(sql: str, vendor: str, compiled: bool) -> bool:
+    """True when literals stand in a text, or that can't be told.
+
+    Args:
+        compiled: dorm wrote the text: its numbers (``LIMIT 1``) are no values.
+    """
+    try:
+        found = lexemes(sql, vendor)
+    except Unlexable:
+        return True
+    except ImproperlyConfigured:
+        return not compiled
+    return any(each.kind == "literal" and not (compiled and each.text[:1].isdigit()) for each in found)
+
+
 _more_secrets: set[str] = set()
 
 

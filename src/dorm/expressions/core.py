@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from dorm.db.types import JSON, LONG_NUMERIC
 from dorm.exceptions import FieldError, NotSupportedError
+from dorm.expressions.computing import COMPUTING
 from dorm.expressions.types import PLAIN_NUMERIC, as_asked, combined_output
 from dorm.sql.convert import as_type
 from dorm.sql.node import (
@@ -483,7 +484,19 @@ class Func(Expression):
         cls = type(self)
         if cls.as_sql is not Func.as_sql or hasattr(cls, f"as_{compiler.dialect.vendor}"):
             return compiler.foreign(self)
+        if self._may_write():
+            compiler.may_write = True
         return self.render(compiler)
+
+    def _may_write(self) -> bool:
+        """True for a function of the user's that is not known to do nothing but compute."""
+        if _is_dorms(self) and type(self) is not Func and not self.extra.keys() & {"function", "template"}:
+            return False
+        written_by = next(cls for cls in type(self).__mro__ if "template" in cls.__dict__)
+        if "template" in self.extra or not written_by.__module__.startswith("dorm."):
+            return True
+        name = self.extra.get("function", self.function)
+        return not isinstance(name, str) or name.upper() not in COMPUTING
 
     def render(self, compiler: Compiler) -> str:
         """Return the text of a function without hooks; dorm's own functions override this."""

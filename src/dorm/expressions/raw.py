@@ -34,6 +34,7 @@ class RawSQL(Expression):
         return (self.text, output_key(self.output))
 
     def sql(self, compiler: Compiler) -> str:
+        compiler.may_write = True
         return f"({placeholders(self.text, lambda number: self.args[number - 1].sql(compiler))})"
 
     def __repr__(self) -> str:

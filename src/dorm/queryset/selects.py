@@ -146,7 +146,7 @@ def compiled(
     known = outputs if outputs is not None else [node.output for node in select.columns]
     template = Template(
         sql,
-        reads=select.lock is None,
+        reads=select.lock is None and not compiler.may_write,
         binary=all(output is not None and dialect.has_binary_loader(output.sql_type) for output in known),
         prepare=compiler.worth_preparing(sql),
         model=plan.query.model._meta.label,

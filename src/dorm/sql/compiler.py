@@ -42,6 +42,8 @@ class Compiler:
 
     Args:
         tables: aliases that stand outside any SELECT (the table of an UPDATE).
+    Attributes:
+        may_write: SQL or functions of the user stand in the text, which may do more than read; set by who renders them.
     """
 
     def __init__(self, dialect: Dialect, tables: Iterable[str] = ()) -> None:
@@ -54,6 +56,7 @@ class Compiler:
         self._placed: dict[tuple[str, SqlType | None], str] = {}
         self._count = 0
         self._plain = True
+        self.may_write = False
 
     # -- names ---------------------------------------------------------------------------------------------------
     def quote(self, name: str) -> str:
@@ -167,6 +170,7 @@ class Compiler:
     # -- nodes that render themselves as Django's do ---------------------------------------------------------------
     def foreign(self, node: Node) -> str:
         """Return the text of a node whose class renders itself by Django's ``as_sql(compiler, connection)``."""
+        self.may_write = True
         return foreign_sql(self, node)
 
     def capturing(self) -> CapturingCompiler:

@@ -86,6 +86,9 @@ def _translated(exc: Exception, lost: bool) -> DatabaseError:
     if state.startswith("22"):
         # `invalid input syntax for type integer: "..."`: what these quote is the value.
         return DataError(_QUOTED.sub('"..."', text))
+    if text.startswith("unterminated"):
+        # What follows the quote that is never closed is shown, and that is a value.
+        text = _QUOTED.sub('"..."', text)
     if state:
         return _CLASSES.get(state[:2], DatabaseError)(text)
     return _without_state(exc, text)

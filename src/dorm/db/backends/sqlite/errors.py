@@ -18,6 +18,7 @@ from dorm.exceptions import (
     QueryCanceled,
 )
 
+_UNTERMINATED = re.compile('unrecognized token: "[\'"`].*', re.DOTALL)
 _MISSING_TABLE = re.compile(r"no such table: (\S+)")
 
 
@@ -71,6 +72,8 @@ def _translated(exc: Exception) -> DatabaseError:
 
 
 def _wrong_sql(text: str) -> DatabaseError:
+    # What follows the quote that is never closed is shown, and that is a value.
+    text = _UNTERMINATED.sub("unrecognized token: '...", text)
     missing = _MISSING_TABLE.search(text)
     if missing is not None:
         return ProgrammingError(f"table {missing.group(1)} does not exist. Run `dorm migrate` to create the tables.")
