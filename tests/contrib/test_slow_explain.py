@@ -347,7 +347,6 @@ async def test_a_stream_is_explained_on_its_own_connection(face: Face, shop: dic
 
 class _Locking(dorm.Func):
     function = "pg_advisory_xact_lock"
-    output_field = dorm.TextField()
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
@@ -359,7 +358,7 @@ async def test_what_may_have_effects_is_not_run_again_for_its_plan(
     dorm.configure(SLOW_QUERY_EXPLAIN_ANALYZE=True)
     queries: list[Any] = [
         Customer.objects.annotate(n=RawSQL("nextval('numbers')", (), dorm.IntegerField())),
-        Customer.objects.annotate(n=_Locking(7)),
+        Customer.objects.annotate(n=_Locking(7, output_field=dorm.TextField())),
         Customer.objects.annotate(n=dorm.Func(Value("numbers"), function="nextval", output_field=dorm.IntegerField())),
         Customer.objects.annotate(n=dorm.Func("name", function="REVERSE", output_field=dorm.TextField())),
     ]
