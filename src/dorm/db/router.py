@@ -50,6 +50,12 @@ class Router:
         routers = self._routers
         return bool(self._loaded_routers() if routers is None else routers)
 
+    @property
+    def has_any_yet(self) -> bool:
+        """`has_any`, for code that runs without a database too: False while nothing is configured."""
+        routers = self._routers
+        return bool(routers) if routers is not None else settings.is_configured and self.has_any
+
     def answer(self, method: str, model: Any, hints: Mapping[str, Any], default: str) -> str:
         """Return the routers' answer to ``db_for_read`` or ``db_for_write``."""
         routers = self._loaded_routers()

@@ -16,7 +16,8 @@ def relate(instance: Any, value: Any, assigned: Any = None) -> None:
     Raises: ValueError: the routers forbid it; without routers, instances of two databases.
     """
     mine, theirs = instance.__dict__.get(ORIGIN), value.__dict__.get(ORIGIN)
-    if mine is theirs or (mine is not None and theirs is not None and mine.alias == theirs.alias):
+    same = mine is theirs or (mine is not None and theirs is not None and mine.alias == theirs.alias)
+    if same and (mine is None or not router.has_any_yet):
         return
     if mine is None:
         instance.__dict__[ORIGIN] = origin_of(router.db_for_write(type(instance), {"instance": value}), True)

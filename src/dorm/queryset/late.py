@@ -13,6 +13,7 @@ from dorm.conf.fetch_modes import FETCH_PEERS, FETCH_RAISE, FetchMode
 from dorm.conf.settings import settings
 from dorm.db.loops import running_loop
 from dorm.db.operation import Operation, operation
+from dorm.db.router import router
 from dorm.exceptions import FieldFetchBlocked, SynchronousOnlyOperation
 from dorm.models.state import ORIGIN, PREFETCHED, Origin, is_adding
 from dorm.queryset.loaders import ForwardLoader
@@ -104,12 +105,20 @@ def _joined(origin: Origin, instance: Any) -> Iterator[Any]:
 # -- loading -----------------------------------------------------------------------------------------------------
 
 
+def _alias_near(instance: Any, loader: Loader) -> str | None:
+    """Return the alias that *loader* reads from for *instance*: the routers' answer, else the instance's."""
+    origin: Origin | None = instance.__dict__.get(ORIGIN)
+    target = getattr(loader, "target", None)
+    if target is not None and router.has_any:
+        return router.db_for_read(target, {"instance": instance})
+    return origin.alias if origin is not None else None
+
+
 @operation
 def relation(instance: Any, loader: Loader) -> Operation[None]:
     """Load a relation to one object for *instance* and, with `FETCH_PEERS`, for its peers."""
     group = peers_of(instance, lambda each: not loader.is_loaded(each, None))
-    origin: Origin | None = instance.__dict__.get(ORIGIN)
-    yield from loader.load(group, (), None, origin.alias if origin is not None else None)
+    yield from loader.load(group, (), None, _alias_near(instance, loader))
     if isinstance(loader, ForwardLoader):
         # Each says for itself that the row its key names is not there.
         loader.forget_missing(group[1:])
@@ -169,6 +178,6 @@ def whole_set(instance: Any, loader: Any) -> Operation[list[Any] | None]:
     group = peers_of(instance, lambda each: not loader.is_loaded(each, None), asked=True)
     if len(group) == 1:
         return None
-    yield from loader.load(group, (), None, instance.__dict__[ORIGIN].alias)
+    yield from loader.load(group, (), None, _alias_near(instance, loader))
     found: list[Any] = instance.__dict__[PREFETCHED][loader.accessor]
     return found

@@ -63,6 +63,11 @@ class ForwardLoader:
     def __init__(self, field: ForeignKey[Any]) -> None:
         self.field = field
 
+    @property
+    def target(self) -> Any:
+        """The model that is loaded."""
+        return self.field.target
+
     def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
         if to_attr is not None:
             return to_attr in instance.__dict__
@@ -112,6 +117,11 @@ class ReverseLoader:
 
     def __init__(self, relation: ManyToOneRel) -> None:
         self.relation = relation
+
+    @property
+    def target(self) -> Any:
+        """The model that is loaded."""
+        return self.relation.target
 
     @property
     def accessor(self) -> Any:
@@ -172,6 +182,11 @@ class ReverseOneLoader:
     def __init__(self, relation: ManyToOneRel) -> None:
         self.relation = relation
 
+    @property
+    def target(self) -> Any:
+        """The model that is loaded."""
+        return self.relation.target
+
     def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
         return (to_attr or self.relation.accessor) in instance.__dict__
 
@@ -204,6 +219,11 @@ class ManyLoader:
 
     def __init__(self, relation: ForwardMany | ManyToManyRel) -> None:
         self.relation = relation
+
+    @property
+    def target(self) -> Any:
+        """The model that is loaded."""
+        return self.relation.target
 
     @property
     def accessor(self) -> Any:

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 
 def writing_alias(manager: Any, model: Any) -> str:
-    """Return the alias that *manager* writes *model* to: its own, the instance's, or the routers' answer."""
-    alias = manager._alias()
-    return alias if alias is not None else router.db_for_write(model, {"instance": manager.instance})
+    """Return the alias that *manager* writes *model* to: its own, else the routers' answer, else the instance's."""
+    alias: str | None = manager._alias()
+    if alias is None:
+        alias = router.db_for_write(model, {"instance": manager.instance})
+        # What is written to a table between two models is read by either.
+        router.wrote(manager.model)
+    return alias
 
 
 def _alias_of(obj: Any) -> str | None:
@@ -32,11 +36,11 @@ def _alias_of(obj: Any) -> str | None:
     return None if origin is None else origin.alias
 
 
-def _refuse_other_database(obj: Any, own: Any, alias: str) -> None:
-    other = _alias_of(obj)
-    if other is not None and other != alias:
+def _refuse_other_database(obj: Any, own: Any) -> None:
+    mine, other = _alias_of(own), _alias_of(obj)
+    if mine is not None and other is not None and not router.allow_relation(obj, own):
         raise UnsavedInstance(
-            f'Cannot add a {type(obj).__name__}: the {type(own).__name__} is on database "{alias}", '
+            f'Cannot add a {type(obj).__name__}: the {type(own).__name__} is on database "{mine}", '
             f'the value is on database "{other}".'
         )
 
@@ -213,7 +217,7 @@ def _keys(manager: ManyRelatedManager[Any], objs: Iterable[Any], alias: str | No
     for obj in objs:
         if isinstance(obj, manager.model):
             if alias is not None:
-                _refuse_other_database(obj, manager.instance, alias)
+                _refuse_other_database(obj, manager.instance)
             key = getattr(obj, target.attname)
             if key is None and alias is not None:
                 raise UnsavedInstance(

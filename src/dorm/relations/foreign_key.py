@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, overload
 
 from dorm.db.operation import run
+from dorm.db.router import router
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, ObjectDoesNotExist, UnsavedInstance
 from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.fields.exact import passes_as_target
@@ -405,7 +406,7 @@ class ForeignKey(Field[T]):
                     f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{self.name}" must be a '
                     f'"{self.target.__name__}" instance. For a raw key assign to {self.attname}.'
                 )
-            if value.__dict__.get(ORIGIN) is not values.get(ORIGIN):
+            if value.__dict__.get(ORIGIN) is not values.get(ORIGIN) or router.has_any_yet:
                 relate(instance, value)
             key = values[self.attname] = getattr(value, self.target_field.attname)
             values[self.name] = value

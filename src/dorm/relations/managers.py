@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dorm.conf.fetch_modes import FETCH_PEERS
 from dorm.db.operation import arun, run
+from dorm.db.router import router
 from dorm.exceptions import UnsavedInstance
 from dorm.models.state import ORIGIN, PREFETCHED
 from dorm.queryset import build
@@ -133,9 +134,9 @@ class BaseRelatedManager(Manager[M]):
         return rows if alias is None or rows._alias is not None else rows.using(alias)
 
     def _alias(self) -> str | None:
-        """Return the alias of the instance, None for one that has none."""
+        """Return the alias that was chosen, else the instance's; None where routers say, who are told the instance."""
         chosen = self._db
-        if chosen is not None:
+        if chosen is not None or router.has_any_yet:
             return chosen
         origin = self.instance.__dict__.get(ORIGIN)
         return None if origin is None else origin.alias
