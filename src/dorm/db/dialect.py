@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from dorm.db.fragments import Fragments
+from dorm.db.lexis import STANDARD, Lexis, given
 from dorm.db.statement import Template
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
@@ -32,8 +33,16 @@ class Dialect(Fragments, ABC):
     vendor: ClassVar[str]
     """Public name of the engine's family (`connection.vendor`)."""
 
+    lexis: ClassVar[Lexis] = STANDARD
+    """By which rules texts are taken apart, for templates."""
+
     name: ClassVar[str] = ""
     """Public name of the dialect where it is not the vendor's (a relative of another engine)."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "lexis" in cls.__dict__:
+            given[cls.vendor] = cls.lexis
 
     # -- what it can do ------------------------------------------------------------------------------------------
     supports_returning: bool = False

@@ -10,11 +10,10 @@ import re
 from functools import cache
 from typing import Any, NamedTuple
 
+from dorm.db.backends.lexes import BY_VENDOR
+from dorm.db.lexis import STANDARD, Lexis, given
 from dorm.exceptions import ImproperlyConfigured
 
-_DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite", "libsql": "sqlite", "mysql": "mysql", "duckdb": "duckdb"}
-_NESTED_COMMENTS = frozenset({"postgresql", "duckdb"})
-_DOLLAR_QUOTES = _NESTED_COMMENTS
 _DOLLAR_TAG = re.compile(r"\$([^\W\d]\w*)?\$")
 _NUMBERED = re.compile(r"\$(?=[0-9])")
 _EXECUTABLE = ("/*!", "/*+", "/*M!")
@@ -46,8 +45,13 @@ class Lexeme(NamedTuple):
     glued: bool
 
 
+def lexis_of(vendor: str) -> Lexis:
+    """Return the rules of an engine by its name; needs neither its driver nor its dialect."""
+    return given.get(vendor) or BY_VENDOR.get(vendor, STANDARD)
+
+
 @cache
-def _tokenizer(vendor: str) -> Any:
+def _tokenizer(name: str) -> Any:
     """Return sqlglot's tokeniser of an engine, without the commands whose rest it would not look at."""
     try:
         from sqlglot.dialects.dialect import Dialect  # an optional dependency
@@ -55,7 +59,7 @@ def _tokenizer(vendor: str) -> Any:
         raise ImproperlyConfigured(
             "templates of SQL text need sqlglot, which is not installed: pip install 'dormdb[sql]'"
         ) from exc
-    dialect = Dialect.get_or_raise(_DIALECTS.get(vendor, "postgres"))
+    dialect = Dialect.get_or_raise(name)
     base: Any = dialect.tokenizer_class
     return type("Tokenizer", (base,), {"COMMANDS": set()})(dialect=dialect)
 
@@ -67,24 +71,25 @@ def lexemes(sql: str, vendor: str) -> list[Lexeme]:
         Unlexable: an unterminated quote or comment, or characters that engines read differently.
         ImproperlyConfigured: sqlglot is not installed.
     """
-    return _joined(_tokens(sql, vendor), vendor)
+    lexis = lexis_of(vendor)
+    return _joined(_tokens(sql, lexis), lexis)
 
 
-def _tokens(sql: str, vendor: str) -> list[Lexeme]:
-    tokenizer = _tokenizer(vendor)
+def _tokens(sql: str, lexis: Lexis) -> list[Lexeme]:
+    tokenizer = _tokenizer(lexis.tokenizer)
     if "\0" in sql:
         raise Unlexable("a NUL character")
     try:
         # The tokeniser takes "$1,$" for the tag of a dollar quote, which cannot begin with a digit. Same length, so
         # that texts are taken from the original.
-        tokens = tokenizer.tokenize(_NUMBERED.sub("?", sql) if vendor in _DOLLAR_QUOTES else sql)
+        tokens = tokenizer.tokenize(_NUMBERED.sub("?", sql) if lexis.dollar_quotes else sql)
     except Exception as exc:  # whatever the library stumbles over is no SQL for us
         raise Unlexable("an unterminated quote, comment or dollar quote") from exc
     found: list[Lexeme] = []
     end = 0
     for token in tokens:
         gap = sql[end : token.start]
-        found.extend(_hints(gap, vendor))
+        found.extend(_hints(gap, lexis))
         text = sql[token.start : token.end + 1]
         if token.token_type.name == "HEREDOC_STRING" and not _DOLLAR_TAG.match(text):
             raise Unlexable("a '$' that begins no dollar quote")
@@ -94,7 +99,7 @@ def _tokens(sql: str, vendor: str) -> list[Lexeme]:
             continue
         found.append(Lexeme(_kind(token.token_type.name, text), text, not gap and end > 0))
         end = token.end + 1
-    found.extend(_hints(sql[end:], vendor))
+    found.extend(_hints(sql[end:], lexis))
     return found
 
 
@@ -110,7 +115,7 @@ def _kind(name: str, text: str) -> str:
     return "word" if _WORD.match(text) else "sign"
 
 
-def _hints(gap: str, vendor: str) -> list[Lexeme]:
+def _hints(gap: str, lexis: Lexis) -> list[Lexeme]:
     """Return the comments of *gap* that the engine reads; raise Unlexable unless the rest is space and comments."""
     found: list[Lexeme] = []
     at = 0
@@ -118,7 +123,7 @@ def _hints(gap: str, vendor: str) -> list[Lexeme]:
         if gap[at] in _SPACES:
             at += 1
             continue
-        end = _comment_end(gap, at, vendor)
+        end = _comment_end(gap, at, lexis)
         text = gap[at:end]
         if text.startswith(_EXECUTABLE):
             found.append(Lexeme("hint", text, False))
@@ -126,12 +131,12 @@ def _hints(gap: str, vendor: str) -> list[Lexeme]:
     return found
 
 
-def _comment_end(gap: str, at: int, vendor: str) -> int:
+def _comment_end(gap: str, at: int, lexis: Lexis) -> int:
     if gap.startswith("--", at):
-        if vendor == "mysql" and gap[at + 2 : at + 3].strip(_SPACES):
-            raise Unlexable("'--' that MySQL does not read as a comment")
+        if lexis.spaced_dashes and gap[at + 2 : at + 3].strip(_SPACES):
+            raise Unlexable("'--' that the engine does not read as a comment")
         return _line_end(gap, at)
-    if vendor == "mysql" and gap.startswith("#", at):
+    if lexis.hash_comments and gap.startswith("#", at):
         return _line_end(gap, at)
     if not gap.startswith("/*", at):
         raise Unlexable(f"the character U+{ord(gap[at]):04X} outside quotes")
@@ -140,7 +145,7 @@ def _comment_end(gap: str, at: int, vendor: str) -> int:
         close = gap.find("*/", here)
         if close < 0:
             raise Unlexable("an unterminated comment")
-        opening = gap.find("/*", here, close + 1) if vendor in _NESTED_COMMENTS else -1
+        opening = gap.find("/*", here, close + 1) if lexis.nested_comments else -1
         depth += 1 if opening >= 0 else -1
         here = (opening if opening >= 0 else close) + 2
     return here
@@ -154,12 +159,12 @@ def _line_end(gap: str, at: int) -> int:
 # -- what is one lexeme to the engine and several tokens to the tokeniser ----------------------------------------
 
 
-def _joined(tokens: list[Lexeme], vendor: str) -> list[Lexeme]:
+def _joined(tokens: list[Lexeme], lexis: Lexis) -> list[Lexeme]:
     found: list[Lexeme] = []
     at = 0
     while at < len(tokens):
         _refuse_dollars(tokens, at)
-        length, kind = _run_at(tokens, at, vendor, found)
+        length, kind = _run_at(tokens, at, lexis, found)
         text = "".join(each.text for each in tokens[at : at + length])
         found.append(Lexeme(kind, text, tokens[at].glued))
         at += length
@@ -173,10 +178,10 @@ def _refuse_dollars(tokens: list[Lexeme], at: int) -> None:
         raise Unlexable("a '$' inside an unquoted identifier: quote the identifier")
 
 
-def _run_at(tokens: list[Lexeme], at: int, vendor: str, before: list[Lexeme]) -> tuple[int, str]:
+def _run_at(tokens: list[Lexeme], at: int, lexis: Lexis, before: list[Lexeme]) -> tuple[int, str]:
     """Return how many tokens from *at* on are one lexeme, and its kind."""
     token = tokens[at]
-    if vendor in ("sqlite", "libsql") and len(token.text) > 1 and token.text.startswith("$"):
+    if lexis.named_marks and len(token.text) > 1 and token.text.startswith("$"):
         return 1, "mark"
     glued = [each for each in tokens[at + 1 : at + 5] if each.glued]
     follows = glued[0] if glued and tokens[at + 1].glued else None
@@ -191,7 +196,7 @@ def _run_at(tokens: list[Lexeme], at: int, vendor: str, before: list[Lexeme]) ->
         return 2, "mark"
     if text == ":" and follows.kind == "word" and not _is_operand(before):
         return 2, "mark"
-    if text == "@" and follows.kind == "word" and vendor in ("sqlite", "libsql"):
+    if text == "@" and follows.kind == "word" and lexis.named_marks:
         return 2, "mark"
     if text == "." and follows.kind == "literal" and not (token.glued and _is_operand(before)):
         return 2, "literal"

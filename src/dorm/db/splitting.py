@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from dorm.db.lexer import Lexeme
+from dorm.db.lexis import Lexis
 
 
-def statements(found: list[Lexeme], vendor: str) -> Iterator[list[Lexeme]]:
+def statements(found: list[Lexeme], lexis: Lexis) -> Iterator[list[Lexeme]]:
     """Split at semicolons; the body of a trigger or function belongs to its statement, where the engine has such."""
     part: list[Lexeme] = []
-    body = _BODIES.get(vendor, _NoBody)()
+    body = _BODIES[lexis.bodies]()
     for lexeme in found:
         if lexeme.text == ";" and lexeme.kind == "sign" and not body.holds(part):
             if part:
                 yield part
-            part, body = [], _BODIES.get(vendor, _NoBody)()
+            part, body = [], _BODIES[lexis.bodies]()
             continue
         part.append(lexeme)
         body.follow(part)
@@ -40,7 +41,7 @@ class _NoBody:
         """Look at the lexeme that was added to *part*."""
 
 
-class _SqliteBody(_NoBody):
+class _TriggerBody(_NoBody):
     """``CREATE [TEMP] TRIGGER ... BEGIN ...; END``: a trigger has a body always, and no semicolon before it.
 
     https://www.sqlite.org/lang_createtrigger.html
@@ -61,7 +62,7 @@ class _SqliteBody(_NoBody):
         self._ended = self._ended or (_words(part[-1:]) == ["END"] and len(part) > 1 and part[-2].text == ";")
 
 
-class _PostgresBody(_NoBody):
+class _AtomicBody(_NoBody):
     """``CREATE [OR REPLACE] FUNCTION ... BEGIN ATOMIC ...; END``.
 
     PostgreSQL reads a text whole before it runs any of it: only texts that are right matter.
@@ -92,8 +93,4 @@ def _words(part: list[Lexeme], most: int | None = None) -> list[str]:
     return [each.text.upper() if each.kind == "word" else "" for each in part[:most]]
 
 
-_BODIES: Final[dict[str, type[_NoBody]]] = {
-    "sqlite": _SqliteBody,
-    "libsql": _SqliteBody,
-    "postgresql": _PostgresBody,
-}
+_BODIES: Final[dict[str, type[_NoBody]]] = {"": _NoBody, "trigger": _TriggerBody, "atomic": _AtomicBody}

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from dorm.db.lexer import Lexeme, Unlexable, lexemes
+from dorm.db.lexer import Lexeme, Unlexable, lexemes, lexis_of
 from dorm.db.splitting import statements
 from dorm.db.statement import Statement
 from dorm.exceptions import ImproperlyConfigured
@@ -49,7 +49,6 @@ _KEYWORDS = frozenset(
     """.split()  # noqa: SIM905  # a list of 170 words reads better so
 )
 _BEFORE_OPERANDS = _KEYWORDS - {"NULL", "END", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "DEFAULT", "KEY"}
-_KEEPS_CASE = frozenset({"mysql"})
 _NO_SPACE_BEFORE = frozenset({",", ")", "(", ".", ";", "::"})
 _NO_SPACE_AFTER = frozenset({"(", ".", "::"})
 MARK = Lexeme("mark", "?", False)
@@ -134,14 +133,15 @@ def _templates(sql: str, vendor: str) -> tuple[str, ...]:
 
 
 def _made(sql: str, vendor: str) -> tuple[str, ...]:
-    parts = statements([_folded(each, vendor) for each in lexemes(sql, vendor)], vendor)
+    lexis = lexis_of(vendor)
+    parts = statements([_folded(each, lexis.keeps_case) for each in lexemes(sql, vendor)], lexis)
     return tuple(_rendered(_collapsed(_without_signs(part))) for part in parts)
 
 
 _kept_templates = lru_cache(MOST_TEMPLATES)(_templates)
 
 
-def _folded(lexeme: Lexeme, vendor: str) -> Lexeme:
+def _folded(lexeme: Lexeme, keeps_case: bool) -> Lexeme:
     kind, text, glued = lexeme
     if kind in ("literal", "mark"):
         return MARK
@@ -151,7 +151,7 @@ def _folded(lexeme: Lexeme, vendor: str) -> Lexeme:
             return MARK
         if upper in _KEYWORDS:
             return Lexeme("word", upper, glued)
-        return Lexeme("word", text if vendor in _KEEPS_CASE else text.lower(), glued)
+        return Lexeme("word", text if keeps_case else text.lower(), glued)
     return Lexeme(kind, "%", glued) if text == "%%" else lexeme
 
 

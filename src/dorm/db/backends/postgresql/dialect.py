@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psycopg import sql
 
+from dorm.db.backends.lexes import POSTGRESQL
 from dorm.db.backends.postgresql.adapt import (
     NULLS,
     Null,
@@ -103,6 +104,7 @@ class PostgresDialect(PostgresFragments, Dialect):
     """PostgreSQL 13 and later."""
 
     vendor = "postgresql"
+    lexis = POSTGRESQL
     supports_advisory_locks = True
     supports_search_path = True
     supports_listen = True

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dorm.db.backends.lexes import SQLITE
 from dorm.db.backends.sqlite.fragments import SqliteFragments, is_scaled
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
 from dorm.db.rawsql import placeholders
@@ -57,6 +58,7 @@ class SqliteDialect(SqliteFragments, Dialect):
     """SQLite 3.50 and later, as apsw brings it."""
 
     vendor = "sqlite"
+    lexis = SQLITE
     supports_returning = True
     tells_counted_key = True
     rows_at_once = 64
