@@ -135,6 +135,14 @@ async def test_saving(face: Face) -> None:
     assert await face(LineItem.objects.filter(product__name="p2").update)(quantity=8) == 2
 
 
+async def test_saving_a_new_row(face: Face) -> None:
+    await filled(face)
+    await face(Order.objects.create)(reference="C")
+    item = LineItem(product_id=1, order_id="C", quantity=7)
+    await face(item.save)()
+    assert (item.pk, (await face(LineItem.objects.get)(pk=(1, "C"))).quantity) == ((1, "C"), 7)
+
+
 async def test_bulk_and_get_or_create(face: Face) -> None:
     items = await filled(face)
     await face(LineItem.objects.all().delete)()

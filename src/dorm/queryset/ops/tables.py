@@ -144,7 +144,7 @@ def insert(write: Write, meta: Any) -> Operation[None]:
 def take_key(meta: Any, instance: Any) -> None:
     """Let a new row carry its number for a key that was given as the text of one."""
     values = instance.__dict__
-    if values[meta.pk.attname].__class__ is str and meta.pk in meta.counted_fields:
+    if values.get(meta.pk.attname).__class__ is str and meta.pk in meta.counted_fields:
         values[meta.pk.attname] = meta.pk.prepare(values[meta.pk.attname])
 
 
