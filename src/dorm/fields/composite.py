@@ -59,7 +59,7 @@ class CompositePrimaryKey(Field[tuple[Any, ...]]):
         declared.append(cls)
 
     def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
-        return self.name, "dorm.CompositePrimaryKey", list(self.field_names), {}
+        return getattr(self, "name", None), "dorm.CompositePrimaryKey", list(self.field_names), {}
 
     @property
     def fields(self) -> tuple[Field[Any], ...]:

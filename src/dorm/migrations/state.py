@@ -66,6 +66,9 @@ class ModelState:
         ordered = meta.order_with_respect_to is not None
         # The column of order_with_respect_to comes with the option.
         fields = {each.name: unbound(each) for each in columns if not (ordered and each.name == "_order")}
+        if getattr(meta.pk, "is_composite", False) and meta.pk.model is model:
+            # It has no column of its own, and without it the tables would get an ``id``.
+            fields = {meta.pk.name: unbound(meta.pk), **fields}
         options = {
             name: value
             for name, value in meta.given.items()
