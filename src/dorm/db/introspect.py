@@ -11,6 +11,7 @@ class FoundColumn:
 
     Attributes:
         type: as DDL spells it, lower case. default: SQL text, or None. auto: the database counts it.
+        stored: a generated column's value is kept in the row. values: those of an enumeration, in order.
     """
 
     name: str
@@ -21,6 +22,8 @@ class FoundColumn:
     generated: str | None = None
     comment: str | None = None
     collation: str | None = None
+    stored: bool = True
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,12 @@ class FoundIndex:
 
 @dataclass(frozen=True)
 class FoundTable:
-    """A table, or a view."""
+    """A table, or a view.
+
+    Attributes:
+        checks: name and text of each CHECK; the name is empty where the database gives none. exclusions: name and
+            text of each EXCLUDE.
+    """
 
     name: str
     columns: tuple[FoundColumn, ...]
@@ -58,6 +66,7 @@ class FoundTable:
     triggers: tuple[str, ...] = ()
     is_view: bool = False
     comment: str | None = field(default=None, compare=False)
+    exclusions: tuple[tuple[str, str], ...] = ()
 
     def column(self, name: str) -> FoundColumn | None:
         """Return a column by name."""

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dorm.conf.registry import registry
 from dorm.db.connection import Database, connections
-from dorm.db.introspect import FoundTable
+from dorm.db.introspect import FoundColumn, FoundTable
 from dorm.db.operation import run
 from dorm.db.schema import Ddl, TableDef
 from dorm.exceptions import MigrationError, choices_text, nearest
 from dorm.inspect import introspect_tables
+from dorm.inspect.columns import normal_type
 from dorm.migrations.editor import Comment, Editor
 from dorm.migrations.schema import create_models, with_throughs
-
-_ALIASES = {
-    "varchar": "character varying",
-    "timestamptz": "timestamp with time zone",
-    "timestamp": "timestamp without time zone",
-    "time": "time without time zone",
-    "bool": "boolean",
-    "int": "integer",
-    "int4": "integer",
-    "int8": "bigint",
-    "float8": "double precision",
-    "decimal": "numeric",
-}
 
 
 @dataclass(frozen=True)
@@ -73,14 +60,6 @@ def create_statements(models: Iterable[Any], database: Database) -> list[str]:
     return [note.sql for note in notes if isinstance(note, Ddl)]
 
 
-def normal_type(text: str) -> str:
-    """Return a type's text in one spelling."""
-    lowered = re.sub(r"\s*([(),])\s*", r"\1", text.lower()).replace(",", ", ").strip()
-    lowered = re.sub(r"\s+collate\s+\S+$", "", lowered)
-    head, bracket, rest = lowered.partition("(")
-    return _ALIASES.get(head, head) + bracket + rest
-
-
 def differences_of(alias: str, labels: Sequence[str] = ()) -> list[Difference]:
     """Return how a database differs from the models of all apps, or of some."""
     database = connections[alias]
@@ -113,25 +92,36 @@ def differences_of(alias: str, labels: Sequence[str] = ()) -> list[Difference]:
 
 
 def _compare(table: TableDef, found: FoundTable, database: Database) -> Iterable[Difference]:
-    schema = database.dialect.schema
+    schema, is_view = database.dialect.schema, found.is_view
     for column in table.columns:
         there = found.column(column.name)
         if there is None:
             yield Difference("missing column", table.name, column.name)
             continue
         ours, theirs = normal_type(schema.type_of(column)), normal_type(there.type)
-        if ours != theirs:
+        if ours != theirs and theirs:  # SQLite knows columns without a type, which take any value
             yield Difference("type of", table.name, column.name, ours, theirs)
-        if column.null != there.null and column.name not in table.primary_key:
+        if column.null != there.null and column.name not in table.primary_key and not (column.generated or is_view):
             yield Difference("null of", table.name, column.name, _null(column.null), _null(there.null))
-        if (column.generated is None) != (there.generated is None):
+        if bool(column.default) != _has_default(there) and not (column.generated or is_view):
+            ours, theirs = column.default or "none", there.default or "none"
+            yield Difference("default of", table.name, column.name, ours, theirs)
+        if (column.generated is None) != (there.generated is None) and not is_view:
             yield Difference("generated", table.name, column.name, str(column.generated), str(there.generated))
     for other in found.columns:
         if not table.has(other.name):
             yield Difference("extra column", table.name, other.name)
-    if table.primary_key != found.primary_key and not found.is_view:
+    if is_view:
+        return
+    if table.primary_key != found.primary_key:
         yield Difference("primary key of", table.name, "", str(table.primary_key), str(found.primary_key))
     yield from _compare_keys(table, found)
+
+
+def _has_default(column: FoundColumn) -> bool:
+    """True when the database gives the column a value other than NULL; a generated one has no default."""
+    text = (column.default or "").lower()
+    return bool(text) and column.generated is None and text != "null" and not text.startswith("null::")
 
 
 def _null(null: bool) -> str:
@@ -145,12 +135,13 @@ def _compare_keys(table: TableDef, found: FoundTable) -> Iterable[Difference]:
         yield Difference("missing unique", table.name, ", ".join(columns))
     for columns in sorted(found.unique_sets - ours - {found.primary_key}):
         yield Difference("extra unique", table.name, ", ".join(columns))
-    references = {(key.columns, key.table) for key in table.foreign_keys}
-    there = {(key.columns, key.table) for key in found.references}
-    for columns, target in sorted(references - there):
-        yield Difference("missing reference", table.name, ", ".join(columns), target)
-    for columns, target in sorted(there - references):
-        yield Difference("extra reference", table.name, ", ".join(columns), "", target)
+    references = {(key.columns, key.table, key.targets) for key in table.foreign_keys}
+    there = {(key.columns, key.table, key.targets) for key in found.references}
+    for columns, target, targets in sorted(references - there):
+        yield Difference("missing reference", table.name, ", ".join(columns), f"{target} ({', '.join(targets)})")
+    for columns, target, targets in sorted(there - references):
+        yield Difference("extra reference", table.name, ", ".join(columns), "", f"{target} ({', '.join(targets)})")
+    yield from _compare_checks(table, found)
     names = {index.name for index in table.indexes}
     present = {index.name for index in found.indexes}
     for name in sorted(names - present):
@@ -158,3 +149,14 @@ def _compare_keys(table: TableDef, found: FoundTable) -> Iterable[Difference]:
     for name in sorted(each.name for each in found.indexes if not each.constraint and not each.unique):
         if name not in names:
             yield Difference("extra index", table.name, name)
+
+
+def _compare_checks(table: TableDef, found: FoundTable) -> Iterable[Difference]:
+    """Compare CHECK and EXCLUDE by their names; those that the database gives no name stand for any."""
+    ours = {each.name for each in table.checks} | {each.name for each in table.exclusions}
+    there = [name for name, _ in (*found.checks, *found.exclusions)]
+    missing = sorted(ours - set(there))
+    for name in missing[there.count("") :]:
+        yield Difference("missing constraint", table.name, name)
+    for name in sorted(set(there) - ours - {""}):
+        yield Difference("extra constraint", table.name, name)

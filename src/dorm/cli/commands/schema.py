@@ -80,4 +80,4 @@ def inspectdb(tables: tuple[str, ...], database: str) -> None:
     missing = sorted(set(tables) - {table.name for table in found})
     if missing:
         raise ValueError(f"there is no table {missing[0]!r}. Tables: {choices_text(table.name for table in found)}.")
-    click.echo(render_models(found, tables or None), nl=False)
+    click.echo(render_models(found, tables or None, connection=database), nl=False)

@@ -19,7 +19,9 @@ _COLUMNS = """
 SELECT a.attrelid::bigint, a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END, a.attidentity <> '',
        CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END, col_description(a.attrelid, a.attnum),
-       CASE WHEN a.attcollation <> t.typcollation THEN co.collname::text END
+       CASE WHEN a.attcollation <> t.typcollation THEN co.collname::text END, a.attgenerated <> 'v',
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid IN (a.atttypid, t.typelem)
+             ORDER BY e.enumsortorder)
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_type t ON t.oid = a.atttypid
@@ -83,16 +85,26 @@ def read_tables(editor: Editor) -> Operation[list[FoundTable]]:
             triggers=tuple(row[0] for row in triggers[oid]),
             is_view=kind in ("v", "m"),
             comment=comment,
+            exclusions=tuple((row[0], row[2]) for row in constraints[oid] if row[1] == "x"),
         )
         for oid, name, kind, comment in relations
     ]
 
 
 def _column(row: tuple[Any, ...]) -> FoundColumn:
-    name, kind, null, default, identity, generated, comment, collation = row
+    name, kind, null, default, identity, generated, comment, collation, stored, values = row
     serial = default is not None and default.startswith("nextval(")
     return FoundColumn(
-        name, kind, null, None if serial else default, bool(identity) or serial, generated, comment, collation
+        name,
+        kind,
+        null,
+        None if serial else default,
+        bool(identity) or serial,
+        generated,
+        comment,
+        collation,
+        stored,
+        tuple(values),
     )
 
 

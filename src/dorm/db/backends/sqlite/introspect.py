@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from dorm.db.introspect import FoundColumn, FoundIndex, FoundReference, FoundTable
 from dorm.db.operation import Operation
 from dorm.db.schema import Editor
 
-_CONSTRAINT = re.compile(r'CONSTRAINT\s+"((?:[^"]|"")*)"\s+(CHECK|FOREIGN KEY)\s*\(', re.IGNORECASE)
+_CHECK = re.compile(r'(?:\bCONSTRAINT\s+(?:"((?:[^"]|"")*)"|(\w+))\s+)?\bCHECK\s*\(', re.IGNORECASE)
 
 
 def read_tables(editor: Editor) -> Operation[list[FoundTable]]:
@@ -21,7 +22,15 @@ def read_tables(editor: Editor) -> Operation[list[FoundTable]]:
     found = []
     for name, kind, sql in rows:
         found.append((yield from _table(editor, name, kind == "view", sql or "")))
-    return found
+    keys = {table.name.lower(): table.primary_key for table in found}
+    return [replace(table, references=tuple(_complete(each, keys) for each in table.references)) for table in found]
+
+
+def _complete(reference: FoundReference, keys: dict[str, tuple[str, ...]]) -> FoundReference:
+    """Name the columns of a reference that names only its table: those of the table's key."""
+    if all(reference.targets):
+        return reference
+    return replace(reference, targets=keys.get(reference.table.lower(), reference.targets))
 
 
 def _table(editor: Editor, name: str, is_view: bool, sql: str) -> Operation[FoundTable]:
@@ -29,7 +38,8 @@ def _table(editor: Editor, name: str, is_view: bool, sql: str) -> Operation[Foun
         'SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1', (name,)
     )
     keys = sorted((row[4], row[0]) for row in info if row[4])
-    auto = "AUTOINCREMENT" in sql.upper()
+    # The only integer key counts by itself, as the row's number; AUTOINCREMENT keeps it from using numbers again.
+    auto = len(keys) == 1 and "WITHOUT ROWID" not in sql.upper()
     columns = tuple(_column(row, auto, sql) for row in info)
     triggers = yield from editor.read(
         "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? ORDER BY name", (name,)
@@ -52,9 +62,13 @@ def _column(row: Any, auto: bool, sql: str) -> FoundColumn:
     name, kind, required, default, key, hidden = row
     generated = None
     if hidden in (2, 3):
-        place = re.search(rf'"?{re.escape(name)}"?\s[^,]*?GENERATED\s+ALWAYS\s+AS\s*\(', sql, re.IGNORECASE)
+        before = rf'"?{re.escape(name)}"?\s(?:[^,()]|\([^()]*\))*?(?:GENERATED\s+ALWAYS\s+)?\bAS\s*\('
+        place = re.search(before, sql, re.IGNORECASE)
         generated = _inner(sql, place.end() - 1) if place else ""
-    return FoundColumn(name, kind.lower(), not required, default, bool(auto and key == 1), generated)
+    kind = re.sub(r"\s*GENERATED ALWAYS\Z", "", kind, flags=re.IGNORECASE)
+    counted = bool(auto and key == 1 and kind.upper() == "INTEGER")
+    null = not required and not counted
+    return FoundColumn(name, kind.lower(), null, default, counted, generated, stored=hidden != 2)
 
 
 def _references(editor: Editor, name: str, sql: str) -> Operation[tuple[FoundReference, ...]]:
@@ -91,9 +105,8 @@ def _indexes(editor: Editor, name: str) -> Operation[tuple[FoundIndex, ...]]:
 
 def _checks(sql: str) -> list[tuple[str, str]]:
     return [
-        (match.group(1), f"CHECK ({_inner(sql, match.end() - 1)})")
-        for match in _CONSTRAINT.finditer(sql)
-        if match.group(2).upper() == "CHECK"
+        ((match.group(1) or match.group(2) or "").replace('""', '"'), f"CHECK ({_inner(sql, match.end() - 1)})")
+        for match in _CHECK.finditer(sql)
     ]
 
 
