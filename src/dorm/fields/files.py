@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Unpack, overl
 from dorm.db.types import SqlType
 from dorm.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from dorm.fields.base import Field
-from dorm.fields.images import dimensions, is_image
+from dorm.fields.images import is_image
 from dorm.fields.options import PlainOptions
 from dorm.storage.base import Storage
 from dorm.storage.chosen import default_storage
-from dorm.storage.fieldfile import FieldFile
+from dorm.storage.fieldfile import FieldFile, ImageFieldFile
 from dorm.storage.file import File
 from dorm.storage.names import validate_file_name
 from dorm.validators import MaxLengthValidator, validate_image_file_extension
@@ -189,6 +189,7 @@ class ImageField(FileField):
         height_field, width_field: names of fields that take the size, in pixels; this needs Pillow.
     """
 
+    attr_class = ImageFieldFile
     default_error_messages: ClassVar[dict[str, str]] = {
         "invalid_image": ("Upload a valid image. The file you uploaded was either not an image or a corrupted image.")
     }
@@ -229,7 +230,7 @@ class ImageField(FileField):
         if not self.width_field and not self.height_field:
             return
         file: Any = self.__get__(instance)
-        width, height = dimensions(file) if file else (None, None)
+        width, height = file.dimensions() if file else (None, None)
         for name, value in ((self.width_field, width), (self.height_field, height)):
             if name:
                 setattr(instance, name, value)

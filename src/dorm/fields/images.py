@@ -40,7 +40,7 @@ def dimensions(file: Any) -> tuple[int | None, int | None]:
     library = _pillow()
     if library is None:
         raise ImproperlyConfigured(
-            "width_field and height_field of an ImageField need Pillow: pip install 'dormdb[image]'."
+            "the size of an image (width_field, height_field) needs Pillow: pip install 'dormdb[image]'."
         )
     was_closed = file.closed
     file.open()

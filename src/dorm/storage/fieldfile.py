@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser
+from dorm.fields.images import dimensions
 from dorm.queryset.ops import files, save as save_ops
 from dorm.storage.base import Storage
 from dorm.storage.file import File
@@ -112,8 +113,15 @@ class FieldFile(File):
             self._file.close()
 
     # -- keeping and deleting ------------------------------------------------------------------------------------
-    def take(self, name: str | None) -> None:
-        """Be the file of that name, which is kept."""
+    def take(self, name: str | None, content: Any = None) -> None:
+        """Be the file of that name, which is kept.
+
+        Args:
+            content: the file object it was kept from; another one that is open belongs to the file of before.
+        """
+        if self._file is not None and self._file is not content:
+            self.close()
+            self._file = None
         self.name = name
         self._committed = True
         self.field.set_name(self.instance, self)
@@ -145,8 +153,48 @@ class FieldFile(File):
         if not self:
             return
         self.close()
-        self._file = None
         yield CallUser(self.storage.delete, self.storage.adelete, self.name)
         self.take(None)
         if save:
             yield from save_ops.saved(self.instance, using=None)
+
+
+class ImageFieldFile(FieldFile):
+    """The file of an `ImageField`, which knows its size in pixels."""
+
+    _size: tuple[int | None, int | None] | None = None
+
+    def take(self, name: str | None, content: Any = None) -> None:
+        self._size = None
+        super().take(name, content)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_size": self._size}
+
+    @property
+    def width(self) -> int | None:
+        """Width in pixels, None where the content is no image; the file is read for it once. Needs Pillow."""
+        return self.dimensions()[0]
+
+    @property
+    def height(self) -> int | None:
+        """Height in pixels, as of `width`."""
+        return self.dimensions()[1]
+
+    def dimensions(self) -> tuple[int | None, int | None]:
+        """Return width and height in pixels, None for both where the content is no image. Needs Pillow."""
+        self._require_file()
+        if self._size is None:
+            self._size = dimensions(self)
+        return self._size
+
+    async def adimensions(self) -> tuple[int | None, int | None]:
+        """Async twin of `dimensions`: the storage is asked in its own face."""
+        self._require_file()
+        if self._size is None:
+            was_closed = self.closed
+            await self.aopen()
+            self._size = dimensions(self)
+            if was_closed:
+                self.close()
+        return self._size

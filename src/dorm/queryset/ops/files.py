@@ -26,6 +26,6 @@ def keep_one(file: Any, name: str, content: Any, alias: str) -> Operation[None]:
     field, storage = file.field, file.storage
     wanted = field.generate_filename(file.instance, name)
     saved = yield CallUser(storage.save, storage.asave, wanted, content, max_length=field.max_length)
-    file.take(saved)
+    file.take(saved, content)
     # Without a transaction there is nothing that could be rolled back.
     transaction.on_rollback(lambda: storage.delete(saved), using=alias)
