@@ -10,7 +10,7 @@ from dorm.db.types import JSON, LONG_NUMERIC
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.computing import COMPUTING
 from dorm.expressions.types import PLAIN_NUMERIC, as_asked, combined_output
-from dorm.sql.convert import as_type
+from dorm.sql.convert import PLAIN, as_type, is_decimal
 from dorm.sql.node import (
     BOOLEAN_OUTPUT,
     FLOAT_OUTPUT,
@@ -369,7 +369,17 @@ class CombinedExpression(Expression):
         return combined_output(self.operator, lhs.output, rhs.output)
 
     def resolve(self, scope: Scope) -> Node:
-        args = tuple(arg.resolve(scope) for arg in self.args)
+        return self._over(tuple(arg.resolve(scope) for arg in self.args))
+
+    def retyped(self, args: tuple[Node, ...]) -> Node:
+        untyped = copy.copy(self)
+        untyped.output = None
+        made = untyped._over(args)
+        if made.output is None:
+            made.output = self.output
+        return made
+
+    def _over(self, args: tuple[Node, ...]) -> Node:
         without_rows(args, type(self).__name__)
         try:
             made = self.rebuilt(args)
@@ -458,11 +468,15 @@ class Func(Expression):
 
     def resolve(self, scope: Scope) -> Node:
         args = self.taking(tuple(arg.resolve(scope) for arg in self.args))
+        asked: Output | None = self.__dict__.get("output")
+        users = type(self) is Func or not _is_dorms(self)
+        if users and asked is not None and asked.sql_type.kind != "numeric":
+            # A function that makes something else of a decimal reads the number, not the form it is stored in.
+            args = tuple(as_type(arg, PLAIN) if is_decimal(arg) else arg for arg in args)
         try:
             made = self.rebuilt(args)
-            asked: Output | None = self.__dict__.get("output")
             if asked is not None and made.output is asked:
-                made.output = as_asked(asked, args if type(self) is Func or not _is_dorms(self) else None)
+                made.output = as_asked(asked, args if users else None)
             return made
         except FieldError as exc:
             # Said where the type is needed: an ExpressionWrapper or a Cast around this gives it.

@@ -53,6 +53,11 @@ class OuterReference(Node):
     def resolve(self, scope: Scope) -> Node:
         return self
 
+    def known(self, compiler: Compiler) -> Node:
+        made = copy.copy(self)
+        made.output = compiler.meant(self.name)
+        return made
+
     def sql(self, compiler: Compiler) -> str:
         return compiler.outer(self.name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.db.types import INTEGER_RANGES
@@ -12,7 +13,9 @@ from dorm.exceptions import InvalidValue
 from dorm.lookups.registry import bilateral_of, find_lookup, for_all
 from dorm.lookups.values import AnyNumber, bucket
 from dorm.sql.boolean import And, Condition, Nothing
+from dorm.sql.convert import aligned
 from dorm.sql.node import BOOLEAN_OUTPUT, TEXT_OUTPUT, Column, Fixed, Node, Output, Param, QueryLike, Scope, Text
+from dorm.sql.select import SubSelect
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -33,6 +36,11 @@ def left_side(compiler: Compiler, lhs: Node) -> str:
     return compiler.dialect.in_place_of_column(text, lhs.output.sql_type)
 
 
+def comparable(compiler: Compiler, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Return *nodes* in a form in which they can be compared with each other."""
+    return aligned(*[node.known(compiler) for node in nodes])
+
+
 class Comparison(Condition):
     """``lhs <operator> rhs``, the operator being the dialect's text for *lookup*."""
 
@@ -44,7 +52,7 @@ class Comparison(Condition):
         return (self.lookup,)
 
     def sql(self, compiler: Compiler) -> str:
-        lhs, rhs = self.args
+        lhs, rhs = comparable(compiler, self.args)
         dialect = compiler.dialect
         left = dialect.lookup_left(self.lookup, left_side(compiler, lhs), lhs.output.sql_type if lhs.output else None)
         return dialect.lookups[self.lookup].format(lhs=left, rhs=rhs.sql(compiler))
@@ -133,7 +141,8 @@ class InNodes(Condition):
         self.args = (lhs, *items)
 
     def sql(self, compiler: Compiler) -> str:
-        return f"{self.args[0].sql(compiler)} IN ({compiler.expressions(self.args[1:])})"
+        lhs, *items = comparable(compiler, self.args)
+        return f"{lhs.sql(compiler)} IN ({compiler.expressions(tuple(items))})"
 
     def null_rejecting(self) -> frozenset[str]:
         return _strict_aliases(self.args[0])
@@ -143,7 +152,12 @@ class InSelect(InNodes):
     """Membership in the rows of a subquery."""
 
     def sql(self, compiler: Compiler) -> str:
-        return f"{self.args[0].sql(compiler)} IN {self.args[1].sql(compiler)}"
+        lhs, rows = self.args
+        if isinstance(rows, SubSelect):
+            lhs, column = comparable(compiler, (lhs, rows.select.columns[0]))
+            if column is not rows.select.columns[0]:
+                rows = rows.replaced(replace(rows.select, columns=(column, *rows.select.columns[1:])))
+        return f"{lhs.sql(compiler)} IN {rows.sql(compiler)}"
 
 
 class Between(Condition):
@@ -153,7 +167,7 @@ class Between(Condition):
         self.args = (lhs, low, high)
 
     def sql(self, compiler: Compiler) -> str:
-        lhs, low, high = self.args
+        lhs, low, high = comparable(compiler, self.args)
         return f"{left_side(compiler, lhs)} BETWEEN {low.sql(compiler)} AND {high.sql(compiler)}"
 
     def null_rejecting(self) -> frozenset[str]:

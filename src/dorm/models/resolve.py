@@ -37,7 +37,6 @@ from dorm.sql.boolean import (
     disjunction,
     negation,
 )
-from dorm.sql.convert import aligned
 from dorm.sql.node import Column, Fixed, Literals, Node, Param, QueryLike, Text
 from dorm.sql.plan import Prepares, Unkept
 from dorm.sql.row import Row
@@ -244,8 +243,6 @@ class Resolver:
             self._partner, self._declared = before
         if isinstance(condition, InSelect):
             return self._within(condition, column)
-        if type(condition) is Comparison:
-            condition.args = aligned(*condition.args)
         # As in Django, what equals None (JSON's null) is negated as it stands.
         return negatable(condition, column) if self._negated and value is not None else condition
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import DatabaseError, FieldError, NotSupportedError, choices_text, nearest
-from dorm.sql.node import Column, Literals, Node
+from dorm.sql.convert import aligned, as_type
+from dorm.sql.node import FLOAT_OUTPUT, Column, Literals, Node
 from dorm.sql.select import Order
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def combined(
         for other in others:
             branches.append((_branch(other._plan.query), base))
             base += other._plan.slots
-        head = plan.query
+        branches = _in_one_form(branches)
+        head = branches[0][0]
         made = type(head)(
             head.model,
             TABLE,
@@ -76,6 +78,30 @@ def _branch(query: Query) -> Query:
     if query.is_sliced or query.ceiling is not None or query.distinct_on or query.combined is not None:
         return query
     return replace(query, order=(), backwards=False)
+
+
+def _in_one_form(branches: list[tuple[Query, int]]) -> list[tuple[Query, int]]:
+    """Return *branches* of rows with their numbers in one form: a backend may store decimals in several."""
+    queries = [query for query, _ in branches]
+    width = len(queries[0].columns)
+    if any(query.kind == "object" or len(query.columns) != width for query in queries):
+        return branches
+    names = [[name for name, _ in query.columns] for query in queries]
+    places = zip(
+        *[_numbers([node for _, node in place]) for place in zip(*[q.columns for q in queries], strict=True)],
+        strict=True,
+    )
+    columns = [tuple(zip(own, nodes, strict=True)) for own, nodes in zip(names, places, strict=True)]
+    return [(replace(query, columns=own), base) for (query, base), own in zip(branches, columns, strict=True)]
+
+
+def _numbers(nodes: list[Node]) -> tuple[Node, ...]:
+    """Return one column of each branch, as floats where one of them has floats and another has decimals."""
+    found = aligned(*nodes)
+    kinds = {node.output.sql_type.kind for node in nodes if node.output is not None}
+    if {"numeric", "double"} <= kinds:
+        return tuple(as_type(node, FLOAT_OUTPUT) for node in nodes)
+    return found
 
 
 def refuse(query: Query, method: str) -> None:

@@ -81,7 +81,7 @@ def _distinct(compiler: Compiler, select: Select) -> str:
 
 
 def _columns(compiler: Compiler, select: Select) -> str:
-    texts = [node.sql(compiler) for node in select.columns]
+    texts = [node.known(compiler).sql(compiler) for node in select.columns]
     for number, label in enumerate(select.labels):
         if label is not None:
             texts[number] += f" AS {compiler.quote(label)}"

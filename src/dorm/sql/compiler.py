@@ -75,17 +75,33 @@ class Compiler:
 
     def outer(self, name: Any) -> str:
         """Return the text of an outer reference: a node of the query around the SELECT that is being rendered."""
+        depth, node = self._referred(name)
         frames = self._frames
-        depth = next((number for number in range(len(frames) - 1, 0, -1) if frames[number].outer is not None), None)
-        node = (frames[depth].outer or {}).get(name) if depth is not None else None
-        if depth is None or node is None:
-            raise ValueError("This queryset contains a reference to an outer query and may only be used in a subquery.")
         self._frames, base = frames[:depth], self._base
         self._base = self._frames[-1].base
         try:
             return node.sql(self)
         finally:
             self._frames, self._base = frames, base
+
+    def meant(self, name: Any) -> Output | None:
+        """Return the type of what an outer reference means in this statement."""
+        depth, node = self._referred(name)
+        frames = self._frames
+        self._frames = frames[:depth]
+        try:
+            return node.known(self).output
+        finally:
+            self._frames = frames
+
+    def _referred(self, name: Any) -> tuple[int, Node]:
+        """Return the node that an outer reference means, and how many SELECTs stand around it."""
+        frames = self._frames
+        depth = next((number for number in range(len(frames) - 1, 0, -1) if frames[number].outer is not None), 0)
+        node = (frames[depth].outer or {}).get(name) if depth else None
+        if node is None:
+            raise ValueError("This queryset contains a reference to an outer query and may only be used in a subquery.")
+        return depth, node
 
     # -- parameters ----------------------------------------------------------------------------------------------
     def param(self, slot: int, output: Output | None, convert: Converter | None = None) -> str:

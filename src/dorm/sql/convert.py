@@ -50,6 +50,11 @@ class Converted(Node):
         return self.args[0].nullable
 
 
+def is_decimal(node: Node) -> bool:
+    """True for a node whose values are decimals."""
+    return node.output is not None and node.output.sql_type.kind == "numeric"
+
+
 def as_type(node: Node, output: Output | None) -> Node:
     """Return *node* as a value of *output*'s type where one of the two is a decimal of another form."""
     have = node.output.sql_type if node.output is not None else None
@@ -59,15 +64,16 @@ def as_type(node: Node, output: Output | None) -> Node:
     return Converted(node, output)
 
 
-def aligned(lhs: Node, rhs: Node) -> tuple[Node, Node]:
-    """Return two numbers in a form in which they can be compared."""
-    have = lhs.output.sql_type if lhs.output is not None else None
-    other = rhs.output.sql_type if rhs.output is not None else None
-    if have is None or other is None or _same_form(have, other):
-        return lhs, rhs
-    if is_long(have) or is_long(other):
-        return (lhs if is_long(have) else as_type(lhs, LONG)), (rhs if is_long(other) else as_type(rhs, LONG))
-    return as_type(lhs, PLAIN), as_type(rhs, PLAIN)
+def aligned(*nodes: Node) -> tuple[Node, ...]:
+    """Return numbers in a form in which they can be compared."""
+    types = [node.output.sql_type for node in nodes if node.output is not None]
+    if len(types) < 2 or all(_same_form(types[0], other) for other in types[1:]):
+        return nodes
+    if any(map(is_long, types)):
+        return tuple(
+            node if node.output is not None and is_long(node.output.sql_type) else as_type(node, LONG) for node in nodes
+        )
+    return tuple(as_type(node, PLAIN) for node in nodes)
 
 
 def _same_form(one: SqlType, other: SqlType) -> bool:

@@ -12,6 +12,7 @@ import copy
 import datetime
 import decimal
 import itertools
+import operator
 import uuid
 from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
@@ -303,6 +304,15 @@ class Node:
     def infer_output(self) -> Output | None:
         """Return the output that follows from the children; None when nothing follows."""
         return None
+
+    def known(self, compiler: Compiler) -> Node:
+        """Return this node with the types that references to the query around turn out to have in the statement."""
+        args = tuple(arg.known(compiler) for arg in self.args)
+        return self if all(map(operator.is_, args, self.args)) else self.retyped(args)
+
+    def retyped(self, args: tuple[Node, ...]) -> Node:
+        """Return this node over *args*, which are its own children with their types."""
+        return self.rebuilt(args)
 
     # -- rendering -----------------------------------------------------------------------------------------------
     def sql(self, compiler: Compiler) -> str:

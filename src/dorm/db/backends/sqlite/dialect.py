@@ -208,6 +208,10 @@ class SqliteDialect(SqliteFragments, Dialect):
     def pattern(self, lookup: str) -> Converter:
         return _PATTERNS[lookup]
 
+    def lookup_left(self, lookup: str, lhs: str, sql_type: SqlType | None) -> str:
+        of_text = lookup in _PATTERNS or lookup in ("iexact", "regex", "iregex")
+        return self._text(lhs, sql_type) if of_text and sql_type is not None and is_scaled(sql_type) else lhs
+
     def pattern_of(self, lookup: str, lhs: str, rhs: str) -> str:
         if lookup == "regex":
             return f"{lhs} REGEXP {rhs}"
