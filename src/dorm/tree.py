@@ -16,6 +16,8 @@ from dorm.db.perform import perform
 from dorm.db.request import Query as Fetch
 from dorm.db.router import router
 from dorm.db.statement import Statement, Template
+from dorm.exceptions import FieldError
+from dorm.queryset.build import check_alias
 from dorm.queryset.cte import CTE
 
 __all__ = ["aancestors", "adescendants", "ancestors", "ancestors_cte", "descendants", "descendants_cte"]
@@ -40,6 +42,8 @@ def descendants_cte(
         pk_column: column of the key.
         cte_name: the name under which the query will stand in ``with_cte``.
         cycle_field: name of a further column that is true for a row that closes a cycle; such rows are given then.
+    Raises: FieldDoesNotExist: the model has no such field. FieldError: it stands in a parent's table.
+        ValueError: *parent_field* leads to another model; a column is called ``depth`` as the result's own.
     """
     return _walk(model, parent_field, root_pk, fields, pk_column, cte_name, cycle_field, up=False)
 
@@ -69,19 +73,31 @@ def _walk(
     up: bool,
 ) -> CTE:
     meta = model._meta
-    quote = connections[router.db_for_read(model, {})].dialect.quote
-    parent = quote(meta.get_field(parent_field).column)
-    key = quote(meta.pk.column if pk_column in ("id", "pk") else meta.get_field(pk_column).column)
-    columns = [quote(column) for column in _columns(meta, fields)]
+    dialect = connections[router.db_for_read(model, {})].dialect
+    quote = dialect.quote
+    source = _parent(model, parent_field)
+    pk = _key(meta, pk_column)
+    parent, key = quote(source.column), quote(pk.column)
+    target = quote(source.target_field.column) if source.is_relation else key
+    wanted = _fields(model, fields)
+    for made in (name, *([cycle] if cycle is not None else [])):
+        check_alias(made)
+    for made in ("depth", *([cycle] if cycle is not None else [])):
+        if made in {each for field in wanted for each in (field.column, field.attname)} or made in (parent, key):
+            raise ValueError(
+                f"{model.__name__} has a column {made!r} itself, which is the name of a column of the result: give the "
+                "names of the columns wanted as fields=[...] without it."
+            )
+    columns = [quote(field.column) for field in wanted]
     extra = [] if parent in columns else [parent]
-    extra += [] if key in columns else [key]
+    extra += [column for column in (key, target) if column not in columns]
     table, walk = quote(meta.db_table), quote(name)
     path, depth = quote("dorm_path"), quote("depth")
-    own = ", ".join(f"t.{column}" for column in (*columns, *extra))
-    text = "CAST({} AS TEXT)"
-    mark = f"'/' || {text.format(f't.{key}')} || '/'"
-    closes = f"w.{path} LIKE '%%' || {mark} || '%%'"
-    link = f"t.{key} = w.{parent}" if up else f"t.{parent} = w.{key}"
+    own = ", ".join(f"t.{column}" for column in dict.fromkeys((*columns, *extra)))
+    # Keys stand between slashes, so that one inside a key has to be written otherwise.
+    mark = f"'/' || REPLACE(REPLACE(CAST(t.{key} AS TEXT), '~', '~0'), '/', '~1') || '/'"
+    closes = f"{dialect.functions.get('StrIndex', 'INSTR')}(w.{path}, {mark}) > 0"
+    link = f"t.{target} = w.{parent}" if up else f"t.{parent} = w.{target}"
     flag, first = (f", CASE WHEN {closes} THEN 1 ELSE 0 END", f", 0 AS {quote(cycle)}") if cycle else ("", "")
     ends = f"w.{quote(cycle)} = 0" if cycle else f"NOT ({closes})"
     sql = (
@@ -89,13 +105,44 @@ def _walk(
         f"SELECT {own}, w.{depth} + 1, w.{path} || {mark}{flag} FROM {table} t "
         f"INNER JOIN {walk} w ON {link} WHERE {ends}"
     )
-    return CTE(sql, [meta.pk.prepare(start)], recursive=True)
+    return CTE(sql, [pk.prepare(start)], recursive=True)
 
 
-def _columns(meta: Any, fields: Sequence[str] | None) -> list[str]:
-    if fields is None:
-        return [field.column for field in meta.local_concrete_fields]
-    return [(meta.pk if name == "pk" else meta.get_field(name)).column for name in fields]
+def _parent(model: Any, name: str) -> Any:
+    """Return the field that says which row is above; a relation must lead to the model itself."""
+    field = _local(model, name)
+    target = field.related_model if field.is_relation else model
+    if field.is_relation and target._meta.concrete_model is not model._meta.concrete_model:
+        raise ValueError(
+            f"{model.__name__}.{name} leads to {target.__name__}: parent_field is a foreign key of {model.__name__} to "
+            "itself."
+        )
+    return field
+
+
+def _key(meta: Any, name: str) -> Any:
+    if meta.pk.is_composite:
+        raise ValueError(f"{meta.object_name} has a key of several columns: trees are walked by one column.")
+    return meta.pk if name in ("id", "pk") else meta.get_field(name)
+
+
+def _fields(model: Any, names: Sequence[str] | None) -> list[Any]:
+    meta = model._meta
+    if names is None:
+        return list(meta.local_concrete_fields)
+    return [meta.pk if name == "pk" else _local(model, name) for name in names]
+
+
+def _local(model: Any, name: str) -> Any:
+    """Return a field of *model* whose column stands in the model's own table."""
+    meta = model._meta
+    field = meta.get_field(name)
+    if field not in meta.local_concrete_fields:
+        raise FieldError(
+            f"{model.__name__}.{name} is no column of the table {meta.db_table}: a tree is walked in one table. "
+            "Join the other columns to the rows by their keys."
+        )
+    return field
 
 
 # -- running it --------------------------------------------------------------------------------------------------
@@ -106,9 +153,7 @@ def _rows(model: Any, cte: CTE, fields: Sequence[str] | None, cycle: str | None,
     meta = model._meta
     database = connections[router.db_for_read(model, {})]
     dialect = database.dialect
-    wanted = meta.local_concrete_fields if fields is None else [
-        meta.pk if field == "pk" else meta.get_field(field) for field in fields
-    ]  # fmt: skip
+    wanted = _fields(model, fields)
     names = [dialect.quote(field.column) for field in wanted] + [dialect.quote("depth")]
     names += [dialect.quote(cycle)] if cycle else []
     text = (

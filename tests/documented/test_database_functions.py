@@ -340,3 +340,19 @@ async def test_sha1(face: Face, backend: str) -> None:
         connection.execute_script("CREATE EXTENSION IF NOT EXISTS pgcrypto")
     digest = (await one(face, Author, x=fn.SHA1("name"))).x
     assert digest == hashlib.sha1(b"Ann").hexdigest()
+
+
+async def test_the_date_of_a_date_and_the_time_of_a_time(face: Face) -> None:
+    day, clock = datetime.date(2014, 6, 15), datetime.time(14, 30, 50, 321)
+    await face(Experiment.objects.create)(
+        start_datetime=datetime.datetime(2014, 6, 15, 14, 30), start_date=day, start_time=clock
+    )
+    made = await one(face, Experiment, d=fn.TruncDate("start_date"), t=fn.TruncTime("start_time"))
+    assert (made.d, made.t) == (day, clock)
+
+
+async def test_the_sign_of_a_float_is_a_float(face: Face) -> None:
+    await face(Vector.objects.create)(x=-2.5, y=0.0, n=-3)
+    made = await one(face, Vector, sx=fn.Sign("x"), sy=fn.Sign("y"), sn=fn.Sign("n"))
+    assert (made.sx, made.sy, made.sn) == (-1.0, 0.0, -1)
+    assert [type(value) for value in (made.sx, made.sy, made.sn)] == [float, float, int]

@@ -25,7 +25,7 @@ from dorm import (
     When,
     Window,
 )
-from dorm.functions import Lower, RowNumber, Upper
+from dorm.functions import Coalesce, Lower, RowNumber, Upper
 from tests.documented.shop import MODELS, Author, Book, Publisher, Store, fill
 from tests.support.faces import Face
 
@@ -239,3 +239,44 @@ async def test_the_default_of_an_aggregate_is_a_value(face: Face) -> None:
         a=Max("name", default="none"), b=Max("name", default=Value("nothing")), c=Max("name")
     )
     assert found == {"a": "none", "b": "nothing", "c": None}
+
+
+# -- querysets as values, aliases, empty querysets, types of computed numbers ---------------------------------------
+
+
+async def test_a_queryset_is_an_expression_without_subquery(face: Face) -> None:
+    dearest = Book.objects.filter(publisher=OuterRef("pk")).order_by("-price").values("name")[:1]
+    rows = Publisher.objects.annotate(it=dearest).order_by("name")
+    assert await face.rows(rows.values_list("name", "it")) == [("Acme", "B"), ("Bolt", "D"), ("Lone", None)]
+    rows = Publisher.objects.alias(it=dearest).filter(it="D")
+    assert await face.rows(rows.values_list("name", flat=True)) == ["Bolt"]
+    named = Publisher.objects.values_list(Coalesce(dearest, Value("-")), flat=True).order_by("name")
+    assert await face.rows(named) == ["B", "D", "-"]
+    whole = Case(When(name="Lone", then=Value("none")), default=dearest)
+    assert await face.rows(Publisher.objects.values_list(whole, flat=True).order_by("name")) == ["B", "D", "none"]
+    assert await face(Publisher.objects.exclude(name="Lone").update)(name=dearest) == 2
+    assert sorted(await face.rows(Publisher.objects.values_list("name", flat=True))) == ["B", "D", "Lone"]
+
+
+async def test_an_alias_is_promoted_before_it_is_aggregated(face: Face) -> None:
+    doubled = Book.objects.alias(double=F("pages") * 2)
+    with pytest.raises(
+        dorm.FieldError, match=r"Cannot aggregate over the 'double' alias. Use annotate\(\) to promote it"
+    ):
+        await face(doubled.aggregate)(Sum("double"))
+    promoted = doubled.annotate(double=F("double"))
+    assert await face(promoted.aggregate)(Sum("double")) == {"double__sum": 2000}
+    assert await face(doubled.filter(double__gt=400).count)() == 2
+
+
+def test_an_empty_queryset_is_ordered() -> None:
+    assert Book.objects.none().ordered
+    assert not Book.objects.all().ordered
+
+
+async def test_a_mean_in_arithmetic_is_a_float(face: Face) -> None:
+    found = await face(Book.objects.aggregate)(n=Avg("pages") + Max("pages"), m=Avg("pages") / 2)
+    assert found == {"n": 650.0, "m": 125.0}
+    assert {type(value) for value in found.values()} == {float}
+    rows = Publisher.objects.annotate(n=Avg("book__pages") * 2).order_by("name").values_list("n", flat=True)
+    assert await face.rows(rows) == [300.0, 700.0, None]

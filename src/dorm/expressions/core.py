@@ -18,6 +18,7 @@ from dorm.sql.node import (
     Node,
     Output,
     Param,
+    QueryLike,
     Scope,
     Text,
     TypedOutput,
@@ -334,7 +335,11 @@ class JsonNull(Node):
 
 
 def as_expression(value: Any) -> Node:
-    """Return *value* if it is a node, else a `Value` of it."""
+    """Return *value* if it is a node, a queryset as a `Subquery`, else a `Value` of it."""
+    if isinstance(value, QueryLike):
+        from dorm.expressions.subquery import Subquery
+
+        return Subquery(value)
     return value if isinstance(value, Node) else Value(value)
 
 

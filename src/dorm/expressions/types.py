@@ -111,7 +111,9 @@ def _of_numbers(operator: str, lhs: Output, rhs: Output) -> Output | None:
     if {left.kind, right.kind} == {"numeric", "double"}:
         return None
     if "double" in (left.kind, right.kind):
-        return TypedOutput(DOUBLE)
+        # A mean of whole numbers is a float here, whatever number the server computes it as.
+        computed = any(isinstance(each, TypedOutput) and type(each) is not TypedOutput for each in (lhs, rhs))
+        return NumberResult(DOUBLE, float) if computed else TypedOutput(DOUBLE)
     if "numeric" in (left.kind, right.kind):
         if operator != "^" and (is_long(left) or is_long(right)):
             return TypedOutput(LONG_NUMERIC)

@@ -65,6 +65,8 @@ class _Kept(_Rendered, Transform):
         kind = kind_of(self.args[0])
         if kind == "numeric":
             return LONG if self._is_long() else NUMERIC_RESULT
+        if kind == "double":
+            return FLOAT_RESULT
         return INTEGER_RESULT if kind in ("smallint", "integer", "bigint") else self.args[0].output
 
 

@@ -365,7 +365,13 @@ class Resolver:
         width = self._annotated(names)
         if width:
             self._last = None
-            return self._finished(self.query.annotations["__".join(names[:width])], names[width:], path)
+            name = "__".join(names[:width])
+            if self._where == "aggregate" and name in self.query.hidden:
+                raise FieldError(
+                    f"Cannot aggregate over the {name!r} alias. Use annotate() to promote it: "
+                    f".annotate({name}=F({name!r})).aggregate(...)."
+                )
+            return self._finished(self.query.annotations[name], names[width:], path)
         route = self._route(names, path)
         alias = self._inner_alias(route)
         if alias is None:

@@ -258,6 +258,9 @@ def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any],
     """`annotate` and `alias`."""
     query = plan.query
     refuse(query, "alias" if hidden else "annotate")
+    expressions = {
+        name: Subquery(given) if isinstance(given, QueryLike) else given for name, given in expressions.items()
+    }
     for name, expression in expressions.items():
         _check_annotation(query, name, expression)
     collected = Literals()
@@ -563,11 +566,22 @@ def as_lookup(qs: QuerySet[Any, Any], column: str | None) -> Subquery:
     """`lookup`."""
     query = qs._plan.query
     if column is None:
-        if query.kind == "object" or len(query.columns) == 1:
+        if query.kind == "object":
+            column = "pk"
+        elif len(query.columns) == 1:
             return Subquery(qs)
-        raise ValueError(f"lookup() takes one column, these rows have {len(query.columns)}: name it, as lookup('pk').")
+        else:
+            width = len(query.columns)
+            raise ValueError(f"lookup() takes one column, these rows have {width}: name it, as lookup('pk').")
     if not isinstance(column, str):
         raise TypeError(f"lookup() takes the name of a column, not {type(column).__name__}.")
+    meta = query.model._meta
+    if column in ("pk", meta.pk.name) and meta.pk.is_composite:
+        names = ", ".join(repr(field.name) for field in meta.pk.fields)
+        raise ValueError(
+            f"lookup({column!r}): the key of {query.model.__name__} has several columns; name one of {names}, or "
+            f"compare the whole key: pk__in={query.model.__name__}.objects.filter(...)."
+        )
     try:
         return Subquery(qs.values(column))
     except FieldError as exc:
@@ -582,6 +596,7 @@ def assigned(plan: Plan[Query], values: Values, new: Mapping[str, Any]) -> Built
     refuse(plan.query, "update")
     if plan.query.distinct_on:
         raise TypeError("Cannot call update() after .distinct(*fields).")
+    new = {name: Subquery(value) if isinstance(value, QueryLike) else value for name, value in new.items()}
     collected = Literals()
     parts: list[tuple[str, Hashable]] = []
     for name, value in new.items():

@@ -507,7 +507,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
     @property
     def ordered(self) -> bool:
         """True when the rows come in an order that somebody asked for."""
-        return self._plan.query.is_ordered
+        return self._plan.query.is_ordered or self._plan.query.empty
 
     # -- rows ----------------------------------------------------------------------------------------------------
     def __iter__(self) -> Iterator[R]:

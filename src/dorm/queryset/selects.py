@@ -281,7 +281,8 @@ def count_select(query: Query) -> Select:
     if query.is_derived:
         inner, _ = rows_select(_unordered(query))
         return Select(_labelled(inner), SUB, (_COUNT,))
-    return Select(query.model._meta.db_table, query.alias, (_COUNT,), joins=_needed(query), where=_where(query))
+    table, where = query.model._meta.db_table, _where(query)
+    return Select(table, query.alias, (_COUNT,), joins=_needed(query), where=where, ctes=query.ctes)
 
 
 def exists_select(query: Query, limited: bool = True) -> Select:

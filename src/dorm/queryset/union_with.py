@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import choices_text, nearest
-from dorm.expressions.core import F
+from dorm.expressions.core import ExpressionWrapper, F
+from dorm.functions.conversion import Cast
 from dorm.queryset.combine import combined, output_names
 from dorm.queryset.query import Query
-from dorm.sql.node import Node, output_name
+from dorm.sql.node import Node, Output, output_key, output_name
 
 if TYPE_CHECKING:
     from dorm.queryset.queryset import QuerySet
@@ -34,6 +35,8 @@ def union_with(
     head: QuerySet[Any, Any], others: Sequence[Any], all_: bool, order_by: Sequence[str] | None
 ) -> QuerySet[Any, Any]:
     """Return the rows of *head* and of *others*."""
+    if isinstance(order_by, str):
+        raise TypeError("union_with() takes order_by as a list of names, not as a text.")
     sources = [(head, None), *[_source(other) for other in others]]
     aliases = {qs._alias for qs, _ in sources if qs._alias is not None}
     if len(aliases) > 1:
@@ -63,7 +66,10 @@ def _source(other: Any) -> tuple[QuerySet[Any, Any], dict[str, Any] | None]:
     mapping: dict[str, Any] | None = None
     if isinstance(other, tuple):
         if len(other) != 2 or not isinstance(other[1], dict):
-            raise TypeError("union_with() takes a source with a mapping as (source, {name: field or expression}).")
+            raise TypeError(
+                "union_with() takes a source (QuerySet, Manager or model) with a mapping as "
+                f"(source, {{name: field or expression}}), not {_shown(other)}."
+            )
         other, mapping = other
         if not mapping:
             raise ValueError("union_with() got an empty mapping: name the columns, or leave it out.")
@@ -72,6 +78,11 @@ def _source(other: Any) -> tuple[QuerySet[Any, Any], dict[str, Any] | None]:
     if start is None:
         raise TypeError(f"union_with() takes a QuerySet, a Manager or a model, not {type(other).__name__}.")
     return start(), mapping
+
+
+def _shown(given: tuple[Any, ...]) -> str:
+    """Return the types in a tuple that was given as a source, for messages."""
+    return f"({', '.join(type(each).__name__ for each in given)})"
 
 
 def _names(sources: list[tuple[QuerySet[Any, Any], dict[str, Any] | None]]) -> list[str]:
@@ -93,8 +104,14 @@ def _projected(qs: QuerySet[Any, Any], mapping: dict[str, Any] | None, names: li
     query = qs._plan.query
     if mapping is None:
         if query.kind != "object":
-            have = [name for name, _ in query.columns]
+            have = output_names(query)
             _missing(query.model, names, have)
+            more = [name for name in have if name not in names]
+            if more:
+                raise ValueError(
+                    f"union_with(): the rows of {query.model.__name__} have a column {', '.join(map(repr, more))} that "
+                    f"the result has not: select {', '.join(names)} there."
+                )
             return qs.values(*names)
         have = output_names(query) if query.combined is not None else _available(query)
         _missing(query.model, names, have)
@@ -128,21 +145,50 @@ def _expression(value: Any) -> Node:
 
 
 def _typed(branches: list[QuerySet[Any, Any]], names: list[str]) -> list[QuerySet[Any, Any]]:
-    """Refuse columns whose types do not go together."""
+    """Refuse columns whose types do not go together; give NULLs the type of their column."""
+    untyped: list[list[tuple[int, Output]]] = [[] for _ in branches]
+    hiding: list[tuple[int, Output]] = []
     for position, name in enumerate(names):
         known: tuple[str, Any, str] | None = None
+        outputs = [branch._plan.query.columns[position][1].output for branch in branches]
+        peer = next((output for output in outputs if output is not None), None)
+        for casts, output in zip(untyped, outputs, strict=True):
+            if output is None and peer is not None:
+                casts.append((position, peer))
+        secret = next((output for output in outputs if getattr(output, "hides_values", False)), None)
+        if secret is not None and secret is not outputs[0]:
+            hiding.append((position, secret))
         for branch in branches:
             output = branch._plan.query.columns[position][1].output
             if output is None:
                 continue
             family = _FAMILIES.get(output.sql_type.kind, output.sql_type.kind)
-            if known is not None and known[0] != family and {known[0], family} != {"integer", "decimal/float"}:
+            if known is not None and known[0] != family:
                 raise TypeError(
                     f"union_with(): column {name!r} is {known[2]} in {known[1].__name__} and {output_name(output)} in "
                     f"{branch.model.__name__}: bring them to one type with Cast()."
                 )
             known = known or (family, branch.model, output_name(output))
-    return branches
+    # NULLs without a type are taken for texts by a server. The first branch says how the rows are read: what one of
+    # them encrypts is decrypted, and told by its mark from what another one does not.
+    made = [_as(branch, casts, Cast) for branch, casts in zip(branches, untyped, strict=True)]
+    return [_as(made[0], hiding, ExpressionWrapper), *made[1:]]
+
+
+def _as(
+    branch: QuerySet[Any, Any], types: list[tuple[int, Output]], kind: type[Cast] | type[ExpressionWrapper]
+) -> QuerySet[Any, Any]:
+    """Return *branch* with some of its columns, by their positions, in other types."""
+    if not types:
+        return branch
+    query, outputs = branch._plan.query, dict(types)
+    columns = tuple(
+        (name, kind(node, outputs[position]) if position in outputs else node)
+        for position, (name, node) in enumerate(query.columns)
+    )
+    key = (kind.__name__, *[(position, output_key(output)) for position, output in types])
+    plan = branch._plan.step(key, lambda: (replace(query, columns=columns), ()))
+    return branch._with(plan, branch._values)
 
 
 def _ordered(found: QuerySet[Any, Any], order_by: Sequence[str] | None) -> QuerySet[Any, Any]:

@@ -113,6 +113,9 @@ class SqliteFragments(Fragments):
 
     def cast_from(self, sql: str, source: SqlType | None, wanted: SqlType) -> str:
         kind, of = wanted.kind, source.kind if source is not None else ""
+        if of == "json" and kind not in ("json", "text", "varchar"):
+            # The value that the document is, not its text with quotes.
+            sql = f"({sql} ->> '$')"
         if is_scaled(wanted):
             if source is not None and is_scaled(source) and source.scale == wanted.scale:
                 return sql
@@ -244,6 +247,8 @@ class SqliteFragments(Fragments):
         return f"CAST(SUBSTR({sql}, {start}, {length}) AS INTEGER)"
 
     def date_trunc(self, unit: str, sql: str, kind: str, wanted: str) -> str:
+        if unit == kind:
+            return sql
         if unit in ("date", "time"):
             return f"SUBSTR({sql}, 1, 10)" if unit == "date" else f"SUBSTR({sql}, 12)"
         if kind == "time":
