@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 class Pair(dorm.Model):
-    pk = dorm.CompositePrimaryKey("a", "b")
+    pk: Any = dorm.CompositePrimaryKey("a", "b")
     a = dorm.IntegerField()
     b = dorm.IntegerField(db_column="second")
 

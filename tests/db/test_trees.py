@@ -24,7 +24,7 @@ class Shelf(Folder):
     room = dorm.CharField(max_length=20, default="")
     above = dorm.ForeignKey("self", null=True, related_name="below", on_delete=dorm.SET_NULL)
 
-    class Meta:
+    class Meta(Folder.Meta):
         app_label = "trees"
 
 
@@ -43,7 +43,7 @@ class Named(dorm.Model):
 
 
 class Pair(dorm.Model):
-    pk = dorm.CompositePrimaryKey("a", "b")
+    pk: Any = dorm.CompositePrimaryKey("a", "b")
     a = dorm.IntegerField()
     b = dorm.IntegerField()
 
