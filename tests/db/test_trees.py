@@ -24,7 +24,7 @@ class Shelf(Folder):
     room = dorm.CharField(max_length=20, default="")
     above = dorm.ForeignKey("self", null=True, related_name="below", on_delete=dorm.SET_NULL)
 
-    class Meta(Folder.Meta):
+    class Meta:  # pyright: ignore[reportIncompatibleVariableOverride]  # as every child declares it
         app_label = "trees"
 
 
