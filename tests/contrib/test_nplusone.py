@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 import dorm
 from dorm.contrib import nplusone
 from dorm.contrib.nplusone import NPlusOneDetector, NPlusOneError, scopes
+from dorm.db import hooks
 from tests.contrib.models import Customer, Order
 from tests.contrib.raw import raw, script
 from tests.support.faces import Face
@@ -302,3 +304,94 @@ def test_a_scope_keeps_a_bounded_number_of_templates_and_lines() -> None:
             scope.count(f"SELECT {number}", 1)
         assert len(scope._sums) <= scopes.MOST_KEYS
         assert sum(map(len, scope._sites.values())) <= scopes.MOST_KEYS
+
+
+async def test_settings_that_change_take_effect(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+    await _rows(face, 1)
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="log", DEBUG_NPLUSONE_THRESHOLD=20)
+    detector = nplusone.global_detector()
+    assert detector is not None
+    with nplusone.request_scope():
+        await _load(face, 12)
+    assert "N+1" not in caplog.text
+    dorm.configure(DEBUG_NPLUSONE_THRESHOLD=10)
+    with nplusone.request_scope():
+        await _load(face, 12)
+    assert caplog.text.count("N+1: 11 statements") == 1
+    dorm.configure(DEBUG_NPLUSONE="raise")
+    with nplusone.request_scope(), pytest.raises(NPlusOneError):
+        await _load(face, 12)
+    assert nplusone.global_detector() is detector
+    dorm.configure(DEBUG_NPLUSONE=False)
+    assert nplusone.global_detector() is None
+    assert not hooks.chain.active
+    await _load(face, 30)
+
+
+async def test_the_warning_says_what_where_and_how_to_mend(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE=True, DEBUG_NPLUSONE_THRESHOLD=3)
+    long = " OR ".join([f"name = 'x{number}'" for number in range(60)])
+    with nplusone.request_scope():
+        for _ in range(5):
+            await face(Customer.objects.filter(pk=1).exists)()
+            await raw(face, f"SELECT email FROM contrib_tests_customer WHERE {long}")
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    first, second = caplog.messages
+    assert re.search(r"^N\+1: 4 statements of one template \(threshold 3\) at \S+\.py:\d+: SELECT ", first)
+    assert first.endswith("Order.objects.select_related('customer'), or fetch_mode(FETCH_PEERS)")
+    template = second.partition(".py:")[2].partition(": ")[2].partition(" -- ")[0]
+    assert len(template) == 500
+    assert "x1" not in second
+
+
+def test_a_thread_begins_anew_after_a_second_without_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    Customer.objects.create(name="Ann")
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="raise", DEBUG_NPLUSONE_THRESHOLD=10)
+    now = [100.0]
+    monkeypatch.setattr(scopes, "monotonic", lambda: now[0])
+
+    def load(seconds: float, times: int) -> None:
+        for _ in range(times):
+            now[0] += seconds
+            Customer.objects.get(name="Ann")
+
+    load(1.1, 30)
+    now[0] += 5
+    with pytest.raises(NPlusOneError):
+        load(0.9, 11)
+
+
+def test_tasks_of_one_group_are_one_scope() -> None:
+    Customer.objects.create(name="Ann")
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="raise", DEBUG_NPLUSONE_THRESHOLD=10)
+
+    async def one() -> None:
+        await Customer.objects.aget(name="Ann")
+
+    async def group(number: int) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(number):
+                tasks.create_task(one())
+
+    asyncio.run(group(10))
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(group(11))
+    assert caught.group_contains(NPlusOneError)
+
+
+def test_findings_are_kept_within_bounds() -> None:
+    detector = NPlusOneDetector(1, raise_on_detect=False)
+    for number in range(nplusone.MOST_FINDINGS + 50):
+        detector.found(nplusone.Finding(f"SELECT {number}", 2, 1, "x.py:1", "", "default"))
+    assert len(detector.findings) == len(detector.details) == nplusone.MOST_FINDINGS
+    assert detector.findings[-1] == (f"SELECT {nplusone.MOST_FINDINGS + 49}", 2)
+
+
+async def test_what_dorm_sends_for_itself_is_not_counted(face: Face) -> None:
+    dorm.configure(DEBUG=True, DEBUG_NPLUSONE="raise", DEBUG_NPLUSONE_THRESHOLD=2)
+    with nplusone.request_scope() as scope:
+        for _ in range(5):
+            assert (await face(dorm.health_check)())["status"] == "ok"
+            async with face.atomic(), face.atomic():
+                pass
+    assert scope._sums == {}

@@ -1,23 +1,21 @@
-"""Statistics by template and what Prometheus gets of them."""
+"""Statistics by template."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import subprocess
-import sys
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import dorm
 from dorm.contrib import prometheus, querystats
-from dorm.db.connection import close_all
+from dorm.db.hooks import Observation, chain
+from dorm.db.statement import Statement, Template
 from tests.contrib.models import Customer, Order
 from tests.contrib.raw import raw
 from tests.support.faces import Face
@@ -163,201 +161,78 @@ async def test_the_official_parser_reads_the_text(face: Face) -> None:
     assert {"template", "count", "total_ms", "p50_ms", "p95_ms", "p99_ms"} <= set(first)
 
 
-# -- one scrape --------------------------------------------------------------------------------------------------
+# -- acceptance --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("shop")
-async def test_one_scrape_has_everything(face: Face) -> None:
-    prometheus.install()
-    prometheus.install()
-    querystats.collector().enable()
-    prometheus.record_cache_hit()
-    prometheus.record_cache_miss("other")
-    await face(Customer.objects.count)()
-    with pytest.raises(dorm.DatabaseError):
-        await raw(face, "SELECT nothing FROM nowhere")
-    text = prometheus.metrics_response()
-    assert text.endswith("\n")
-    families = {each.name: each for each in text_string_to_metric_families(text)}
-    outcomes = {s.labels["outcome"]: s.value for s in families["dorm_queries"].samples}
-    assert outcomes == {"ok": 1.0, "error": 1.0}
-    bounds = [s.labels["le"] for s in families["dorm_query_duration_seconds"].samples if s.name.endswith("bucket")]
-    assert bounds == [
-        "0.001",
-        "0.002",
-        "0.005",
-        "0.01",
-        "0.02",
-        "0.05",
-        "0.1",
-        "0.25",
-        "0.5",
-        "1.0",
-        "2.5",
-        "5.0",
-        "+Inf",
-    ]
-    assert 'dorm_cache_hits_total{alias="default"} 1' in text
-    assert 'dorm_cache_misses_total{alias="other"} 1' in text
-    assert "dorm_template_count" in text
-    querystats.collector().disable()
-    assert "dorm_template" not in prometheus.metrics_response()
-    prometheus.uninstall()
-    assert "dorm_queries_total" not in prometheus.metrics_response()
-
-
-def test_without_anything_the_response_is_valid() -> None:
-    assert list(text_string_to_metric_families(prometheus.metrics_response())) == []
-
-
-@pytest.mark.usefixtures("shop")
-def test_five_thousand_templates_stay_two_hundred_series() -> None:
+async def test_a_thousand_statements_of_two_tables_are_two_exact_counts(face: Face) -> None:
     collector = querystats.collector()
-    collector.enable(max_templates=6000)
-    from dorm.db.hooks import Observation, chain
-    from dorm.db.statement import Statement, Template
-
-    for number in range(5000):
-        chain.tell(Observation(Statement(Template(f"SELECT a{number}")), "default", "sqlite", 0.001))
-    families = {each.name: each for each in text_string_to_metric_families(prometheus.metrics_response())}
-    samples = families["dorm_template_count"].samples
-    assert len(samples) == 201
-    assert sum(sample.value for sample in samples) == 5000
+    collector.enable()
+    for number in range(500):
+        await face(Customer.objects.filter(id=number).exists)()
+        await face(Order.objects.filter(id=number).exists)()
+    kept = collector.snapshot()
+    assert [each.count for each in kept] == [500, 500]
+    assert kept[0].total_ms >= kept[1].total_ms
+    before = [(each.template, each.count, each.total_ms, list(each.samples)) for each in kept]
+    await face(Customer.objects.filter(id=1).exists)()
+    assert [(each.template, each.count, each.total_ms, list(each.samples)) for each in kept] == before
+    collector.disable()
+    await face(Customer.objects.filter(id=1).exists)()
+    assert sum(each.count for each in collector.snapshot()) == 1001
+    querystats.reset()
+    assert collector.snapshot() == []
+    assert querystats.render_text() == ""
+    assert querystats.render_json() == []
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_registry_of_prometheus_client_gets_the_same() -> None:
-    registry = CollectorRegistry()
-    prometheus.register(registry)
-    prometheus.install()
-    Customer.objects.count()
-    assert b"dorm_queries_total" in generate_latest(registry)
-
-
-# -- pools -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("size", "available", "maximum", "wanted"), [(2, 2, 4, 0.0), (4, 2, 4, 0.5), (4, 0, 4, 1.0), (1, 0, 10, 0.1)]
-)
-def test_saturation_of_a_pool(size: int, available: int, maximum: int, wanted: float) -> None:
-    stats = {"pool_size": size, "pool_available": available, "pool_max": maximum, "requests_num": 1000}
-    assert prometheus.saturation(stats) == wanted
-
-
-@pytest.mark.parametrize("backend", ["postgresql"])
-async def test_a_full_pool_is_shown_and_warned_about(
-    face: Face, shop: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, logger="dorm.contrib.prometheus.pool")
-    dorm.configure(DATABASES={"default": {**shop, "MAX_POOL_SIZE": 2}})
-    for _ in range(5):
-        await face(Customer.objects.count)()
-    assert 'dorm_pool_saturation{alias="default"} 0.000' in prometheus.metrics_response()
-    async with face.atomic():
-        assert 'dorm_pool_saturation{alias="default"} 0.500' in prometheus.metrics_response()
-        dorm.configure(POOL_SATURATION_WARN=0.5)
-        for _ in range(10):
-            prometheus.metrics_response()
-        warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
-        assert len(warnings) == 1
-        assert "saturated" in warnings[0].getMessage()
-    assert 'dorm_pool_saturation{alias="default"} 0.000' in prometheus.metrics_response()
-    assert "below its threshold" in caplog.text
-    dorm.configure(POOL_SATURATION_WARN="lots")
-    prometheus.metrics_response()
-    prometheus.metrics_response()
-    assert caplog.text.count("is no number from 0") == 1
-
-
-@pytest.mark.parametrize("backend", ["sqlite"])
-@pytest.mark.usefixtures("shop")
-def test_a_database_without_a_pool_gives_no_series() -> None:
-    Customer.objects.count()
-    assert "dorm_pool" not in prometheus.metrics_response()
-
-
-def test_metrics_do_not_load_the_statistics() -> None:
-    code = (
-        "import sys; from dorm.contrib import prometheus; prometheus.metrics_response(); "
-        "assert 'dorm.contrib.querystats' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_statistics_that_cannot_be_rendered_cost_nothing_else(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    prometheus.record_cache_hit("pages")
+async def test_lists_of_one_to_five_hundred_values_are_one_template(face: Face) -> None:
     querystats.collector().enable()
-    monkeypatch.setattr(querystats, "render_text", lambda top: 1 // 0)
-    assert 'dorm_cache_hits_total{alias="pages"} 1' in prometheus.metrics_response()
-    assert [each.name for each in caplog.records] == ["dorm.contrib.prometheus"]
-    assert caplog.records[0].levelno == logging.WARNING
+    for size in (1, 2, 3, 10, 99, 100, 500):
+        listed = ", ".join(["%s"] * size)
+        await raw(face, f"SELECT name FROM contrib_tests_customer WHERE id IN ({listed})", *range(size))
+    (stats,) = querystats.collector().snapshot()
+    assert stats.template == "SELECT name FROM contrib_tests_customer WHERE id IN(?)"
+    assert stats.count == 7
 
 
-@pytest.mark.usefixtures("shop")
-def test_scrapes_and_statements_at_once_count_upwards() -> None:
-    prometheus.install()
+def test_eight_threads_of_ten_thousand_count_exactly() -> None:
     querystats.collector().enable()
-    errors: list[BaseException] = []
-    seen: dict[int, list[float]] = {number: [] for number in range(4)}
-    over = threading.Event()
-
-    def scrape(number: int) -> None:
-        try:
-            while not over.is_set():
-                for family in text_string_to_metric_families(prometheus.metrics_response()):
-                    if family.name == "dorm_queries":
-                        seen[number].append(sum(each.value for each in family.samples))
-        except BaseException as exc:
-            errors.append(exc)
+    statement = Statement(Template("SELECT a FROM b WHERE c = ?"))
 
     def work() -> None:
-        try:
-            for _ in range(150):
-                Customer.objects.count()
-        except BaseException as exc:
-            errors.append(exc)
+        for _ in range(10_000):
+            chain.tell(Observation(statement, "default", "sqlite", 0.001))
 
-    scrapers = [threading.Thread(target=scrape, args=(number,)) for number in seen]
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for each in (*scrapers, *workers):
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for each in threads:
         each.start()
-    for each in workers:
+    for each in threads:
         each.join()
-    over.set()
-    for each in scrapers:
-        each.join()
-    assert errors == []
-    assert all(found == sorted(found) for found in seen.values())
-    assert sum(each.count for each in querystats.collector().snapshot()) == 600
-    assert max(max(found, default=0) for found in seen.values()) <= 600
+    (stats,) = querystats.collector().snapshot()
+    assert stats.count == 80_000
+    assert stats.total_ms == pytest.approx(80_000)
 
 
-@pytest.mark.parametrize("value", [None, 1.01, 5])
-@pytest.mark.parametrize("backend", ["postgresql"])
-def test_the_warning_can_be_turned_off(value: Any, shop: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    dorm.configure(DATABASES={"default": {**shop, "MAX_POOL_SIZE": 1}}, POOL_SATURATION_WARN=value)
-    try:
-        with dorm.transaction.atomic():
-            Customer.objects.count()
-            assert 'dorm_pool_saturation{alias="default"} 1.000' in prometheus.metrics_response()
-        assert "saturated" not in caplog.text
-    finally:
-        dorm.configure(POOL_SATURATION_WARN=0.8)
-
-
-@pytest.mark.parametrize("backend", ["postgresql"])
-@pytest.mark.usefixtures("shop")
-def test_an_application_of_tasks_alone_has_series_and_a_poll_opens_nothing() -> None:
-    close_all()
-    dorm.connections["default"]
-    assert "dorm_pool" not in prometheus.metrics_response()
-
-    async def main() -> str:
-        async with dorm.transaction.atomic():
-            await Customer.objects.acount()
-            return prometheus.metrics_response()
-
-    assert 'dorm_pool_saturation{alias="default"} 0.100' in asyncio.run(main())
+def test_families_stand_together_and_long_labels_end_in_a_digest() -> None:
+    querystats.collector().enable()
+    long = ", ".join(f"column_{number}" for number in range(50))
+    for name in ('"odd""name"', "back", long, f"{long}, more"):
+        chain.tell(Observation(Statement(Template(f"SELECT {name} FROM t")), "default", "postgresql", 0.0015))
+    lines = querystats.render_text().splitlines()
+    order = [line.split("{")[0] for line in lines if not line.startswith("#")]
+    assert order == [name for name in dict.fromkeys(order) for _ in range(4)], "each family is one block of four"
+    for name, kind in (("count", "counter"), ("total_ms", "counter"), ("p50_ms", "gauge"), ("p99_ms", "gauge")):
+        place = lines.index(f"# TYPE dorm_template_{name} {kind}")
+        assert lines[place - 1].startswith(f"# HELP dorm_template_{name} ")
+        assert lines[place + 1].startswith(f"dorm_template_{name}{{")
+    assert any('template="SELECT \\"odd\\"\\"name\\" FROM t"' in line for line in lines)
+    assert any(line.endswith("} 1.500") for line in lines)
+    labels = [querystats.label(each.template) for each in querystats.collector().snapshot()]
+    cut = [each for each in labels if "…" in each]
+    assert len(cut) == len(set(cut)) == 2
+    assert all(re.fullmatch(r".{111}…[0-9a-f]{8}", each) for each in cut)
+    for each in querystats.render_json():
+        assert {"template", "count", "total_ms", "p50_ms", "p95_ms", "p99_ms"} <= each.keys()
+        assert each["total_ms"] == 1.5

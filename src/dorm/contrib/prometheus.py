@@ -54,7 +54,7 @@ class _Metrics:
         self.statements: dict[tuple[str, str], _Counts] = {}
         self.cache: dict[tuple[str, str], int] = {}
         self.saturated: dict[str, float] = {}
-        self.warned_about: object = None
+        self.warned_about: str | None = None
 
     def observe(self, seen: Observation) -> None:
         if seen.kind != "statement":
@@ -293,8 +293,8 @@ def _threshold() -> float | None:
     except (TypeError, ValueError):
         number = math.nan
     if math.isnan(number) or number < 0:
-        if _metrics.warned_about != value:
-            _metrics.warned_about = value
+        if _metrics.warned_about != repr(value):  # NaN is not equal to itself
+            _metrics.warned_about = repr(value)
             _pool_log.warning("POOL_SATURATION_WARN is no number from 0: %s is used", _DEFAULT_WARN)
         return _DEFAULT_WARN
     return None if number >= 1.01 else number
