@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+import dorm
 from dorm import transaction
 from dorm.contrib import plan_drift
 from tests.contrib.models import Customer, Order
@@ -62,9 +65,11 @@ async def test_an_index_that_goes_is_drift_and_other_values_are_not(face: Face) 
 
 async def test_both_faces_share_baselines(face: Face) -> None:
     await _indexed(face)
-    plan_drift.record_baseline("sync", BY_NUMBER, params=[1])
+    plan = plan_drift.record_baseline("sync", BY_NUMBER, params=[1])
     if face.is_async:
         assert not (await plan_drift.acompare("sync", BY_NUMBER, params=[2])).drifted
+        assert await plan_drift.arecord_baseline("async", BY_NUMBER, params=[1]) == plan
+        assert not plan_drift.compare("async", BY_NUMBER, params=[2]).drifted
 
 
 async def test_a_block_goes_on_after_a_comparison(face: Face) -> None:
@@ -91,6 +96,11 @@ async def test_writes_are_planned_and_not_run(face: Face) -> None:
         "",
         "SELECT 1; DROP TABLE contrib_tests_order",
         "EXPLAIN SELECT 1",
+        "ANALYZE",
+        "VACUUM",
+        "  ",
+        ";",
+        "-- nothing",
         "DROP TABLE contrib_tests_order",
         "SELECT 'unterminated",
         "WITH d AS (DELETE FROM contrib_tests_order RETURNING id) SELECT 1",
@@ -107,6 +117,62 @@ async def test_unknown_and_empty_tags(face: Face) -> None:
         await face(plan_drift.compare)("nothing", "SELECT 1")
     with pytest.raises(ValueError, match="tag"):
         await face(plan_drift.record_baseline)("", "SELECT 1")
+
+
+async def test_parameters_are_bound_as_the_query_does(face: Face) -> None:
+    named = "SELECT id FROM contrib_tests_order WHERE number = %(number)s OR number = %(other)s"
+    await face(plan_drift.record_baseline)("named", named, params={"number": 1, "other": 2})
+    assert not (await face(plan_drift.compare)("named", named, params={"other": 3, "number": 2})).drifted
+    for value in (Decimal("1.5"), date(2026, 1, 1), uuid.uuid4(), None, "it's 100 %"):
+        sql = "SELECT name FROM contrib_tests_customer WHERE CAST(name AS text) = CAST(%s AS text) OR name LIKE '%%x'"
+        await face(plan_drift.record_baseline)("typed", sql, params=[value])
+        assert not (await face(plan_drift.compare)("typed", sql, params=[value])).drifted
+    await face(plan_drift.record_baseline)("none", "SELECT name FROM contrib_tests_customer WHERE name LIKE '%x'")
+    with pytest.raises(dorm.ProgrammingError, match=r"1 placeholders .* and 2 parameters"):
+        await face(plan_drift.record_baseline)("many", BY_NUMBER, params=[1, 2])
+
+
+async def test_a_capture_that_fails_leaves_the_baseline(face: Face) -> None:
+    plan = await face(plan_drift.record_baseline)("orders", BY_NUMBER, params=[1])
+    await script(face, "DROP TABLE contrib_tests_order")
+    for call in (plan_drift.record_baseline, plan_drift.compare):
+        with pytest.raises(dorm.DatabaseError):
+            await face(call)("orders", BY_NUMBER, params=[1])
+    assert plan_drift.baselines() == {"orders": plan}
+
+
+async def test_an_unknown_tag_is_told_before_anything_else(face: Face) -> None:
+    with pytest.raises(KeyError, match="no baseline 'unheard' was recorded"):
+        await face(plan_drift.compare)("unheard", BY_NUMBER, using="no such database")
+
+
+async def test_another_version_of_the_server_is_noted(face: Face, tmp_path: Path) -> None:
+    await face(plan_drift.record_baseline)("orders", BY_NUMBER, params=[1])
+    path = Path(plan_drift.save(tmp_path / "baselines.json"))
+    document = json.loads(path.read_text())
+    assert set(document["plans"]["orders"]) >= {"plan", "template", "vendor", "server", "recorded_at"}
+    now = document["plans"]["orders"]["server"]
+    document["plans"]["orders"]["server"] = "9"
+    path.write_text(json.dumps(document))
+    plan_drift.load(path)
+    result = await face(plan_drift.compare)("orders", BY_NUMBER, params=[1])
+    assert not result.drifted
+    assert result.note == f"recorded on server 9, now {now}"
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_plans_are_those_of_the_schema_that_code_sees(face: Face) -> None:
+    await script(face, "CREATE SCHEMA other; CREATE TABLE other.contrib_tests_order AS SELECT 1 AS id, 2 AS number")
+    try:
+        seen = await face(plan_drift.record_baseline)("orders", BY_NUMBER, params=[1])
+        async with face.atomic():
+            await script(face, "SET LOCAL search_path TO other; CREATE INDEX there ON contrib_tests_order (number)")
+            await script(face, "SET LOCAL enable_seqscan = off")
+            result = await face(plan_drift.compare)("orders", BY_NUMBER, params=[1])
+            assert "there" in result.current
+        assert "there" not in seen
+    finally:
+        await script(face, "DROP SCHEMA other CASCADE")
 
 
 async def test_another_statement_under_the_tag_is_told(face: Face, caplog: pytest.LogCaptureFixture) -> None:

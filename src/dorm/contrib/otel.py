@@ -144,7 +144,10 @@ def trace_ids() -> tuple[str, str]:
     current = _current_span()
     if current is None:
         return NO_ID, NO_ID
-    context = current().get_span_context()
+    try:
+        context = current().get_span_context()
+    except Exception:  # noqa: BLE001  # a stated boundary: a span of somebody else's never costs a log record
+        return NO_ID, NO_ID
     return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else (NO_ID, NO_ID)
 
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from dorm.contrib.jsonfile import read_object, write_object
 from dorm.db.connection import Database, connections
@@ -29,10 +29,13 @@ from dorm.db.lexer import lexemes
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.plans import without_partitions
 from dorm.db.probe import probe
+from dorm.db.raw import statement_of
 from dorm.db.statement import Statement, Template
 from dorm.db.template import UNPARSABLE, first_word, templates
 
 _log = logging.getLogger("dorm.contrib.plan_drift")
+
+Params: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
 
 TIMEOUT_MS: Final = 5000
 FILE_VERSION: Final = 1
@@ -86,9 +89,9 @@ def _captured(sql: str, params: Any, using: str, fold_partitions: bool) -> Opera
     """Read the plan of *sql* and return it as a baseline."""
     database: Database = connections[using]
     template = _checked(sql, database.vendor)
-    text = database.dialect.raw_sql(sql, bool(params))
-    asked = database.dialect.plan_sql(text, structured=True)
-    statement = Statement(Template(asked, prepare=False), tuple(params or ()), internal=True)
+    meant = statement_of(database, sql, params or None)
+    asked = Template(database.dialect.plan_sql(meant.sql, structured=True), prepare=False, natural=True)
+    statement = Statement(asked, meant.params, internal=True)
     table = yield from probe(database, statement, TIMEOUT_MS)
     tree = database.dialect.plan_tree(table.rows)
     plan = (without_partitions(tree) if fold_partitions else tree).text()
@@ -154,12 +157,12 @@ def _result(tag: str, baseline: Baseline, current: Baseline) -> CompareResult:
 
 
 def record_baseline(
-    tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default", fold_partitions: bool = False
+    tag: str, sql: str, *, params: Params = None, using: str = "default", fold_partitions: bool = False
 ) -> str:
     """Read the plan of *sql* without running it and keep it as *tag*; return its canonical text.
 
     Args:
-        sql: one SELECT, WITH that reads, INSERT, UPDATE, DELETE or MERGE, with ``%s`` placeholders.
+        sql: one SELECT, WITH that reads, INSERT, UPDATE, DELETE or MERGE, with ``%s`` or ``%(name)s`` placeholders.
         params: their values; another call with other values compares as the same query.
         fold_partitions: names of partitions count without their numbers, so that ``orders_2026_02`` may follow
             ``orders_2026_01``; comparisons with this baseline do the same. How many there are still counts.
@@ -170,13 +173,13 @@ def record_baseline(
 
 
 async def arecord_baseline(
-    tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default", fold_partitions: bool = False
+    tag: str, sql: str, *, params: Params = None, using: str = "default", fold_partitions: bool = False
 ) -> str:
     """Async twin of `record_baseline`; baselines are shared."""
     return await arun(_record(tag, sql, params, using, fold_partitions))
 
 
-def compare(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default") -> CompareResult:
+def compare(tag: str, sql: str, *, params: Params = None, using: str = "default") -> CompareResult:
     """Compare the plan of *sql* now with the baseline *tag*.
 
     Raises: KeyError: no such baseline, before anything is sent; else as `record_baseline`.
@@ -184,7 +187,7 @@ def compare(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: s
     return run(_compare(tag, sql, params, using))
 
 
-async def acompare(tag: str, sql: str, *, params: Sequence[Any] | None = None, using: str = "default") -> CompareResult:
+async def acompare(tag: str, sql: str, *, params: Params = None, using: str = "default") -> CompareResult:
     """Async twin of `compare`."""
     return await arun(_compare(tag, sql, params, using))
 
@@ -270,13 +273,14 @@ def _record_to_file(
 ) -> Operation[str]:
     if not isinstance(tag, str) or not tag:
         raise ValueError("tag is empty: give the query a name")
-    for number, value in enumerate(params or ()):
+    kept = dict(params) if isinstance(params, Mapping) else list(params or ())
+    for place, value in kept.items() if isinstance(kept, dict) else enumerate(kept):
         if not isinstance(value, (str, int, float, bool, type(None))):
-            raise TypeError(f"params[{number}] is a {type(value).__name__}, which no JSON file holds: give it as text")
+            raise TypeError(f"params[{place!r}] is a {type(value).__name__}, which no JSON file holds: give it as text")
     entries = read_file(path) if Path(path).exists() else {}
     found = yield from _captured(sql, params, using, fold_partitions)
     # A list of lines reads well in a review's diff.
-    entry = {**asdict(found), "plan": found.plan.splitlines(), "sql": sql, "params": list(params or ()), "using": using}
+    entry = {**asdict(found), "plan": found.plan.splitlines(), "sql": sql, "params": kept, "using": using}
     _write(Path(path), {**entries, tag: entry})
     return found.plan
 
@@ -286,7 +290,7 @@ def record_to_file(
     tag: str,
     sql: str,
     *,
-    params: Sequence[Any] | None = None,
+    params: Params = None,
     using: str = "default",
     fold_partitions: bool = False,
 ) -> str:
@@ -302,7 +306,7 @@ async def arecord_to_file(
     tag: str,
     sql: str,
     *,
-    params: Sequence[Any] | None = None,
+    params: Params = None,
     using: str = "default",
     fold_partitions: bool = False,
 ) -> str:

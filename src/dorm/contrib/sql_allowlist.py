@@ -169,8 +169,8 @@ def install(
 
 
 def _checked(given: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(given, (str, bytes)):
-        raise TypeError("templates takes a list of texts, not one text")
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"templates takes a list of texts, not a {type(given).__name__}")
     found = tuple(given)
     normalize("SELECT 1")
     vendors = _vendors()
@@ -360,6 +360,9 @@ def _read(path: Path, field: str) -> list[str]:
         raise ValueError(f"{path} has no {field!r}; it has {', '.join(map(repr, sorted(found))) or 'nothing'}")
     if found.get("normalizer", NORMALIZER_VERSION) != NORMALIZER_VERSION or found.get("version", 1) != FILE_VERSION:
         raise ValueError(f"{path} was written by another version of the templates: capture the list again")
+    dialect = found.get("dialect", "")
+    if dialect and dialect not in _vendors():
+        _log.warning("%s was captured on %s, and no database here is: its templates may not fit", path, dialect)
     templates = found[field]
     if not isinstance(templates, list):
         raise TypeError(f"{path}: {field!r} is a {type(templates).__name__}, not a list")

@@ -108,6 +108,9 @@ class SqliteDialect(SqliteFragments, Dialect):
     def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
         return f"EXPLAIN QUERY PLAN {sql}"
 
+    def server_version_sql(self) -> str:
+        return "SELECT sqlite_version()"
+
     def plan_tree(self, rows: Sequence[Sequence[Any]]) -> PlanNode:
         from dorm.db.backends.sqlite.plans import plan_tree
 
