@@ -68,6 +68,14 @@ class FairSemaphore(ForkAware):
         """How many are in the queue."""
         return len(self._queue)
 
+    def try_acquire(self) -> bool:
+        """Take a permit if nobody has to be waited for."""
+        with self._lock:
+            if self._free <= 0 or self._queue:
+                return False
+            self._free -= 1
+            return True
+
     def acquire(self, timeout: float, cancelled: Callable[[Waiter], None] | None = None) -> None:
         """Take a permit from a thread; *cancelled* is given the waiter, so that another thread may `give_up` for it."""
         event: threading.Event | None = None

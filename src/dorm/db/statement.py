@@ -21,12 +21,13 @@ class Template:
             with the dialect's `tells_counted_key`).
         many: the text for a number of rows at once, and that number; the first column that comes back is a key that
             the database counts (only with the dialect's `rows_at_once`).
+        one_row: it writes the one row whose values or key it names, and nothing else of dorm's.
         natural: the user wrote it: a parameter has the type that its value suggests, nobody knows its column.
     Attributes:
         forms: engine, template of each statement in the text, those joined; once somebody asked (`dorm.db.template`).
     """
 
-    __slots__ = ("binary", "forms", "many", "model", "natural", "prepare", "reads", "sql", "tells_key")
+    __slots__ = ("binary", "forms", "many", "model", "natural", "one_row", "prepare", "reads", "sql", "tells_key")
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Template:
         natural: bool = False,
         tells_key: bool = False,
         many: tuple[str, int] | None = None,
+        one_row: bool = False,
     ) -> None:
         self.sql = sql
         self.reads = reads
@@ -48,6 +50,7 @@ class Template:
         self.natural = natural
         self.tells_key = tells_key
         self.many = many
+        self.one_row = one_row
         self.forms: tuple[str, tuple[str, ...], str] | None = None
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from dorm.db.driver import AsyncConnection, AsyncCursor, Rows, SyncConnection, SyncCursor
@@ -109,11 +109,11 @@ class ThreadedConnection(AsyncConnection):
         if interrupt is not None:
             interrupt()
 
-    async def query(self, statement: Statement) -> Rows:
-        return await self.call(lambda: self.inner.query(statement))
+    def query(self, statement: Statement) -> Coroutine[Any, Any, Rows]:
+        return self.call(lambda: self.inner.query(statement))
 
-    async def execute(self, statement: Statement) -> int:
-        return await self.call(lambda: self.inner.execute(statement))
+    def execute(self, statement: Statement) -> Coroutine[Any, Any, int]:
+        return self.call(lambda: self.inner.execute(statement))
 
     async def table(self, statement: Statement) -> tuple[tuple[str, ...], Rows]:
         return await self.call(lambda: self.inner.table(statement))

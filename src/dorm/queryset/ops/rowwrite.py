@@ -134,7 +134,7 @@ def usual_insert(meta: Any, dialect: Dialect) -> UsualInsert:
         one = write.template
         if alone and fields and dialect.tells_counted_key and write.back[0][0] in counted:
             one = insert(meta, dialect, fields, back=()).template
-            one = Template(one.sql, model=one.model, tells_key=True)
+            one = Template(one.sql, model=one.model, tells_key=True, one_row=True)
         return UsualInsert(write, fields, bind, bind_all, key, one), 400 * len(fields)
 
     found: UsualInsert = meta.plan.derive(("usual insert", dialect.fingerprint), make)
@@ -265,7 +265,7 @@ def row_write(
     binary = all(dialect.has_binary_loader(field.sql_type) for field in back)
     binders = tuple(binder(field, dialect) for field in fields)
     return RowWrite(
-        Template(sql, binary=binary, model=label, many=many),
+        Template(sql, binary=binary, model=label, many=many, one_row=True),
         binders,
         tuple(dialect.null(field.sql_type) for field in fields),
         tuple((field, field.load(dialect)) for field in back),

@@ -1,7 +1,14 @@
-"""The pool of one event loop: short reads run on the loop itself, everything else on connections with a thread."""
+"""The pool of one event loop: what is short runs on the loop itself, everything else on connections with a thread.
+
+Short are reads that end within a time budget, and writes of one row: outside a transaction under the same budget, where
+a COMMIT waits for no disk; inside one where they were short before, since an interrupted write undoes all of it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
+from math import inf
 from time import perf_counter
 from typing import Any, TypeVar, cast
 
@@ -30,9 +37,16 @@ _RETRY_AFTER = 200
 
 _MOST_SLOW = 1_000
 
+_CHECKPOINT_PAGES = 1_000
+"""Pages in the write-ahead log from which a thread's COMMIT copies them into the database (SQLite's default)."""
 
-class InlineReader:
-    """A connection that the loop alone uses, for reads within a time budget."""
+
+_OUTSIDE = ""
+"""In place of the text of writes outside transactions, whose time is bounded."""
+
+
+class Inline:
+    """A connection that the loop alone uses, for statements within a time budget."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -40,25 +54,51 @@ class InlineReader:
         self._budget = store.inline_seconds
         self._deadline = 0.0
         self._slow: dict[str, int] = {}
+        self._writes = False
+        self._log_pages = 0
 
     def _made(self) -> SqliteConnection:
         connection = self._connection = SqliteConnection(self._store)
         connection.never_wait(self._is_over, _STEPS)
+        connection.tell_commits(self._commits, self._committed)
+        self._writes = connection.commits_to_memory()
         return connection
+
+    def _commits(self) -> None:
+        # SQLite looks at the clock once more when a statement is through: a COMMIT must not be called an interruption.
+        self._deadline = inf
+
+    def _committed(self, pages: int) -> None:
+        self._log_pages = pages
 
     def _is_over(self) -> bool:
         return perf_counter() > self._deadline
 
     def query(self, statement: Statement) -> Rows | None:
         """Return the rows, or None when the statement belongs on a thread: too long, or the database is busy."""
+        return self._within(statement.template.sql, lambda connection: connection.query(statement))
+
+    def write(self, request: StatementRequest[T]) -> T | None:
+        """Do a write outside a transaction; None when it belongs on a thread, and then nothing has been done."""
+        if self._connection is None:
+            self._made()
+        if not self._writes:
+            return None
+        if self._log_pages >= _CHECKPOINT_PAGES:
+            # The thread's COMMIT copies the log; the next one here tells how many pages it has then.
+            self._log_pages = 0
+            return None
+        sql = request.statement.template.sql
+        return self._within(sql, lambda connection: connection.write_at_once(request.on))
+
+    def _within(self, sql: str, send: Callable[[SqliteConnection], T | None]) -> T | None:
         slow = self._slow
-        sql = statement.template.sql
         if slow and self._belongs_on_a_thread(sql):
             return None
         connection = self._connection or self._made()
         self._deadline = perf_counter() + self._budget
         try:
-            return connection.query(statement)
+            reply = send(connection)
         except QueryCanceled:
             if len(slow) >= _MOST_SLOW:
                 slow.clear()
@@ -66,6 +106,11 @@ class InlineReader:
         except OperationalError as exc:
             if not isinstance(exc.__cause__, (apsw.BusyError, apsw.LockedError)):
                 raise
+        else:
+            if slow:
+                # Only overruns in a row count: sooner or later every statement meets a slow moment of the machine.
+                slow.pop(sql, None)
+            return reply
         return None
 
     def _belongs_on_a_thread(self, sql: str) -> bool:
@@ -82,12 +127,85 @@ class InlineReader:
             connection.close()
 
 
+class Pace:
+    """How long writes of one row took inside transactions, and how long writes kept the loop since its last turn."""
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self._short: dict[str, bool] = {}
+        self._spent = 0.0
+
+    def is_short(self, sql: str) -> bool:
+        """True for a statement that ended within the budget when it ran last."""
+        return self._short.get(sql, False)
+
+    def on_thread(self, sql: str, send: Callable[[], T]) -> T:
+        """Run *send*, which sends *sql*, and remember whether it was short."""
+        start = perf_counter()
+        try:
+            return send()
+        finally:
+            self._note(sql, perf_counter() - start)
+
+    def on_loop(self, sql: str, send: Callable[[], T]) -> T:
+        """As `on_thread`, where the loop waits meanwhile."""
+        start = perf_counter()
+        try:
+            return send()
+        finally:
+            elapsed = perf_counter() - start
+            self._spent += elapsed
+            self._note(sql, elapsed)
+
+    def _note(self, sql: str, elapsed: float) -> None:
+        if len(self._short) >= _MOST_SLOW:
+            self._short.clear()
+        self._short[sql] = elapsed <= self._budget
+
+    def owes_a_turn(self) -> bool:
+        """True once writes spent a budget on the loop since its last turn; who asks gives it one, before it writes."""
+        if self._spent <= self._budget:
+            return False
+        self._spent = 0.0
+        return True
+
+
+class BlockConnection(ThreadedConnection):
+    """A connection with a thread, whose short writes inside a transaction run on the loop.
+
+    The thread has nothing to do then: one task uses the connection, and awaits each call.
+    """
+
+    inner: SqliteConnection
+
+    def __init__(self, inner: SqliteConnection, pace: Pace) -> None:
+        super().__init__(inner)
+        self._pace = pace
+
+    def query(self, statement: Statement) -> Coroutine[Any, Any, Rows]:
+        return self._sent(statement, self.inner.query)
+
+    def execute(self, statement: Statement) -> Coroutine[Any, Any, int]:
+        return self._sent(statement, self.inner.execute)
+
+    async def _sent(self, statement: Statement, send: Callable[[Statement], T]) -> T:
+        if not statement.template.one_row or not self.inner.has_turn:
+            return await self.call(lambda: send(statement))
+        pace, sql = self._pace, statement.template.sql
+        if not pace.is_short(sql):
+            return await self.call(lambda: pace.on_thread(sql, lambda: send(statement)))
+        if pace.owes_a_turn():
+            await asyncio.sleep(0)
+        return pace.on_loop(sql, lambda: send(statement))
+
+
 class SqliteAsyncPool(AsyncPool):
     """Connections of one event loop; a task of its own closes them when the loop ends."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._inline = InlineReader(store)
+        self._inline = Inline(store)
+        self._pace = Pace(store.inline_seconds)
         self._idle: list[ThreadedConnection] = []
         self._in_use = 0
         self._end = LoopEnd(self._close)
@@ -98,6 +216,12 @@ class SqliteAsyncPool(AsyncPool):
             rows = self._inline.query(statement)
             if rows is not None:
                 return cast("T", rows)
+        elif statement.template.one_row and request.is_single:
+            if self._pace.owes_a_turn():
+                await asyncio.sleep(0)
+            reply = self._pace.on_loop(_OUTSIDE, lambda: self._inline.write(request))
+            if reply is not None:
+                return reply
         return await super().perform(request)
 
     async def acquire(self) -> ThreadedConnection:
@@ -105,7 +229,7 @@ class SqliteAsyncPool(AsyncPool):
         if self._idle:
             return self._idle.pop()
         try:
-            return ThreadedConnection(SqliteConnection(self._store))
+            return BlockConnection(SqliteConnection(self._store), self._pace)
         except BaseException:
             self._in_use -= 1
             raise

@@ -26,6 +26,9 @@ _DRIVER_ERRORS = (apsw.Error, TypeError, ValueError, ArithmeticError, LookupErro
 """What apsw raises, and what the functions do that dorm registers: they refuse values in Python's words."""
 
 
+_UNSYNCED = (0, 1)
+"""``PRAGMA synchronous`` OFF and NORMAL (https://www.sqlite.org/pragma.html#pragma_synchronous)."""
+
 _STEPS_BETWEEN_SIGNALS = 2_000_000
 """Instructions of SQLite's virtual machine, some 30 ms."""
 
@@ -89,6 +92,44 @@ class SqliteConnection(SyncConnection):
     def enforce_foreign_keys(self, on: bool) -> None:
         """Switch the enforcement of foreign keys; allowed in a transaction too, where the PRAGMA does nothing."""
         self._db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, int(on))
+
+    @property
+    def has_turn(self) -> bool:
+        """True inside a transaction that has begun and may write: its writes wait for nobody."""
+        return self._holds_writer and self._began and not self.deferred
+
+    def write_at_once(self, send: Callable[[SqliteConnection], T]) -> T | None:
+        """Let *send* write outside a transaction if it is nobody's turn; None when it is somebody's."""
+        if not self._store.writer.try_acquire():
+            return None
+        self._holds_writer = True
+        try:
+            return send(self)
+        finally:
+            self._give_writer_back()
+
+    def tell_commits(self, before: Callable[[], None], after: Callable[[int], None]) -> None:
+        """Call *before* when a COMMIT begins, and *after* it with the pages that the write-ahead log has by then.
+
+        The log is not copied into the database then, as SQLite does by itself every so many pages.
+        """
+
+        def begins() -> bool:
+            before()
+            return False
+
+        def ended(_: apsw.Connection, __: str, pages: int) -> int:
+            after(pages)
+            return apsw.SQLITE_OK
+
+        self._db.set_commit_hook(begins)
+        self._db.set_wal_hook(ended)
+
+    def commits_to_memory(self) -> bool:
+        """True when a COMMIT waits for no disk: in memory, or in a write-ahead log that is not synced."""
+        if self._store.in_memory:
+            return True
+        return self._db.pragma("journal_mode") == "wal" and self._db.pragma("synchronous") in _UNSYNCED
 
     # -- statements ----------------------------------------------------------------------------------------------
     def query(self, statement: Statement) -> Rows:
