@@ -108,6 +108,7 @@ if TYPE_CHECKING:
         ValidationError as ValidationError,
     )
     from dorm.expressions import (
+        ArraySubquery as ArraySubquery,
         Case as Case,
         CombinedExpression as CombinedExpression,
         Exists as Exists,
@@ -238,6 +239,7 @@ if TYPE_CHECKING:
         Power as Power,
         Radians as Radians,
         Random as Random,
+        RandomUUID as RandomUUID,
         Rank as Rank,
         Repeat as Repeat,
         Replace as Replace,
@@ -253,6 +255,7 @@ if TYPE_CHECKING:
         StrIndex as StrIndex,
         Substr as Substr,
         Tan as Tan,
+        TransactionNow as TransactionNow,
         Trim as Trim,
         Trunc as Trunc,
         TruncDate as TruncDate,
@@ -363,6 +366,7 @@ _MODULES = {
     "dorm.queryset.ops.ask": ("CursorPage",),
     "dorm.queryset.prefetch": ("Prefetch", "aprefetch_related_objects", "prefetch_related_objects"),
     "dorm.expressions": (
+        "ArraySubquery",
         "RowRange",
         "ValueRange",
         "Window",
@@ -444,6 +448,7 @@ _MODULES = {
         "Power",
         "Radians",
         "Random",
+        "RandomUUID",
         "Repeat",
         "Replace",
         "Reverse",
@@ -462,6 +467,7 @@ _MODULES = {
         "StrIndex",
         "Substr",
         "Tan",
+        "TransactionNow",
         "Trim",
         "Trunc",
         "TruncDate",

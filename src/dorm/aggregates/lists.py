@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm.aggregates.base import Aggregate
-from dorm.db.types import BOOLEAN, JSON, SqlType
+from dorm.db.types import BOOLEAN, JSON
 from dorm.exceptions import NotSupportedError
 from dorm.expressions.core import Value
+from dorm.expressions.types import ListOutput
 from dorm.functions.base import FLOAT_RESULT, INTEGER_RESULT, NUMERIC_RESULT, kind_of, number
 from dorm.sql.node import TEXT_OUTPUT, Node, Output, TypedOutput, typed
 
 if TYPE_CHECKING:
-    from dorm.db.dialect import Converter, Dialect
     from dorm.sql.compiler import Compiler
 
 
@@ -70,23 +70,6 @@ class _ServerOnly(Aggregate):
         return super().call(compiler, arguments)
 
 
-class _Items(TypedOutput):
-    """A list whose items travel as *item* says."""
-
-    __slots__ = ("item",)
-
-    def __init__(self, item: Output) -> None:
-        super().__init__(SqlType("array", element=item.sql_type))
-        self.item = item
-
-    def load(self, dialect: Dialect, /) -> Converter | None:
-        load = self.item.load(dialect)
-        if load is None:
-            return list
-        each = load
-        return lambda values: [None if value is None else each(value) for value in values]
-
-
 class ArrayAgg(_ServerOnly):
     """The values of the rows as a list, NULLs among them; None over no rows."""
 
@@ -99,7 +82,7 @@ class ArrayAgg(_ServerOnly):
 
     def infer_output(self) -> Output | None:
         item = typed(self.args[0]).output
-        return _Items(item) if item is not None else None
+        return ListOutput(item) if item is not None else None
 
 
 class JSONBAgg(_ServerOnly):

@@ -5,10 +5,11 @@ from dorm.expressions.core import CombinedExpression, Expression, ExpressionWrap
 from dorm.expressions.filtered import FilteredRelation
 from dorm.expressions.predicate import Q
 from dorm.expressions.raw import RawSQL
-from dorm.expressions.subquery import Exists, OuterRef, Subquery
+from dorm.expressions.subquery import ArraySubquery, Exists, OuterRef, Subquery
 from dorm.expressions.window import RowRange, ValueRange, Window, WindowFrame, WindowFrameExclusion
 
 __all__ = [
+    "ArraySubquery",
     "Case",
     "CombinedExpression",
     "Exists",

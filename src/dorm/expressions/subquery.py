@@ -6,9 +6,12 @@ import copy
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
+from dorm.exceptions import NotSupportedError
 from dorm.expressions.core import Expression, F
+from dorm.expressions.types import ListOutput
 from dorm.sql.boolean import negation
-from dorm.sql.node import BOOLEAN_OUTPUT, Literals, Node, Output, QueryLike, Scope, output_key
+from dorm.sql.node import BOOLEAN_OUTPUT, Literals, Node, Output, Part, QueryLike, Scope, output_key
+from dorm.sql.select import SubSelect
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -117,3 +120,55 @@ class Exists(Subquery):
         made = copy.copy(self)
         made.negated = not self.negated
         return made
+
+
+class _InOrder(QueryLike):
+    """A queryset as a part of another query whose rows keep their order."""
+
+    __slots__ = ("queryset",)
+
+    def __init__(self, queryset: Any) -> None:
+        self.queryset = queryset
+
+    def query_key(self, values: Literals) -> Hashable:
+        return (_InOrder, self.queryset.query_key(values))
+
+    def as_part(self, width: int) -> Part:
+        part: Part = self.queryset.as_part(width, ordered=True)
+        return part
+
+    @property
+    def width(self) -> int:
+        width: int = self.queryset.width
+        return width
+
+
+class ArraySubquery(Subquery):
+    """All values that a queryset of one column gives for a row, as a list in the queryset's order (PostgreSQL).
+
+    Raises: NotSupportedError: where the backend has no arrays, when the query is compiled.
+    """
+
+    def resolve(self, scope: Scope) -> Node:
+        node = scope.subquery(_InOrder(self.queryset))
+        assert isinstance(node, SubSelect), "a subquery is a SELECT"
+        outer = dict(zip(node.references, node.args, strict=True))
+        made = ArraySelect(node.select, node.base, outer, node.aliases)
+        if self.output is not None:
+            made.output = self.output
+        return made
+
+
+class ArraySelect(SubSelect):
+    """ARRAY over a SELECT."""
+
+    template = "ARRAY({})"
+
+    def _output(self) -> Output | None:
+        item = super()._output()
+        return ListOutput(item) if item is not None else None
+
+    def sql(self, compiler: Compiler) -> str:
+        if not compiler.dialect.supports_server_types:
+            raise NotSupportedError(f"{compiler.dialect.display_name} has no arrays, which ArraySubquery gives.")
+        return super().sql(compiler)

@@ -54,6 +54,23 @@ class DecimalResult(TypedOutput):
         return dialect.loader(self.sql_type) or _decimal
 
 
+class ListOutput(TypedOutput):
+    """A list whose items travel as *item* says."""
+
+    __slots__ = ("item",)
+
+    def __init__(self, item: Output) -> None:
+        super().__init__(SqlType("array", element=item.sql_type))
+        self.item = item
+
+    def load(self, dialect: Dialect, /) -> Converter | None:
+        load = self.item.load(dialect)
+        if load is None:
+            return list
+        each = load
+        return lambda values: [None if value is None else each(value) for value in values]
+
+
 def _decimal(value: Any) -> decimal.Decimal:
     return value if isinstance(value, decimal.Decimal) else decimal.Decimal(str(value))
 

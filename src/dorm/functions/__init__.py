@@ -53,6 +53,7 @@ from dorm.functions.numbers import (
     Sqrt,
     Tan,
 )
+from dorm.functions.server import RandomUUID, TransactionNow
 from dorm.functions.text import (
     MD5,
     SHA1,
@@ -165,6 +166,7 @@ __all__ = [
     "RTrim",
     "Radians",
     "Random",
+    "RandomUUID",
     "Rank",
     "Repeat",
     "Replace",
@@ -178,6 +180,7 @@ __all__ = [
     "StrIndex",
     "Substr",
     "Tan",
+    "TransactionNow",
     "Trim",
     "Trunc",
     "TruncDate",

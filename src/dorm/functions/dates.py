@@ -326,9 +326,12 @@ class Now(Func):
         return TypedOutput(TIMESTAMPTZ if settings.USE_TZ else TIMESTAMP)
 
     def render(self, compiler: Compiler) -> str:
+        return self.local(compiler, compiler.dialect.now())
+
+    @staticmethod
+    def local(compiler: Compiler, now: str) -> str:
+        """Return the aware *now* as the settings have datetimes: aware, or naive in the default zone."""
         if settings.USE_TZ:
-            return compiler.dialect.now()
+            return now
         zone = timezone.get_default_timezone()
-        if zone is datetime.UTC:
-            return compiler.dialect.at_zone(compiler.dialect.now(), "'UTC'")
-        return compiler.dialect.at_zone(compiler.dialect.now(), zone_sql(compiler, zone))
+        return compiler.dialect.at_zone(now, "'UTC'" if zone is datetime.UTC else zone_sql(compiler, zone))

@@ -28,6 +28,11 @@ def _strict_aliases(*nodes: Node) -> frozenset[str]:
     return frozenset(node.alias for node in nodes if isinstance(node, Column))
 
 
+def _columns(*nodes: Node) -> frozenset[tuple[str, str]]:
+    """Return the bare columns among *nodes*, each (alias, name)."""
+    return frozenset((node.alias, node.column) for node in nodes if isinstance(node, Column))
+
+
 def left_side(compiler: Compiler, lhs: Node) -> str:
     """Return the text of *lhs*; what was computed compares as a column of its type does."""
     text = lhs.sql(compiler)
@@ -59,6 +64,9 @@ class Comparison(Condition):
 
     def null_rejecting(self) -> frozenset[str]:
         return _strict_aliases(*self.args)
+
+    def present(self) -> frozenset[tuple[str, str]]:
+        return _columns(*self.args)
 
     @property
     def nullable(self) -> bool:
@@ -193,6 +201,12 @@ class IsNull(Condition):
 
     def null_rejecting(self) -> frozenset[str]:
         return frozenset() if self.wanted else _strict_aliases(*self.args)
+
+    def present(self) -> frozenset[tuple[str, str]]:
+        return frozenset() if self.wanted else _columns(*self.args)
+
+    def absent(self) -> frozenset[tuple[str, str]]:
+        return _columns(*self.args) if self.wanted else frozenset()
 
     @property
     def nullable(self) -> bool:

@@ -589,8 +589,10 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         values.extend(self._values)
         return (QuerySet, self._plan, self._alias, self.gives_one)
 
-    def as_part(self, width: int) -> Part:
-        return selects.part(self._plan, self._alias, width)
+    def as_part(self, width: int, ordered: bool = False) -> Part:
+        if ordered and self._plan.query.kind == "object":
+            return self.values("pk").as_part(width, ordered)
+        return selects.part(self._plan, self._alias, width, ordered)
 
     @property
     def width(self) -> int:

@@ -354,8 +354,12 @@ def width_of(query: Query) -> int:
     return sum(len(node.args) if isinstance(node, Row) else 1 for _, node in query.columns)
 
 
-def part(plan: Plan[Query], alias: str | None, width: int) -> Part:
-    """Return the queryset of *plan* as a part of another query: of *width* columns, of any for 0."""
+def part(plan: Plan[Query], alias: str | None, width: int, ordered: bool = False) -> Part:
+    """Return the queryset of *plan* as a part of another query: of *width* columns, of any for 0.
+
+    Args:
+        ordered: the rows keep an order that decides nothing about which rows they are.
+    """
     query = plan.query
     if not width:
         select = exists_select(query, limited=False)
@@ -365,7 +369,7 @@ def part(plan: Plan[Query], alias: str | None, width: int) -> Part:
     elif query.kind == "object":
         select = key_select(query)
     else:
-        select, _ = rows_select(_unordered(query))
+        select, _ = rows_select(query if ordered else _unordered(query))
     if width and len(select.columns) > width:
         firsts = tuple(
             Column(SUB, f"c{number}", node.output, node.nullable) for number, node in enumerate(select.columns[:width])

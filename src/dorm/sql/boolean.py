@@ -47,6 +47,9 @@ class And(Junction):
     def null_rejecting(self) -> frozenset[str]:
         return frozenset().union(*[arg.null_rejecting() for arg in self.args])
 
+    def present(self) -> frozenset[tuple[str, str]]:
+        return frozenset().union(*[arg.present() for arg in self.args])
+
 
 class Or(Junction):
     word = "OR"
@@ -67,6 +70,9 @@ class Not(Condition):
 
     def sql(self, compiler: Compiler) -> str:
         return f"NOT ({self.args[0].sql(compiler)})"
+
+    def present(self) -> frozenset[tuple[str, str]]:
+        return self.args[0].absent()
 
     @property
     def nullable(self) -> bool:

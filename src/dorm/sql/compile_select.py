@@ -60,6 +60,11 @@ def _lock(compiler: Compiler, lock: Lock) -> str:
 def _compound(compiler: Compiler, compound: Compound) -> str:
     texts = []
     for number, (select, base) in enumerate(compound.branches):
+        if select.lock is not None and compiler.dialect.supports_row_locks:
+            raise NotSupportedError(
+                f"FOR UPDATE is not allowed with UNION/INTERSECT/EXCEPT on {compiler.dialect.display_name}: lock the "
+                "rows of a query by their keys."
+            )
         branch = select
         if number == 0:
             branch = replace(select, labels=tuple(f"c{position}" for position in range(len(select.columns))))

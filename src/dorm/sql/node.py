@@ -355,6 +355,14 @@ class Node:
         """Return the table aliases whose all-NULL row makes this condition not true (for outer joins)."""
         return frozenset()
 
+    def present(self) -> frozenset[tuple[str, str]]:
+        """Return the columns, each (alias, name), that are not NULL where this condition is true."""
+        return frozenset()
+
+    def absent(self) -> frozenset[tuple[str, str]]:
+        """Return the columns that are not NULL where this condition is false."""
+        return frozenset()
+
     def __repr__(self) -> str:
         inner = ", ".join([*map(repr, self.options()), *map(repr, self.args)])
         return f"{type(self).__name__}({inner})"

@@ -198,7 +198,10 @@ def inner_aliases(select: Select) -> frozenset[str]:
         while alias is not None and alias not in inner:
             inner.add(alias)
             alias = parents.get(alias)
+    # A server locks no row that an outer join may lack; a foreign key that is there has its row.
+    present = select.where.present() if select.where is not None and select.lock is not None else frozenset()
     for join in select.joins:
-        if not join.nullable and join.parent in inner:
+        led = present and not join.extra and {(join.parent, column) for column, _ in join.pairs} <= present
+        if (not join.nullable or led) and join.parent in inner:
             inner.add(join.alias)
     return frozenset(inner)
