@@ -6,6 +6,9 @@ import base64
 import json
 import sqlite3
 
+import psycopg
+import pytest
+
 from tests.support.cli import Scratch
 
 OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
@@ -40,6 +43,50 @@ def test_plans_are_recorded_and_checked(scratch: Scratch) -> None:
         ran = scratch.run("plans", command, "--file", "none.json")
         assert ran.code == 2
         assert "there is no file none.json: `dorm plans record` makes it" in ran.err
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_migrations_pass_an_allow_list_that_lets_ddl_pass(
+    scratch: Scratch, engine: str, request: pytest.FixtureRequest
+) -> None:
+    """What changes of schema need beside DDL (switches, limits, copies of a rebuild) is no business of the list."""
+    url = "sqlite:///db.sqlite3"
+    if engine == "postgresql":
+        url = request.getfixturevalue("postgresql_database")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SET client_min_messages = error")
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+
+    def enforce(allow_ddl: bool | None) -> None:
+        names = "DATABASES=DATABASES, INSTALLED_APPS=INSTALLED_APPS"
+        installed = f"sql_allowlist.install([], allow_ddl={allow_ddl})" if allow_ddl is not None else ""
+        more = f"import dorm\nfrom dorm.contrib import sql_allowlist\ndorm.configure({names})\n{installed}"
+        scratch.settings(url, more=more)
+
+    models = """
+        class Author(dorm.Model):
+            name = dorm.CharField(max_length=100)
+
+        class Post(dorm.Model):
+            title = dorm.CharField(max_length=100, db_index=True)
+            number = dorm.IntegerField({options})
+            author = dorm.ForeignKey(Author)
+        """
+    scratch.app("blog", models.format(options="null=True"))
+    enforce(None)
+    scratch.ok("makemigrations")
+    scratch.ok("migrate")
+    scratch.app("blog", models.format(options="default=3"))
+    scratch.ok("makemigrations")
+    enforce(False)
+    refused = scratch.run("migrate")
+    assert refused.code == 1
+    assert "not on the allow-list of 'default'" in refused.err
+    enforce(True)
+    assert "OK" in scratch.ok("migrate")
+    assert "Unapplying blog.0001_initial... OK" in scratch.ok("migrate", "blog", "zero")
+    scratch.ok("migrate")
 
 
 def test_keys_are_rotated(scratch: Scratch) -> None:

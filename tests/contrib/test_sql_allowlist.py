@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import os
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm.contrib import sql_allowlist as allowlist
+from dorm.contrib import plan_drift, slow_explain, sql_allowlist as allowlist
 from dorm.contrib.sql_allowlist import SQLNotAllowedError
 from dorm.db.connection import get_async_connection, get_connection
 from tests.contrib.models import Customer, Order
@@ -252,6 +253,9 @@ def test_swapping_lists_never_refuses_what_both_allow() -> None:
     ("templates", "error", "match"),
     [
         ("SELECT 1", TypeError, "templates"),
+        (b"SELECT 1", TypeError, "templates"),
+        (None, TypeError, "templates"),
+        (7, TypeError, "templates"),
         (["SELECT 1", 2], TypeError, r"templates\[1\]"),
         (["SELECT 'x"], ValueError, r"templates\[0\]"),
     ],
@@ -466,3 +470,102 @@ print(sql_allowlist.allowed_templates() == {before!r})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "True"
+
+
+async def test_the_error_names_template_and_alias_and_no_values(face: Face) -> None:
+    allowlist.install(["SELECT 1"])
+    columns = ", ".join(f"name AS column_{number}" for number in range(100))
+    with pytest.raises(dorm.DatabaseError) as caught:
+        await raw(face, f"SELECT {columns} FROM contrib_tests_customer WHERE name = 'Zaphod' AND id = %s", 42424242)
+    error = caught.value
+    assert isinstance(error, SQLNotAllowedError)
+    assert (error.alias, "'default'" in str(error)) == ("default", True)
+    assert error.template.startswith("SELECT name AS column_0")
+    assert len(str(error)) < 500 + 200
+    assert "Zaphod" not in f"{error} {error.template}"
+    assert "42424242" not in f"{error} {error.template}"
+
+
+async def test_raw_and_normal_templates_are_the_same(face: Face) -> None:
+    texts = ["select name  from contrib_tests_customer where id in (1,2, 3) -- all", "SELECT ?"]
+    allowlist.install(each for each in texts)
+    normal = allowlist.allowed_templates()
+    assert normal == sorted(["SELECT name FROM contrib_tests_customer WHERE id IN(?)", "SELECT ?"])
+    allowlist.install(normal)
+    assert allowlist.allowed_templates() == normal
+    assert await raw(face, "SELECT name FROM contrib_tests_customer WHERE id IN (%s)", 9) == []
+
+
+async def test_what_dorms_own_modules_send_passes(face: Face) -> None:
+    count = 'SELECT COUNT(*) FROM "contrib_tests_customer"'
+    plan_drift.reset()
+    allowlist.install([count], allow_ddl=False)
+    dorm.configure(SLOW_QUERY_MS=0, SLOW_QUERY_EXPLAIN=True)
+    before = len(slow_explain.recent_plans())
+    assert await face(Customer.objects.count)() == 0
+    assert len(slow_explain.recent_plans()) in (before + 1, slow_explain.MOST_PLANS)
+    await face(plan_drift.record_baseline)("count", count)
+    assert not (await face(plan_drift.compare)("count", count)).drifted
+    wrapper: Any = get_async_connection() if face.is_async else get_connection()
+    found = wrapper.table_exists("contrib_tests_customer"), wrapper.get_table_columns("contrib_tests_customer")
+    exists, columns = [await each for each in found] if face.is_async else found
+    assert exists
+    assert [each["name"] for each in columns] == ["id", "name", "email", "phone"]
+    assert allowlist.rejected_templates() == []
+    plan_drift.reset()
+
+
+def test_threads_and_tasks_have_the_same_list() -> None:
+    allowlist.install(['SELECT COUNT(*) FROM "contrib_tests_customer"'])
+    refused: list[str] = []
+
+    def work() -> None:
+        assert Customer.objects.count() == 0
+        try:
+            Order.objects.count()
+        except SQLNotAllowedError as exc:
+            refused.append(exc.template)
+
+    async def awork() -> None:
+        assert await Customer.objects.acount() == 0
+        try:
+            await Order.objects.acount()
+        except SQLNotAllowedError as exc:
+            refused.append(exc.template)
+
+    async def main() -> None:
+        await asyncio.gather(*(awork() for _ in range(8)))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    asyncio.run(main())
+    assert refused == ['SELECT count(*) FROM "contrib_tests_order"'] * 16
+    assert [each["count"] for each in allowlist.rejections().values()] == [16]
+
+
+def test_a_list_of_another_engine_is_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"allowed": ["SELECT ?"], "dialect": "mysql"}))
+    assert allowlist.load_from_file(path) == 1
+    assert f"{path} was captured on mysql, and no database here is" in caplog.text
+    caplog.clear()
+    path.write_text(json.dumps({"allowed": ["SELECT ?"], "dialect": dorm.connections["default"].vendor, "mine": 1}))
+    assert allowlist.load_from_file(path) == 1
+    assert caplog.text == ""
+
+
+def test_a_dump_of_nothing_is_two_empty_lists(tmp_path: Path) -> None:
+    path = allowlist.dump_captured(tmp_path / "list.json")
+    text = Path(path).read_text()
+    document = json.loads(text)
+    assert (document["allowed"], document["rejected"], document["version"]) == ([], [], 1)
+    assert text == json.dumps(document, indent=2, sort_keys=True) + "\n"
+    shorter = allowlist.dump_captured(tmp_path / "shorter.json", include_allowed=False)
+    assert "allowed" not in json.loads(Path(shorter).read_text())
+    with pytest.raises(ValueError, match="allow_empty=True"):
+        allowlist.load_from_file(path)
+    assert allowlist.load_from_file(path, allow_empty=True) == 0
+    assert allowlist.load_from_file(path, raise_on_violation=False) == 0

@@ -164,7 +164,9 @@ class Ddl:
         lock: the lock as the server names it; empty where the backend locks the whole database.
         rewrites: the table is written anew, row by row. scans: the table is read from end to end.
         concurrent: it must run outside transactions.
-        constraints: False when it is a switch of the enforcement of foreign keys (SQLite), True for the other way.
+        enforce: False when it switches the enforcement of foreign keys off (SQLite), True when it switches it on.
+        internal: it belongs to a change without being one: switches, limits, the copy of a rebuild, counters. Gates
+            judge the change itself.
     """
 
     sql: str
@@ -175,6 +177,7 @@ class Ddl:
     scans: bool = False
     concurrent: bool = False
     enforce: bool | None = None
+    internal: bool = False
 
 
 class Editor(Protocol):
@@ -225,7 +228,7 @@ class Schema:
 
     def request(self, source: Source, ddl: Ddl) -> StatementRequest[int]:
         """Return the request that sends a statement."""
-        return Execute(source, Statement(Template(ddl.sql, prepare=False), ddl.params))
+        return Execute(source, Statement(Template(ddl.sql, prepare=False), ddl.params, ddl.internal))
 
     # -- text of parts -------------------------------------------------------------------------------------------
     def table(self, name: str) -> str:

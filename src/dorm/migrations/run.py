@@ -223,7 +223,7 @@ def run_operation(editor: Editor, step: Step, operation: Any, old: ProjectState,
 def set_lock_timeout(editor: Editor, timeout: str | None) -> Operation[None]:
     """Limit how long the statements of this transaction wait for locks."""
     if timeout is not None and editor.dialect.lock_timeout:
-        yield from editor.send(Ddl(editor.dialect.lock_timeout.format(timeout)))
+        yield from editor.send(Ddl(editor.dialect.lock_timeout.format(timeout), internal=True))
 
 
 def _piecewise(database: Database, step: Step, before: ProjectState, options: Options) -> Operation[bool]:

@@ -131,7 +131,7 @@ class AlterColumnTypeOnline(Operation):
             lock="ACCESS EXCLUSIVE",
             rewrites=True,
         )
-        limit = Ddl(editor.dialect.lock_timeout.format(duration(self.lock_timeout, "lock_timeout")))
+        limit = Ddl(editor.dialect.lock_timeout.format(duration(self.lock_timeout, "lock_timeout")), internal=True)
         if editor.is_dry:
             for ddl in (Ddl("BEGIN"), limit, alter, Ddl("COMMIT")):
                 yield from editor.send(ddl)
@@ -177,7 +177,7 @@ class SetLockTimeout(Operation):
 
     def forwards(self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState) -> Doing[None]:
         if editor.dialect.lock_timeout and editor.inside:
-            yield from editor.send(Ddl(editor.dialect.lock_timeout.format(f"{self.ms}ms")))
+            yield from editor.send(Ddl(editor.dialect.lock_timeout.format(f"{self.ms}ms"), internal=True))
 
     backwards = forwards
 

@@ -303,14 +303,14 @@ class PostgresSchema(Schema):
             return
         name = self.quote(column.name)
         sql = f"UPDATE {self.table(table.name)} SET {name} = {value} WHERE {name} IS NULL"
-        yield from editor.send(Ddl(sql, table=table.name, lock="ROW EXCLUSIVE", scans=True))
+        yield from editor.send(Ddl(sql, table=table.name, lock="ROW EXCLUSIVE", scans=True, internal=True))
         if table.foreign_keys:
             yield from self.settle(editor)
 
     def settle(self, editor: Editor) -> Operation[None]:
         """Check now what would be checked at COMMIT: ALTER TABLE refuses a table with pending checks."""
-        yield from editor.send(Ddl("SET CONSTRAINTS ALL IMMEDIATE"))
-        yield from editor.send(Ddl("SET CONSTRAINTS ALL DEFERRED"))
+        yield from editor.send(Ddl("SET CONSTRAINTS ALL IMMEDIATE", internal=True))
+        yield from editor.send(Ddl("SET CONSTRAINTS ALL DEFERRED", internal=True))
 
     def _count(self, editor: Editor, table: TableDef, column: ColumnDef) -> Operation[None]:
         name = self.quote(column.name)
@@ -320,7 +320,7 @@ class PostgresSchema(Schema):
             f"SELECT setval(pg_get_serial_sequence({where}), coalesce(max({name}), 0) + 1, false) "
             f"FROM {self.table(table.name)}"
         )
-        yield from editor.send(Ddl(sql, table=table.name, lock="ACCESS SHARE", scans=True))
+        yield from editor.send(Ddl(sql, table=table.name, lock="ACCESS SHARE", scans=True, internal=True))
 
 
 def _casts_by_itself(old: SqlType, new: SqlType) -> bool:

@@ -52,7 +52,7 @@ class SqliteSchema(Schema):
     def request(self, source: Source, ddl: Ddl) -> StatementRequest[int]:
         if ddl.enforce is None:
             return super().request(source, ddl)
-        return EnforceForeignKeys(source, Statement(Template(ddl.sql, prepare=False), ()))
+        return EnforceForeignKeys(source, Statement(Template(ddl.sql, prepare=False), (), internal=True))
 
     def column(self, table: TableDef, column: ColumnDef) -> str:
         if column.type.auto and table.primary_key == (column.name,):
@@ -193,18 +193,18 @@ class SqliteSchema(Schema):
         kept = yield from self._kept(editor, old)
         strangers = yield from self._strangers(editor, old)
         yield from editor.send(Ddl("PRAGMA foreign_keys = OFF", enforce=False))
-        yield from editor.send(Ddl("PRAGMA legacy_alter_table = ON"))
+        yield from editor.send(Ddl("PRAGMA legacy_alter_table = ON", internal=True))
         try:
             yield from editor.send(Ddl(f"DROP TABLE IF EXISTS {self.quote(name)}"))
             text = _with_columns(self.create_table_text(new, name), strangers)
             yield from editor.send(Ddl(text, table=new.name))
-            yield from editor.send(Ddl(self._copy(change, name, [column for column, _ in strangers])))
+            yield from editor.send(Ddl(self._copy(change, name, [column for column, _ in strangers]), internal=True))
             if any(column.type.auto for column in new.columns):
                 yield from self._keep_count(editor, new.name, name)
             yield from editor.send(Ddl(f"DROP TABLE {self.quote(new.name)}", table=new.name))
             yield from editor.send(Ddl(f"ALTER TABLE {self.quote(name)} RENAME TO {self.quote(new.name)}"))
         finally:
-            yield from editor.send(Ddl("PRAGMA legacy_alter_table = OFF"))
+            yield from editor.send(Ddl("PRAGMA legacy_alter_table = OFF", internal=True))
             yield from editor.send(Ddl("PRAGMA foreign_keys = ON", enforce=True))
         for index in new.indexes:
             yield from self.create_index(editor, new, index)
@@ -263,11 +263,12 @@ class SqliteSchema(Schema):
     def _keep_count(self, editor: Editor, table: str, name: str) -> Operation[None]:
         """Let AUTOINCREMENT go on where it was, so that no key is given twice."""
         quoted = self.dialect.quote_literal
-        yield from editor.send(Ddl(f"DELETE FROM sqlite_sequence WHERE name = {quoted(name)}"))
+        yield from editor.send(Ddl(f"DELETE FROM sqlite_sequence WHERE name = {quoted(name)}", internal=True))
         yield from editor.send(
             Ddl(
                 "INSERT INTO sqlite_sequence (name, seq) "
-                f"SELECT {quoted(name)}, seq FROM sqlite_sequence WHERE name = {quoted(table)}"
+                f"SELECT {quoted(name)}, seq FROM sqlite_sequence WHERE name = {quoted(table)}",
+                internal=True,
             )
         )
 
