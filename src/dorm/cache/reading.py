@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,18 +70,69 @@ def fetched(database: Database, statement: Statement, plan: Plan[Any], wanted: C
 
 
 @operation
+def fetched_each(
+    database: Database,
+    statements: Sequence[Statement],
+    plan: Plan[Any],
+    wanted: CacheSettings,
+    missing: Callable[[list[int]], Operation[list[list[Any]]]],
+) -> Operation[list[list[Any]]]:
+    """Return the rows of each of several SELECTs of one plan; what is not fresh in the cache is asked for together.
+
+    Args:
+        missing: gives the rows of the statements in these positions.
+    """
+    everything = list(range(len(statements)))
+    if not is_configured():
+        return (yield from missing(everything))
+    ensure_signals_connected()
+    cache = get_cache(wanted.using)
+    labels = touched(plan)
+    if has_written(database.alias, labels):
+        return (yield from missing(everything))
+    found: list[list[Any] | None] = [None] * len(statements)
+    keys: list[str] = []
+    try:
+        current = yield from _versions(cache, labels)
+        keys = [_key_of(database, statement, current) for statement in statements]
+        payloads: list[Any] = yield CallUser(cache.get_many, cache.aget_many, keys)
+        for position, data in enumerate(payloads):
+            payload = verify_payload(data) if data is not None else None
+            found[position] = None if payload is None else pickle.loads(payload)
+    except Exception as exc:  # noqa: BLE001  # a stated boundary: a cache never fails a query
+        warn(exc, wanted.using)
+    lacking = [position for position, rows in enumerate(found) if rows is None]
+    if lacking:
+        for position, rows in zip(lacking, (yield from missing(lacking)), strict=True):
+            found[position] = rows
+            if keys and _may_store(database):
+                yield from _store(cache, keys[position], rows, wanted)
+    return [rows or [] for rows in found]
+
+
+@operation
 def _key(cache: BaseCache, database: Database, statement: Statement, labels: frozenset[str]) -> Operation[str]:
+    return _key_of(database, statement, (yield from _versions(cache, labels)))
+
+
+@operation
+def _versions(cache: BaseCache, labels: frozenset[str]) -> Operation[tuple[tuple[str, int], ...]]:
+    """Return the models with the versions they have now."""
     ordered = sorted(labels)
     current = yield from versions(cache, ordered)
+    return tuple(zip(ordered, current, strict=True))
+
+
+def _key_of(database: Database, statement: Statement, current: tuple[tuple[str, int], ...]) -> str:
     parts = (
         database.alias,
         statement.sql,
         [_plain(param) for param in statement.params],
-        tuple(zip(ordered, current, strict=True)),
+        current,
         key_parts(database.alias),
     )
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()
-    model = statement.template.model or (ordered[0] if ordered else "")
+    model = statement.template.model or (current[0][0] if current else "")
     return f"dormqc:{model}:{database.alias}:{digest}"
 
 

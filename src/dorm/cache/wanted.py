@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,3 +61,17 @@ def fetched(
     from dorm.cache import reading
 
     return (yield from reading.fetched(database, statement, plan, wanted))
+
+
+@operation
+def fetched_each(
+    database: Database,
+    statements: Sequence[Statement],
+    plan: Plan[Any],
+    wanted: CacheSettings,
+    missing: Callable[[list[int]], Operation[list[list[Any]]]],
+) -> Operation[list[list[Any]]]:
+    """Return the rows of each SELECT; *missing* gives those of the positions that are not fresh in the cache."""
+    from dorm.cache import reading
+
+    return (yield from reading.fetched_each(database, statements, plan, wanted, missing))

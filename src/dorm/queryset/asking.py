@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dorm.db.operation import arun, run
@@ -88,6 +88,12 @@ class Asking(Generic[M, R]):
     async def avalues_list(self, *names: str | Node, flat: bool = False, named: bool = False) -> list[Any]:
         """Return the rows of `values_list`."""
         return await arun(fetch.fetch(self._queryset().values_list(*names, flat=flat, named=named)))
+
+    async def araw(
+        self, sql: str, params: Any = (), translations: Mapping[str, str] | None = None, using: str | None = None
+    ) -> list[M]:
+        """Return the instances of `raw`."""
+        return await self._queryset().raw(sql, params, translations, using)
 
     async def adates(self, field: str, kind: str, order: str = "ASC") -> list[Any]:
         """Return the dates of `dates`."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from dorm.cache.wanted import CacheSettings, checked_timeout
+from dorm.db.operation import arun, run
 from dorm.exceptions import ImproperlyConfigured
+from dorm.queryset import ops
 from dorm.queryset.queryset import Queryable, QuerySet
 
 if TYPE_CHECKING:
@@ -119,6 +122,39 @@ class Manager(Queryable[M, M], Generic[M]):
         Raises: TypeError, ValueError: a *timeout* that is no whole number of seconds.
         """
         return self.get_queryset().cache(timeout, using=using)
+
+    def cache_get(self, *, pk: Any, timeout: int | None = None, using: str = "default") -> M:
+        """Return the row with that key, from the cache where it is fresh there.
+
+        Args:
+            timeout, using: as of `cached`.
+        Raises: DoesNotExist: there is no such row.
+        """
+        found: M = run(ops.cached.get(self.get_queryset(), pk, CacheSettings(checked_timeout(timeout), using)))
+        return found
+
+    async def acache_get(self, *, pk: Any, timeout: int | None = None, using: str = "default") -> M:
+        """Async twin of `cache_get`."""
+        found: M = await arun(ops.cached.get(self.get_queryset(), pk, CacheSettings(checked_timeout(timeout), using)))
+        return found
+
+    def cache_get_many(self, *, pks: Iterable[Any], timeout: int | None = None, using: str = "default") -> dict[Any, M]:
+        """Return the rows with these keys by key, in the order asked for; keys without a row are left out.
+
+        Each row is kept under its key; one statement fetches all that are not fresh in the cache.
+
+        Args:
+            timeout, using: as of `cached`.
+        """
+        wanted = CacheSettings(checked_timeout(timeout), using)
+        return run(ops.cached.get_many(self.get_queryset(), pks, wanted))
+
+    async def acache_get_many(
+        self, *, pks: Iterable[Any], timeout: int | None = None, using: str = "default"
+    ) -> dict[Any, M]:
+        """Async twin of `cache_get_many`."""
+        wanted = CacheSettings(checked_timeout(timeout), using)
+        return await arun(ops.cached.get_many(self.get_queryset(), pks, wanted))
 
     def db_manager(self, using: str | None = None, hints: Mapping[str, Any] | None = None) -> Self:
         """Return a copy of this manager that works on the database *using*.
