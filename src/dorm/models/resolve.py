@@ -25,10 +25,11 @@ from dorm.lookups.json import KeyTransform, order_key, source_and_keys
 from dorm.lookups.registry import find_lookup, looked_up, names as lookup_names, transformed
 from dorm.lookups.rows import row_condition
 from dorm.lookups.values import AnyNumber, value_key
+from dorm.models.negation import negatable, odd, without_null
+from dorm.models.partners import key_of, of_partner, related_value
 from dorm.models.paths import NoSuchName, Route, leading_up, relation_of, steps_of, walk
 from dorm.sql.boolean import (
     And,
-    Certain,
     Enclosed,
     Everything,
     Junction,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from dorm.queryset.query import Query
 
 _ONE = Text("1")
-_SUB, _VALUE = "sub", "value"
 tell()
 _OF_TEXTS = frozenset(
     (
@@ -574,11 +574,6 @@ def reached_by(alias: str, route: Route) -> Node:
     return Column(alias, route.column, route.output, route.optional)
 
 
-def key_of(row: Row) -> Any:
-    """Return the composite key whose columns *row* holds."""
-    return row.args[0].output.model._meta.pk  # type: ignore[union-attr]  # it holds the columns of fields
-
-
 def _named(step: Any) -> str | None:
     """Return the name that a filtered relation gives to its join."""
     name: str | None = getattr(step, "alias", None)
@@ -598,82 +593,10 @@ def _through(filtered: Filtered, rest: list[str]) -> Route:
     return Route(filtered.steps, meta.pk.column, meta.pk, False, tuple(rest), filtered.relation, meta)
 
 
-def certain(condition: Node) -> Node:
-    """Return a condition that is false where *condition* is NULL."""
-    return Certain(condition) if condition.nullable else condition
-
-
-def negatable(condition: Node, column: Column | None) -> Node:
-    """Return *condition* so that NOT of it keeps the rows where its *column*, or one it is compared with, is NULL.
-
-    As Django does: NOT (x = 1) would lose the rows where x is NULL. Annotations and what is computed are left as they
-    are.
-    """
-    if isinstance(condition, IsNull) or column is None:
-        return condition
-    others = [arg for arg in condition.args[1:] if isinstance(arg, Column) and getattr(arg.output, "null", False)]
-    nullable = [each for each in (column, *others) if each.nullable]
-    return And((condition, *[IsNull(each, False) for each in nullable])) if nullable else condition
-
-
-def without_null(select: Select) -> Select:
-    """Return a SELECT without its rows that hold NULL."""
-    column = select.columns[0]
-    if not any(each.nullable for each in select.columns):
-        return select
-    grouped = select.group_by is not None or column.contains_aggregate
-    if (grouped or select.limit is not None or select.offset is not None or select.distinct_on) and len(
-        select.columns
-    ) == 1:
-        inner = Column(_SUB, _VALUE, column.output, True)
-        return Select(replace(select, labels=(_VALUE,)), _SUB, (inner,), where=IsNull(inner, False))
-    rest = (select.where,) if select.where is not None else ()
-    known = [IsNull(each, False) for each in select.columns if each.nullable]
-    return replace(select, where=conjunction((*rest, *known)))
-
-
-def of_partner(meta: Any, prepare: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    """Return *prepare* for objects of the model of *meta* as well as for their keys; other objects are refused."""
-
-    def key(value: Any) -> Any:
-        if not hasattr(type(value), "_meta"):
-            return value
-        given = type(value)
-        if not issubclass(given, meta.concrete_model) and not issubclass(meta.concrete_model, given):
-            raise ValueError(f'Cannot query "{given.__name__} object": Must be "{meta.object_name}" instance.')
-        if value.pk is None:
-            raise ValueError(f"This {given.__name__} has no key, which a condition on it needs. Save it first.")
-        return value.pk
-
-    def prepared(value: Any) -> Any:
-        value = [key(each) for each in value] if isinstance(value, (list, tuple, set, frozenset)) else key(value)
-        return value if prepare is None else prepare(value)
-
-    return prepared
-
-
-def related_value(node: Node, value: Any, partner: Any = None) -> Any:
-    """Return the right side of a lookup; a queryset of objects as that of the keys that *node* holds."""
-    target = getattr(node.output, "target_field", None) if partner is None else partner.pk
-    if isinstance(value, QueryLike) and target is not None:
-        return value.selecting(target)
-    return value
-
-
 def _constant(value: Any) -> Node:
     if isinstance(value, Node):
         return value
     return Text("'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value))
-
-
-def odd(parts: list[Node]) -> Node:
-    """Return XOR: an odd number of *parts* hold; one that is NULL does not."""
-    node, *rest = map(certain, parts)
-    for part in rest:
-        either = disjunction([conjunction([node, negation(part)]) or part, conjunction([negation(node), part]) or part])
-        assert either is not None, "XOR of two conditions"
-        node = either
-    return node
 
 
 def constant(number: int) -> Node:

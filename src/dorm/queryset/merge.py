@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dorm.expressions.predicate import Q
-from dorm.models.resolve import odd
+from dorm.models.negation import odd
 from dorm.queryset.query import Asked, Query
 from dorm.sql.boolean import Everything, conjunction, disjunction
 from dorm.sql.node import Literals, Node
