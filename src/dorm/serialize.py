@@ -7,10 +7,10 @@ import datetime
 import decimal
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from dorm.conf.registry import registry
 from dorm.db.connection import Database, connections
@@ -20,6 +20,9 @@ from dorm.db.request import Execute
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import DormError, choices_text, nearest
 from dorm.transaction import in_savepoint
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Is told how many records of how many are written."""
 
 
 class DeserializationError(DormError, ValueError):
@@ -93,7 +96,7 @@ def _rows(source: Any, using: str | None) -> Operation[list[Any]]:
     from dorm.queryset.ops.fetch import fetch
 
     if isinstance(source, type):
-        source = getattr(source, "_base_manager").all()  # noqa: B009  # a model, which type checkers cannot know.order_by("pk")
+        source = getattr(source, "_base_manager").order_by("pk")  # noqa: B009  # a model, which type checkers cannot know
     elif hasattr(source, "get_queryset"):
         source = source.all()
     if hasattr(source, "_meta"):
@@ -103,7 +106,7 @@ def _rows(source: Any, using: str | None) -> Operation[list[Any]]:
     return list(source)
 
 
-def _many(rows: Sequence[Any]) -> Operation[dict[tuple[Any, Any], dict[str, list[Any]]]]:
+def _many(rows: Sequence[Any], using: str | None) -> Operation[dict[tuple[Any, Any], dict[str, list[Any]]]]:
     """Return the keys behind the many-to-many fields of *rows*, by (model, key); one statement a model and field."""
     from dorm.queryset.ops.fetch import fetch
 
@@ -119,7 +122,8 @@ def _many(rows: Sequence[Any]) -> Operation[dict[tuple[Any, Any], dict[str, list
             keys = {row.pk for row in same}
             for row in same:
                 found.setdefault((model, row.pk), {})[each.name] = []
-            links = each.through._base_manager.filter(**{f"{ours.name}__in": list(keys)}).order_by("pk")
+            links = each.through._base_manager.all() if using is None else each.through._base_manager.using(using)
+            links = links.filter(**{f"{ours.name}__in": list(keys)}).order_by("pk")
             for link in (yield from fetch(links)):
                 key = getattr(link, ours.attname)
                 found[(model, key)][each.name].append(_plain(getattr(link, theirs.attname)))
@@ -133,7 +137,7 @@ def _serialize(sources: Any, using: str | None) -> Operation[list[dict[str, Any]
     found: list[dict[str, Any]] = []
     for source in [groups] if groups and all(_is_instance(each) for each in groups) else groups:
         rows = yield from _rows(source, using)
-        many = yield from _many(rows)
+        many = yield from _many(rows, using)
         found.extend(record(row, many.get((type(row)._meta.concrete_model, row.pk))) for row in rows)
     return found
 
@@ -268,10 +272,10 @@ def deserialize(text: str | bytes | Iterable[Any], *, ignorenonexistent: bool = 
 
 
 @operation
-def _load(records: Sequence[DeserializedObject], using: str) -> Operation[int]:
+def _load(records: Sequence[DeserializedObject], using: str, progress: Progress | None) -> Operation[int]:
     database = connections[using]
     schema = database.dialect.schema
-    yield from in_savepoint(_write(records, database), using)
+    yield from in_savepoint(_write(records, database, progress), using)
     for model in {type(each.object): None for each in records}:
         for text in schema.advance_counter(model._meta.db_table, _counted(model)):
             yield from perform(Execute(database, Statement(Template(text, prepare=False), (), internal=True)))
@@ -284,11 +288,13 @@ def _counted(model: Any) -> str | None:
     return None if key is None else key.column
 
 
-def _write(records: Sequence[DeserializedObject], database: Database) -> Operation[None]:
+def _write(records: Sequence[DeserializedObject], database: Database, progress: Progress | None) -> Operation[None]:
     for text in database.dialect.schema.defer_constraints():
         yield from perform(Execute(database, Statement(Template(text, prepare=False), (), internal=True)))
-    for each in records:
+    for number, each in enumerate(records, 1):
         yield from _replace(each.object, database.alias)
+        if progress is not None:
+            progress(number, len(records))
     for each in records:
         yield from _link(each, database.alias)
 
@@ -318,20 +324,34 @@ def _link(each: DeserializedObject, using: str) -> Operation[None]:
             yield from bulk_create(links.all(), rows, Options())
 
 
-def load(text: str | bytes, *, using: str = "default", ignorenonexistent: bool = False) -> int:
+def load(
+    text: str | bytes,
+    *,
+    using: str = "default",
+    ignorenonexistent: bool = False,
+    progress: Progress | None = None,
+) -> int:
     """Load JSON text into the database in one transaction; return the number of records.
 
     Rows whose keys exist are replaced, signals are not sent, references are checked at the end, and counters go on
     behind the highest key.
 
+    Args:
+        progress: is told how many records of how many are written.
     Raises: DeserializationError, IntegrityError: nothing of the text was kept.
     """
-    return run(_load(list(deserialize(text, ignorenonexistent=ignorenonexistent)), using))
+    return run(_load(list(deserialize(text, ignorenonexistent=ignorenonexistent)), using, progress))
 
 
-async def aload(text: str | bytes, *, using: str = "default", ignorenonexistent: bool = False) -> int:
+async def aload(
+    text: str | bytes,
+    *,
+    using: str = "default",
+    ignorenonexistent: bool = False,
+    progress: Progress | None = None,
+) -> int:
     """Async twin of `load`."""
-    return await arun(_load(list(deserialize(text, ignorenonexistent=ignorenonexistent)), using))
+    return await arun(_load(list(deserialize(text, ignorenonexistent=ignorenonexistent)), using, progress))
 
 
 def read_fixture(path: Path) -> str:

@@ -7,7 +7,26 @@ from typing import Any
 
 import click
 
+from dorm.cli.project import is_terminal
 from dorm.migrations.speaker import Speaker
+
+
+class Bar:
+    """How far something is: a bar on a terminal, which stderr and stdin are; nothing elsewhere."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._bar is None:
+            if not is_terminal():
+                return
+            self._bar = click.progressbar(length=total, label=self.label, file=sys.stderr)
+            self._bar.__enter__()
+        self._bar.update(done - self._bar.pos)
+        if done >= total:
+            self._bar.__exit__(None, None, None)
 
 
 class MigrationReport(Speaker):

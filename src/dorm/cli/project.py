@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,20 @@ def database_option(fn: Any) -> Any:
     return click.option("--database", default="default", metavar="ALIAS", help="Key of DATABASES.")(fn)
 
 
+def format_option(fn: Any) -> Any:
+    """Decorator: the options ``--format text|json`` and ``--json``; the function takes the choice as *form*."""
+
+    @functools.wraps(fn)
+    def call(*args: Any, form: str, as_json: bool, **kwargs: Any) -> Any:
+        return fn(*args, form="json" if as_json else form, **kwargs)
+
+    short = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+    choice = click.option(
+        "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For programs."
+    )
+    return choice(short(call))
+
+
 def check_alias(alias: str) -> None:
     """Refuse an alias that is none."""
     from dorm.conf.settings import settings
@@ -125,10 +140,11 @@ def check_alias(alias: str) -> None:
         )
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, pieces: Iterable[str]) -> None:
     """Write a file as a whole: where that fails, what was there before is there still."""
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")  # a pipe or a device
+        with path.open("w", encoding="utf-8") as file:  # a pipe or a device
+            file.writelines(pieces)
         return
     import tempfile  # dear for commands that write nothing
 
@@ -136,7 +152,7 @@ def write_file(path: Path, text: str) -> None:
         "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False
     ) as file:
         try:
-            file.write(text)
+            file.writelines(pieces)
             file.close()
             mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
             os.chmod(file.name, mode)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dorm.cli.project import FAILED, check_alias, database_option, is_terminal, project_command
+from dorm.cli.project import FAILED, check_alias, database_option, is_terminal, project_command, write_file
+
+_CHUNK = 2_000
+"""Rows that dumpdata reads at a time."""
 
 
 @project_command()
@@ -22,42 +28,70 @@ def dumpdata(
     targets: tuple[str, ...], indent: int | None, output: Path | None, exclude: tuple[str, ...], database: str
 ) -> None:
     """Print the rows of all models, or of TARGETS ("app" or "app.Model"), as a JSON fixture."""
+    from dorm.cli.output import Bar
     from dorm.migrations.compare import chosen_models
     from dorm.migrations.schema import in_order
-    from dorm.serialize import serialize
 
     check_alias(database)
     models = chosen_models(targets)
     left_out = chosen_models(exclude) if exclude else []
-    records: list[Any] = []
     chosen = [model for model in in_order(models) if model not in left_out]
-    with _progress(chosen, "tables", output is not None) as bar:
-        for model in bar:
-            records.extend(serialize(model, using=database))
-    text = json.dumps(records, indent=indent, ensure_ascii=False)
     if output is None:
-        click.echo(text)
+        for piece in pieces_of(records_of(chosen, database), indent):
+            click.echo(piece, nl=False)
+        return
+    bar = Bar("dumpdata")
+    total = sum(model._base_manager.using(database).count() for model in chosen) if is_terminal() else 0
+    written = 0
+
+    def counted() -> Iterator[dict[str, Any]]:
+        nonlocal written
+        for record in records_of(chosen, database):
+            written += 1
+            bar(written, max(total, written))
+            yield record
+
+    write_file(output, pieces_of(counted(), indent))
+    click.echo(f"Wrote {written} record(s) to {output}", err=True)
+
+
+def records_of(models: Iterable[Any], database: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of models as records, by their keys; no more than some thousand are held at a time."""
+    from dorm.serialize import serialize
+
+    for model in models:
+        rows = model._base_manager.using(database).order_by("pk").iterator(chunk_size=_CHUNK)
+        while chunk := list(islice(rows, _CHUNK)):
+            yield from serialize(chunk, using=database)
+
+
+def pieces_of(records: Iterable[dict[str, Any]], indent: int | None) -> Iterator[str]:
+    """Yield the JSON text of a list of records, piece by piece."""
+    # With the first record: where nothing can be read, nothing is written.
+    separator = "["
+    for record in records:
+        text = json.dumps(record, indent=indent, ensure_ascii=False)
+        if indent is None:
+            yield f"{separator}{text}"
+            separator = ", "
+        else:
+            # No line of JSON text begins within a value.
+            yield f"{separator}\n{textwrap.indent(text, ' ' * indent)}"
+            separator = ","
+    if separator == "[":
+        yield "[]\n"
     else:
-        output.write_text(text + "\n", encoding="utf-8")
-        click.echo(f"Wrote {len(records)} record(s) to {output}", err=True)
-
-
-def _progress(items: Any, label: str, wanted: bool) -> Any:
-    """Return a progress bar on a terminal; elsewhere what it goes over, as it is."""
-    from contextlib import nullcontext
-
-    if wanted and is_terminal():
-        return click.progressbar(items, label=label, file=sys.stderr)
-    return nullcontext(items)
+        yield "]\n" if indent is None else "\n]\n"
 
 
 @project_command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--ignorenonexistent", "-i", is_flag=True, help="Leave out models and fields that do not exist.")
 @database_option
 @click.pass_context
 def loaddata(ctx: click.Context, files: tuple[Path, ...], ignorenonexistent: bool, database: str) -> None:
-    """Load the records of fixture FILES; each file in one transaction."""
+    """Load the records of fixture FILES ("-" is stdin); each file in one transaction."""
+    from dorm.cli.output import Bar
     from dorm.exceptions import DormError
     from dorm.serialize import load, read_fixture
 
@@ -65,8 +99,8 @@ def loaddata(ctx: click.Context, files: tuple[Path, ...], ignorenonexistent: boo
     total = 0
     for path in files:
         try:
-            found = _find(path)
-            count = load(read_fixture(found), using=database, ignorenonexistent=ignorenonexistent)
+            text = sys.stdin.read() if str(path) == "-" else read_fixture(_find(path))
+            count = load(text, using=database, ignorenonexistent=ignorenonexistent, progress=Bar(f"{path}"))
         except (DormError, OSError, UnicodeDecodeError) as exc:
             click.echo(f"loaddata: {path}: {exc}", err=True)
             ctx.exit(FAILED)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dorm.cli.project import FAILED, ProjectCommand, Refused, print_json
+from dorm.cli.project import FAILED, ProjectCommand, Refused, format_option, print_json
 
 
 class DoctorCommand(ProjectCommand):
@@ -36,12 +36,11 @@ class DoctorCommand(ProjectCommand):
 
 @click.command(cls=DoctorCommand)
 @click.option("--strict", is_flag=True, help="Notes fail too.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@format_option
 @click.option("--ignore", multiple=True, metavar="CODE", help="Leave out this check (may be repeated).")
 @click.option("--connect", is_flag=True, help="Also try to connect to each database.")
 @click.pass_context
-def doctor(ctx: click.Context, strict: bool, form: str, as_json: bool, ignore: tuple[str, ...], connect: bool) -> None:
+def doctor(ctx: click.Context, strict: bool, form: str, ignore: tuple[str, ...], connect: bool) -> None:
     """Look for misconfiguration before it is deployed. Warnings exit with 1; nothing is changed."""
     from dorm.cli import checks
 
@@ -51,7 +50,7 @@ def doctor(ctx: click.Context, strict: bool, form: str, as_json: bool, ignore: t
     findings = checks.run_checks(ignore={code.upper() for code in ignore}, connect=connect)
     warnings = [each for each in findings if each.severity == "warning"]
     notes = [each for each in findings if each.severity == "note"]
-    if as_json or form == "json":
+    if form == "json":
         print_json({"warnings": [_value(each) for each in warnings], "notes": [_value(each) for each in notes]})
     else:
         _print(warnings, notes)

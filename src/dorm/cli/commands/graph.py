@@ -38,6 +38,6 @@ def migrations_graph(ctx: click.Context, form: str, label: str | None, check_onl
     if output is None:
         click.echo(text)
     else:
-        write_file(output, text + "\n")
+        write_file(output, [text, "\n"])
     if check_only and problems:
         ctx.exit(FAILED)

@@ -18,5 +18,7 @@ def help_command(ctx: click.Context, command: str | None) -> None:
         return
     found = main.get_command(parent, command)
     if found is None:
-        raise click.UsageError(f"No such command {command!r}.")
+        from dorm.exceptions import nearest
+
+        raise click.UsageError(f"No such command {command!r}.{nearest(command, main.list_commands(parent))}")
     click.echo(found.get_help(click.Context(found, info_name=command, parent=parent)))

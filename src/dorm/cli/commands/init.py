@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import click
@@ -52,9 +53,21 @@ def init(app: str | None) -> None:
     _write(folder / app / "__init__.py", "")
     _write(folder / app / "models.py", _MODELS)
     _write(folder / app / "migrations" / "__init__.py", "")
-    if f'"{app}"' not in (folder / "settings.py").read_text():
+    if not _takes(folder / "settings.py", app):
         click.echo(f"settings.py was there already: add {app!r} to its INSTALLED_APPS.")
     click.echo("Next: dorm makemigrations && dorm migrate && dorm shell")
+
+
+def _takes(settings: Path, app: str) -> bool:
+    """True when the settings name an app, or name none: packages with models are found then."""
+    for each in ast.parse(settings.read_bytes()).body:
+        if isinstance(each, ast.Assign) and any(
+            getattr(target, "id", "") == "INSTALLED_APPS" for target in each.targets
+        ):
+            named = [one.value for one in ast.walk(each.value) if isinstance(one, ast.Constant)]
+            plain = isinstance(each.value, (ast.List, ast.Tuple))
+            return app in named or (plain and not named)
+    return True
 
 
 def _write(path: Path, text: str) -> None:

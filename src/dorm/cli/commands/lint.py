@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from dorm.cli.project import FAILED, Refused, project_command
+from dorm.cli.project import FAILED, Refused, format_option, project_command
 
 
 @project_command("lint-migrations")
 @click.argument("apps", nargs=-1)
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@format_option
 @click.option("--rule", "rules", multiple=True, metavar="CODE", help="Only this rule (may be repeated).")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 whatever is found.")
 @click.pass_context

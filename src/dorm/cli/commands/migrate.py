@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dorm.cli.project import FAILED, check_alias, database_option, print_json, project_command
+from dorm.cli.project import FAILED, check_alias, database_option, format_option, print_json, project_command
 
 
 @project_command()
@@ -23,6 +23,7 @@ from dorm.cli.project import FAILED, check_alias, database_option, print_json, p
 @click.option("--check", "check_only", is_flag=True, help="Exit with 1 when something is not applied; do nothing.")
 @click.option("--tenant", metavar="NAME", help="Migrate one tenant (dorm.contrib.tenants).")
 @click.option("--all-tenants", is_flag=True, help="Migrate every tenant (dorm.contrib.tenants).")
+@format_option
 @database_option
 @click.pass_context
 def migrate(
@@ -38,6 +39,7 @@ def migrate(
     check_only: bool,
     tenant: str | None,
     all_tenants: bool,
+    form: str,
     database: str,
 ) -> None:
     """Apply migrations of all apps, or of APP_LABEL; or go to TARGET of it: a name, a prefix, a number, "zero"."""
@@ -47,12 +49,27 @@ def migrate(
         raise click.UsageError("--dry-run does nothing, so it goes with none of --fake, --prune and --run-syncdb.")
     if tenant and all_tenants:
         raise click.UsageError("--tenant names one, --all-tenants means every one: give one of them.")
+    if form == "json" and not (dry_run or check_only):
+        raise click.UsageError("--format json goes with --plan and --check, which list something.")
+    if form == "json" and (tenant or all_tenants):
+        raise click.UsageError("--format json is for one database, so it goes without --tenant and --all-tenants.")
     check_alias(database)
     label, target = api.resolve(app_label, target, either=dry_run)
     for scope in _scopes(tenant, all_tenants, database, verbosity, makes=not (dry_run or check_only)):
         with scope:
             _migrate(
-                ctx, label, target, verbosity, dry_run, fake, fake_initial, run_syncdb, prune, check_only, database
+                ctx,
+                label,
+                target,
+                verbosity,
+                dry_run,
+                fake,
+                fake_initial,
+                run_syncdb,
+                prune,
+                check_only,
+                database,
+                form,
             )
 
 
@@ -86,15 +103,18 @@ def _migrate(
     prune: bool,
     check_only: bool,
     database: str,
+    form: str,
 ) -> None:
     from dorm.migrations import api
 
     if dry_run:
-        _print_plan(ctx, api.dry(database, label, target), database)
+        _print_plan(ctx, api.dry(database, label, target), database, form)
         return
     if check_only:
         waiting = api.unapplied(database, label)
-        for node in waiting:
+        if form == "json":
+            print_json([{"app": app, "name": name} for app, name in waiting])
+        for node in waiting if form == "text" else ():
             click.echo(f"{node[0]}.{node[1]}")
         if waiting:
             ctx.exit(FAILED)
@@ -125,15 +145,17 @@ def _prune(ctx: click.Context, database: str, label: str | None, verbosity: int)
             click.echo(f"Pruning {node[0]}.{node[1]}")
 
 
-def _print_plan(ctx: click.Context, plan: Any, database: str) -> None:
+def _print_plan(ctx: click.Context, plan: Any, database: str, form: str) -> None:
     from dorm.db.connection import connections
-    from dorm.migrations.render import plan_lines
+    from dorm.migrations.render import json_steps, plan_lines
 
-    if not plan.notes:
+    if form == "json":
+        print_json(json_steps(plan.notes, connections[database].dialect))
+    elif not plan.notes:
         click.echo("-- Nothing to rollback" if plan.backwards_wanted else "-- No migrations to apply.", err=False)
     for text in plan.warnings:
         click.echo(text, err=True)
-    for line in plan_lines(plan.notes, connections[database].dialect, plan.sizes):
+    for line in plan_lines(plan.notes, connections[database].dialect, plan.sizes) if form == "text" else ():
         click.echo(line)
     if any(each.failed for each in plan.notes):
         ctx.exit(FAILED)
@@ -143,7 +165,7 @@ def _print_plan(ctx: click.Context, plan: Any, database: str) -> None:
 @click.argument("app_label")
 @click.argument("name")
 @click.option("--backwards", is_flag=True, help="The statements that undo it.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@format_option
 @database_option
 @click.pass_context
 def sqlmigrate(ctx: click.Context, app_label: str, name: str, backwards: bool, form: str, database: str) -> None:
@@ -169,16 +191,15 @@ def sqlmigrate(ctx: click.Context, app_label: str, name: str, backwards: bool, f
 @project_command()
 @click.argument("apps", nargs=-1)
 @click.option("--plan", "-p", "as_plan", is_flag=True, help="In the order they are applied.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@format_option
 @database_option
-def showmigrations(apps: tuple[str, ...], as_plan: bool, form: str, as_json: bool, database: str) -> None:
+def showmigrations(apps: tuple[str, ...], as_plan: bool, form: str, database: str) -> None:
     """List the migrations of all apps, or of APPS: [X] those that are applied."""
     from dorm.migrations import api
 
     check_alias(database)
     found = api.show(database, apps, in_plan_order=as_plan)
-    if as_json or form == "json":
+    if form == "json":
         print_json([{"app": each.app, "name": each.name, "applied": each.applied_at} for each in found.rows])
         return
     if as_plan:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dorm.cli.project import FAILED, Refused, project_command
+from dorm.cli.project import FAILED, Refused, format_option, print_json, project_command
 
 _FILE = click.option(
     "--file", "path", type=click.Path(path_type=Path, dir_okay=False), default=Path("plans.json"), show_default=True
@@ -51,7 +51,7 @@ def _values(text: str | None) -> list[Any]:
 
 @project_command("check", models=False)
 @click.argument("tags", nargs=-1)
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@format_option
 @_FILE
 @click.pass_context
 def check(ctx: click.Context, tags: tuple[str, ...], form: str, path: Path) -> None:
@@ -93,10 +93,14 @@ def _as_dict(result: Any) -> dict[str, Any]:
 
 @project_command("show", models=False)
 @click.argument("tags", nargs=-1)
+@format_option
 @_FILE
-def show(tags: tuple[str, ...], path: Path) -> None:
+def show(tags: tuple[str, ...], form: str, path: Path) -> None:
     """Print recorded plans."""
     entries = _entries(path, tags)
+    if form == "json":
+        print_json({tag: entries[tag] for tag in tags or sorted(entries)})
+        return
     for tag in tags or sorted(entries):
         entry = entries[tag]
         plan = entry["plan"]

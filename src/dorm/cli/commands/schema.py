@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from dorm.cli.project import FAILED, check_alias, database_option, print_json, project_command
+from dorm.cli.project import FAILED, check_alias, database_option, format_option, print_json, project_command
+
+if TYPE_CHECKING:
+    from dorm.migrations.compare import Difference
 
 
 @project_command()
@@ -28,41 +32,43 @@ def sql(names: tuple[str, ...], everything: bool, database: str) -> None:
 
 @project_command()
 @click.argument("apps", nargs=-1)
+@format_option
 @database_option
 @click.pass_context
-def dbcheck(ctx: click.Context, apps: tuple[str, ...], database: str) -> None:
+def dbcheck(ctx: click.Context, apps: tuple[str, ...], form: str, database: str) -> None:
     """Compare the columns of the models of all apps, or of APPS, with the database."""
     from dorm.migrations.compare import differences_of
 
     check_alias(database)
     found = [each for each in differences_of(database, apps) if each.kind != "extra table"]
-    for each in found:
-        click.echo(str(each))
+    _show(found, form, "The database has the columns of the models.")
     if found:
         ctx.exit(FAILED)
-    click.echo("The database has the columns of the models.")
+
+
+def _show(found: list[Difference], form: str, none: str) -> None:
+    if form == "json":
+        print_json([asdict(each) for each in found])
+        return
+    for each in found:
+        click.echo(str(each))
+    if not found:
+        click.echo(none)
 
 
 @project_command()
 @click.option("--alias", "--database", "alias", default="default", metavar="ALIAS", help="Key of DATABASES.")
 @click.option("--apps", multiple=True, metavar="LABEL", help="Only these apps.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@format_option
 @click.pass_context
-def diff(ctx: click.Context, alias: str, apps: tuple[str, ...], as_json: bool, form: str) -> None:
+def diff(ctx: click.Context, alias: str, apps: tuple[str, ...], form: str) -> None:
     """Compare the models with the database: missing and extra tables and columns, types, keys, indexes."""
     from dorm.migrations.compare import differences_of
 
     check_alias(alias)
     labels = [label for each in apps for label in each.split(",") if label]
     found = differences_of(alias, labels)
-    if as_json or form == "json":
-        print_json([asdict(each) for each in found])
-    else:
-        for each in found:
-            click.echo(str(each))
-        if not found:
-            click.echo("No differences.")
+    _show(found, form, "No differences.")
     if found:
         ctx.exit(FAILED)
 
