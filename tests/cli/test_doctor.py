@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
+from dorm.cli import checks
 from tests.support.cli import Scratch
 
 CLEAN = "DEBUG = True"
@@ -166,3 +168,8 @@ def test_checks_come_from_other_packages_and_one_that_fails_is_seen(blog: Scratc
     )
     ran = blog.run("doctor")
     assert (ran.code, "! audit check audit failed: RuntimeError: oh" in ran.out) == (1, True)
+
+
+def test_the_page_has_every_code() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs/cli/doctor.md").read_text()
+    assert [code for code in checks.codes() if code not in page] == []

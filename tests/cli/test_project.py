@@ -6,9 +6,10 @@ import json
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from dorm.cli.main import COMMANDS
+from dorm.cli.main import COMMANDS, main
 from tests.support.cli import Scratch
 
 
@@ -263,6 +264,14 @@ def test_doctor_reads_only_and_says_how_many(blog: Scratch) -> None:
     assert blog.run("doctor").code == 2
 
 
-def test_each_command_has_its_part_of_the_page() -> None:
-    page = (Path(__file__).parent.parent.parent / "docs/cli.md").read_text()
-    assert [name for name in COMMANDS if f"\n## {name}\n" not in page] == ["shell_plus"]  # with shell
+def test_each_command_has_a_page_with_an_example() -> None:
+    folder = Path(__file__).parent.parent.parent / "docs/cli"
+    pages = {page.stem: page.read_text() for page in folder.glob("*.md")}
+    assert {*pages, "shell_plus"} == {*COMMANDS, "index"}
+    for name in set(COMMANDS) - {"shell_plus"}:
+        assert f"$ dorm {name}" in pages[name].partition("```console run\n")[2], name
+        assert f"]({name}.md)" in pages["index"]
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        options = [each.opts for each in command.params if each.opts[0] not in (each.name, "--settings", "--traceback")]
+        assert [flags for flags in options if not any(flag in pages[name] for flag in flags)] == [], name
