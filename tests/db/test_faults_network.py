@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 import dorm
 from dorm import transaction
 from dorm.db.connection import get_async_connection, get_connection
+from dorm.db.scope import set_search_path
 from dorm.exceptions import DeadlineExceeded, IntegrityError, OperationalError, TransactionManagementError
 from tests.support.faces import Face
 from tests.support.models import Author, Publisher
@@ -89,6 +91,113 @@ async def test_trips(face: Face, proxy: Proxy) -> None:
             await face(Author.objects.create)(name="g")
     assert two_levels.number == 4
     assert await face(Author.objects.count)() == 7
+
+
+@pytest.fixture
+def elsewhere(proxy: Proxy, database: dict[str, Any]) -> Iterator[None]:
+    """Code sees another schema, which has its own table of authors."""
+    before = set_search_path("default", ("elsewhere", "public"))
+    yield
+    set_search_path("default", before)
+    with psycopg.connect(database["URL"], autocommit=True) as connection:
+        connection.execute("DROP SCHEMA elsewhere CASCADE")
+
+
+async def made_elsewhere(face: Face) -> None:
+    """Make the other schema, open the connection and let it find out how far the server is."""
+    before = set_search_path("default", None)
+    await sql(face, "CREATE SCHEMA elsewhere")
+    await sql(face, "CREATE TABLE elsewhere.library_author (LIKE library_author INCLUDING ALL)")
+    await sql(face, "ALTER TABLE elsewhere.library_author ADD UNIQUE (age) DEFERRABLE INITIALLY DEFERRED")
+    await warmed_up(face)
+    set_search_path("default", before)
+
+
+async def test_a_setting_and_its_one_statement_are_one_trip(face: Face, proxy: Proxy, elsewhere: None) -> None:
+    """Only the trips are fewer: BEGIN, SET LOCAL, the statement and COMMIT are what they are one by one."""
+    await made_elsewhere(face)
+    with Trips(proxy) as written:
+        author = await face(Author.objects.create)(name="a", age=1)
+    with Trips(proxy) as read:
+        assert [row.pk for row in await face.rows(Author.objects.all())] == [author.pk]
+    with Trips(proxy) as changed:
+        assert await face(Author.objects.filter(name="a").update)(age=2) == 1
+    assert (written.number, read.number, changed.number) == (1, 1, 1)
+    set_search_path("default", None)
+    assert await face(Author.objects.count)() == 0
+    assert (await sql(face, "SHOW search_path"))[0][0] == '"$user", public'
+    assert (await sql(face, "SELECT count(*) FROM elsewhere.library_author"))[0][0] == 1
+
+
+async def test_an_error_of_the_one_statement_or_of_its_commit(face: Face, proxy: Proxy, elsewhere: None) -> None:
+    await made_elsewhere(face)
+    first = await face(Author.objects.create)(name="a", age=1)
+    with pytest.raises(IntegrityError, match="pkey"):
+        await face(Author(pk=first.pk, name="b").save)(force_insert=True)
+    with pytest.raises(IntegrityError, match="age"):
+        # Found by COMMIT.
+        await face(Author.objects.create)(name="c", age=1)
+    assert await face(Author.objects.count)() == 1
+    assert dorm.pool_stats()["pool_size"] == 1
+    set_search_path("default", None)
+    assert (await sql(face, "SHOW search_path"))[0][0] == '"$user", public'
+
+
+async def test_what_may_not_run_in_a_transaction_gets_none(face: Face, proxy: Proxy, elsewhere: None) -> None:
+    await made_elsewhere(face)
+    await sql(face, "VACUUM library_author")
+    await sql(face, "CREATE INDEX CONCURRENTLY there ON library_author (name)")
+    async with face.atomic():
+        # The pending BEGIN goes out first, so the server refuses it, as it would after an eager BEGIN.
+        with pytest.raises(dorm.DatabaseError, match="cannot run inside a transaction block"):
+            await sql(face, "CREATE INDEX CONCURRENTLY here ON library_author (name)")
+        transaction.set_rollback(True) if not face.is_async else await transaction.aset_rollback(True)
+    set_search_path("default", None)
+    where = "SELECT schemaname FROM pg_indexes WHERE indexname IN ('there', 'here')"
+    assert await sql(face, where) == [("elsewhere",)]
+
+
+async def test_a_table_that_changed_under_the_one_statement(
+    face: Face, proxy: Proxy, elsewhere: None, database: dict[str, Any]
+) -> None:
+    await made_elsewhere(face)
+    await face(Author.objects.create)(name="a")
+    for _ in range(7):
+        # Often enough for the driver to prepare it.
+        assert len(await face.rows(Author.objects.filter(name="a"))) == 1
+    with psycopg.connect(database["URL"], autocommit=True) as other:
+        other.execute("ALTER TABLE elsewhere.library_author ALTER COLUMN age TYPE bigint")
+    assert len(await face.rows(Author.objects.filter(name="a"))) == 1
+
+
+async def test_a_table_that_changed_before_a_block_went_on(face: Face, proxy: Proxy, database: dict[str, Any]) -> None:
+    """What a transaction has done is lost with it, so only whoever wrote it can run it again, or `retry` for them."""
+    await warmed_up(face)
+    for _ in range(7):
+        assert await face.rows(Author.objects.filter(name="a")) == []
+    with psycopg.connect(database["URL"], autocommit=True) as other:
+        other.execute("ALTER TABLE library_author ALTER COLUMN age TYPE bigint")
+    with pytest.raises(OperationalError, match="altered since") as caught:
+        async with face.atomic():
+            await face.rows(Author.objects.filter(name="a"))
+    assert caught.value.retryable
+    async with face.atomic():
+        assert await face.rows(Author.objects.filter(name="a")) == []
+
+
+async def test_a_cut_under_the_one_statement(face: Face, proxy: Proxy, elsewhere: None) -> None:
+    """A read is repeated, a write never: what became of its COMMIT is not known."""
+    await made_elsewhere(face)
+    proxy.cut()
+    assert await face(Author.objects.count)() == 0
+    for _ in range(6):
+        await face(Author.objects.count)()
+    proxy.cut()
+    with pytest.raises(OperationalError) as caught:
+        await face(Author.objects.create)(name="a")
+    assert caught.value.connection_lost
+    assert not caught.value.nothing_done
+    assert await face(Author.objects.count)() == 0
 
 
 # -- rules of the pipeline ---------------------------------------------------------------------------------------

@@ -33,6 +33,10 @@ def _block_variable(alias: str) -> ContextVar[Block | None]:
     return _blocks.setdefault(alias, ContextVar(f"dorm_block_{alias}", default=None))
 
 
+def _is_alone(request: StatementRequest[Any]) -> bool:
+    return request.is_single and bool(request.statement.template.model)
+
+
 class Database:
     """One entry of ``DATABASES``: everything that belongs to it, made on first use.
 
@@ -119,7 +123,7 @@ class Database:
             block.admit(request.statement)
             connection = blocking(block.connection)
             kept, path = block.keep(self.dialect, None if limit is None else limit.seconds, path)
-            with seeing(self.dialect, connection, path):
+            with seeing(self.dialect, connection, path, _is_alone(request)):
                 if limit is None or kept:
                     return request.on(connection)
                 with Watch(connection, limit.seconds):
@@ -136,7 +140,7 @@ class Database:
         pool = self.sync_pool
         connection = pool.acquire()
         try:
-            with seeing(self.dialect, connection, path):
+            with seeing(self.dialect, connection, path, _is_alone(request)):
                 if end is None:
                     return request.on(connection)
                 with Watch(connection, max(0.001, end - time.monotonic())):
@@ -177,7 +181,7 @@ class Database:
             kept, path = block.keep(self.dialect, None if limit is None else limit.seconds, path)
             connection = self.async_connection(block)
             async with asyncio.timeout(None if limit is None else limit.seconds + (SERVER_GRACE if kept else 0)):
-                async with aseeing(self.dialect, connection, path):
+                async with aseeing(self.dialect, connection, path, _is_alone(request)):
                     return await request.aon(connection)
         except DatabaseError as exc:
             if block is not None:
@@ -201,7 +205,7 @@ class Database:
             return await pool.perform(request)
         connection = await pool.acquire()
         try:
-            async with aseeing(self.dialect, connection, path):
+            async with aseeing(self.dialect, connection, path, _is_alone(request)):
                 reply = await request.aon(connection)
         except GeneratorExit:
             pool.discard(connection)

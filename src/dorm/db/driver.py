@@ -61,6 +61,10 @@ class _ConnectionState(ABC):
         """Start a transaction with the text the dialect made, at the next statement."""
         self.deferred.add(statement)
 
+    def ride_commit(self, wanted: bool) -> bool:
+        """Let COMMIT go out with the next statement, the only one of its transaction; True where that saves a trip."""
+        return False
+
     def savepoint(self, name: str, statement: Statement) -> None:
         """Set a savepoint, at the next statement."""
         self.deferred.add(statement, name)

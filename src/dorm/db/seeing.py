@@ -40,15 +40,35 @@ async def aunseen(dialect: Dialect, connection: AsyncConnection) -> None:
         raise
 
 
-@contextmanager
-def seeing(dialect: Dialect, connection: SyncConnection, path: tuple[str, ...] | None) -> Iterator[None]:
-    """Let *connection*, on which no transaction is open, search *path* for one statement.
+def undone(connection: SyncConnection) -> None:
+    """Roll back what a statement failed in; a connection where that fails too is closed."""
+    try:
+        connection.rollback()
+    except DatabaseError:
+        connection.abort()
 
-    Behind a PgBouncer that keeps no session the statement gets a transaction of its own.
+
+async def aundone(connection: AsyncConnection) -> None:
+    """Asyncio form of `undone`."""
+    try:
+        await connection.rollback()
+    except DatabaseError:
+        connection.abort()
+
+
+@contextmanager
+def seeing(dialect: Dialect, connection: SyncConnection, path: tuple[str, ...] | None, alone: bool) -> Iterator[None]:
+    """Let *connection*, on which no transaction is open, search *path* for one request.
+
+    Behind a PgBouncer that keeps no session the request gets a transaction of its own; so does a statement on a server
+    that is some way off, where BEGIN, the path, the statement and COMMIT are one trip.
+
+    Args:
+        alone: it is one statement of dorm's, which may run in a transaction.
     """
     if path is None:
         yield
-    elif dialect.has_sessions:
+    elif not connection.ride_commit(alone) and dialect.has_sessions:
         try:
             connection.control(seen(dialect, path))
             yield
@@ -59,18 +79,26 @@ def seeing(dialect: Dialect, connection: SyncConnection, path: tuple[str, ...] |
         connection.deferred.add(seen(dialect, path, local=True))
         try:
             yield
-            connection.commit()
+            if connection.in_transaction:
+                connection.commit()
+        except DatabaseError:
+            undone(connection)
+            raise
         except BaseException:
             connection.abort()
             raise
+        finally:
+            connection.ride_commit(False)
 
 
 @asynccontextmanager
-async def aseeing(dialect: Dialect, connection: AsyncConnection, path: tuple[str, ...] | None) -> AsyncIterator[None]:
+async def aseeing(
+    dialect: Dialect, connection: AsyncConnection, path: tuple[str, ...] | None, alone: bool
+) -> AsyncIterator[None]:
     """Asyncio form of `seeing`."""
     if path is None:
         yield
-    elif dialect.has_sessions:
+    elif not connection.ride_commit(alone) and dialect.has_sessions:
         try:
             await connection.control(seen(dialect, path))
             yield
@@ -86,7 +114,13 @@ async def aseeing(dialect: Dialect, connection: AsyncConnection, path: tuple[str
         connection.deferred.add(seen(dialect, path, local=True))
         try:
             yield
-            await connection.commit()
+            if connection.in_transaction:
+                await connection.commit()
+        except DatabaseError:
+            await aundone(connection)
+            raise
         except BaseException:
             connection.abort()
             raise
+        finally:
+            connection.ride_commit(False)

@@ -21,7 +21,7 @@ from dorm.db.backends.postgresql.cursors import (
     PostgresCopy,
     PostgresCursor,
 )
-from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, translated
+from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, is_of_stale_plan, translated
 from dorm.db.deferred import Deferred
 from dorm.db.driver import AsyncConnection, AsyncCursor, Notified, Rows, SyncConnection, SyncCursor
 from dorm.db.statement import Statement, Template
@@ -55,6 +55,7 @@ class _State(Generic[C]):
         self.streams = Streams()
         self.rides = True
         self.is_far = False
+        self._commit_rides = False
         self.returned_at = self.handed_out_at = time.monotonic()
         self._broken = False
         self._stale_plans = False
@@ -91,6 +92,18 @@ class _State(Generic[C]):
         """Learn from the time of a trip to the server whether saving trips is worth the work of a pipeline."""
         self.is_far = self.rides and seconds > FAR and psycopg.Pipeline.is_supported()
 
+    def ride_commit(self, wanted: bool) -> bool:
+        self._commit_rides = wanted and self.is_far
+        return self._commit_rides
+
+    def failed_riding(self, exc: Exception, statement: Statement, begins: bool) -> DatabaseError:
+        """Return the error of a statement with which what waited went out."""
+        made = self.failed(exc, statement)
+        if not self._commit_rides:
+            # Once a COMMIT is under way, a lost connection leaves open what became of it.
+            made.nothing_done = begins and made.connection_lost
+        return made
+
     def release_deferred(self, name: str, statement: Statement) -> bool:
         """Let RELEASE wait as well: it cannot fail, unless the transaction has failed already."""
         if self.deferred.released(name):
@@ -114,18 +127,14 @@ class _State(Generic[C]):
         """Return the error to raise for what psycopg raised."""
         lost = self.raw.closed or self.raw.pgconn.transaction_status == TransactionStatus.UNKNOWN
         self._broken = self._broken or lost
-        if getattr(exc, "sqlstate", None) == "0A000" and "cached plan" in str(exc):
+        if is_of_stale_plan(exc):
             # After an ALTER the plans of this connection are wrong: it is not handed on.
             self._stale_plans = True
         return translated(exc, statement, self.alias, lost)
 
     def is_stale(self, exc: Exception) -> bool:
         """True when the statement did not run, because its prepared plan belongs to a former shape of the table."""
-        return (
-            getattr(exc, "sqlstate", None) == "0A000"
-            and "cached plan" in str(exc)
-            and self.raw.pgconn.transaction_status == TransactionStatus.IDLE
-        )
+        return is_of_stale_plan(exc) and self.raw.pgconn.transaction_status == TransactionStatus.IDLE
 
 
 def _prepare(statement: Statement) -> bool | None:
@@ -202,12 +211,12 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
                 for each in waiting:
                     control(each.sql, prepare=False)
                 run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
+                if self._commit_rides:
+                    control(_COMMIT.sql, prepare=False)
         except DRIVER_ERRORS as exc:
-            made = self.failed(exc, statement)
-            made.nothing_done = begins and made.connection_lost
-            raise made from exc
+            raise self.failed_riding(exc, statement, begins) from exc
         finally:
-            if self.raw.pgconn.transaction_status in _IN_TRANSACTION:
+            if self._commit_rides or self.raw.pgconn.transaction_status in _IN_TRANSACTION:
                 self.deferred.sent(len(waiting))
 
     def _send_unprepared(self, statement: Statement) -> None:
@@ -447,12 +456,12 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
                 for each in waiting:
                     await control(each.sql, prepare=False)
                 await run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
+                if self._commit_rides:
+                    await control(_COMMIT.sql, prepare=False)
         except DRIVER_ERRORS as exc:
-            made = self.failed(exc, statement)
-            made.nothing_done = begins and made.connection_lost
-            raise made from exc
+            raise self.failed_riding(exc, statement, begins) from exc
         finally:
-            if self.raw.pgconn.transaction_status in _IN_TRANSACTION:
+            if self._commit_rides or self.raw.pgconn.transaction_status in _IN_TRANSACTION:
                 self.deferred.sent(len(waiting))
 
     async def _send_unprepared(self, statement: Statement) -> None:

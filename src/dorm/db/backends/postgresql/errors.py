@@ -43,6 +43,11 @@ _CLASSES: dict[str, type[DatabaseError]] = {
 _RETRYABLE = ("40001", "40P01")
 
 
+def is_of_stale_plan(exc: BaseException) -> bool:
+    """True when a prepared statement belongs to a former shape of a table; it has not run then."""
+    return getattr(exc, "sqlstate", None) == "0A000" and "cached plan" in str(exc)
+
+
 def translated(exc: Exception, statement: Statement | None, alias: str, lost: bool) -> DatabaseError:
     """Return the error to raise for *exc*; the server's detail line, which holds values, stays off the message.
 
@@ -54,7 +59,7 @@ def translated(exc: Exception, statement: Statement | None, alias: str, lost: bo
     made.alias = alias
     made.statement = statement.sql if statement is not None else None
     made.sqlstate = getattr(exc, "sqlstate", None)
-    made.retryable = made.sqlstate in _RETRYABLE
+    made.retryable = made.sqlstate in _RETRYABLE or is_of_stale_plan(exc)
     made.connection_lost = lost
     return made
 
@@ -72,6 +77,10 @@ def _translated(exc: Exception, lost: bool) -> DatabaseError:
         return QueryCanceled(f"{text} (SQLSTATE 57014)")
     if lost:
         return OperationalError(f"the connection was lost: {text}")
+    if is_of_stale_plan(exc):
+        return OperationalError(
+            f"{text}: a table was altered since. Run the transaction again (atomic(retry=...) does)."
+        )
     if state == "42P01":
         return ProgrammingError(f"{text}. Run `dorm migrate` to create the tables.")
     if state == "42703":
