@@ -10,7 +10,7 @@ from dorm.db.types import JSON, LONG_NUMERIC
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.computing import COMPUTING
 from dorm.expressions.types import PLAIN_NUMERIC, as_asked, combined_output
-from dorm.sql.convert import PLAIN, as_type, is_decimal
+from dorm.sql.convert import PLAIN, as_type, kind_of
 from dorm.sql.node import (
     BOOLEAN_OUTPUT,
     FLOAT_OUTPUT,
@@ -477,7 +477,7 @@ class Func(Expression):
         users = type(self) is Func or not _is_dorms(self)
         if users and asked is not None and asked.sql_type.kind != "numeric":
             # A function that makes something else of a decimal reads the number, not the form it is stored in.
-            args = tuple(as_type(arg, PLAIN) if is_decimal(arg) else arg for arg in args)
+            args = tuple(as_type(arg, PLAIN) if kind_of(arg) == "numeric" else arg for arg in args)
         try:
             made = self.rebuilt(args)
             if asked is not None and made.output is asked:

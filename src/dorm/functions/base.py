@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.db.types import BIGINT, DOUBLE, SqlType
 from dorm.expressions.core import Value
 from dorm.expressions.types import NumberResult
+from dorm.sql.convert import kind_of as kind_of
 from dorm.sql.node import Node, Output, TypedOutput
 
 if TYPE_CHECKING:
@@ -63,8 +64,3 @@ def in_type(compiler: Compiler, node: Node, wanted: Output | None) -> str:
     if wanted is None or node.output is None:
         return text
     return compiler.dialect.converted(text, node.output.sql_type, wanted.sql_type)
-
-
-def kind_of(node: Node) -> str:
-    """Return the kind of the SQL type of *node*, "" when it is not known."""
-    return node.output.sql_type.kind if node.output is not None else ""

@@ -1,17 +1,20 @@
-"""One number in the form of another: a backend may store decimals otherwise than it computes with them."""
+"""One number in the form of another, one moment in that of another: a backend may store and compute differently."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from dorm.db.types import LONG_NUMERIC, SqlType, is_long
+from dorm.db.types import LONG_NUMERIC, TIMESTAMP, SqlType, is_long
 from dorm.sql.node import Node, Output, Param, Scope, TypedOutput
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
 
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "double")
+_MOMENTS = ("date", "time", "timestamp", "timestamptz")
+MIDNIGHT = TypedOutput(TIMESTAMP)
+"""A date as the datetime at which it begins."""
 PLAIN = TypedOutput(SqlType("numeric"))
 """A decimal as the backend computes with it."""
 LONG = TypedOutput(LONG_NUMERIC)
@@ -50,13 +53,13 @@ class Converted(Node):
         return self.args[0].nullable
 
 
-def is_decimal(node: Node) -> bool:
-    """True for a node whose values are decimals."""
-    return node.output is not None and node.output.sql_type.kind == "numeric"
+def kind_of(node: Node) -> str:
+    """Return the kind of the SQL type of *node*, "" when it is not known."""
+    return node.output.sql_type.kind if node.output is not None else ""
 
 
 def as_type(node: Node, output: Output | None) -> Node:
-    """Return *node* as a value of *output*'s type where one of the two is a decimal of another form."""
+    """Return *node* as a value of *output*'s type where the two have different forms."""
     have = node.output.sql_type if node.output is not None else None
     want = output.sql_type if output is not None else None
     if have is None or want is None or output is None or _same_form(have, want):
@@ -65,10 +68,14 @@ def as_type(node: Node, output: Output | None) -> Node:
 
 
 def aligned(*nodes: Node) -> tuple[Node, ...]:
-    """Return numbers in a form in which they can be compared."""
+    """Return numbers, or dates and datetimes, in a form in which they can be compared."""
     types = [node.output.sql_type for node in nodes if node.output is not None]
     if len(types) < 2 or all(_same_form(types[0], other) for other in types[1:]):
         return nodes
+    kinds = {sql_type.kind for sql_type in types}
+    if not kinds.isdisjoint(_MOMENTS):
+        dates = kinds.issubset(_MOMENTS) and "time" not in kinds
+        return tuple(as_type(node, MIDNIGHT) if dates and kind_of(node) == "date" else node for node in nodes)
     if any(map(is_long, types)):
         return tuple(
             node if node.output is not None and is_long(node.output.sql_type) else as_type(node, LONG) for node in nodes
@@ -77,6 +84,8 @@ def aligned(*nodes: Node) -> tuple[Node, ...]:
 
 
 def _same_form(one: SqlType, other: SqlType) -> bool:
+    if one.kind in _MOMENTS and other.kind in _MOMENTS:
+        return one.kind == other.kind or {one.kind, other.kind} == {"timestamp", "timestamptz"}
     if one.kind not in _NUMBERS or other.kind not in _NUMBERS or "numeric" not in (one.kind, other.kind):
         return True
     return one.kind == other.kind and (one.precision, one.scale) == (other.precision, other.scale)

@@ -291,6 +291,8 @@ class PostgresDialect(PostgresFragments, Dialect):
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
         if have.kind == "double" and want.kind == "numeric":
             return f"ROUND(({sql})::numeric, {want.scale})" if want.scale is not None else f"({sql})::numeric"
+        if have.kind in ("timestamp", "timestamptz") and want.kind in ("date", "time"):
+            return f"({sql})::{want.kind}"
         return f"({sql})::double precision" if want.kind == "double" != have.kind else sql
 
     def combined(self, operator: str, lhs: str, rhs: str, left: SqlType | None, right: SqlType | None) -> str:

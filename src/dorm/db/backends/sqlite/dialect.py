@@ -156,6 +156,8 @@ class SqliteDialect(SqliteFragments, Dialect):
         return f"CAST({sql} AS {spelled})"
 
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
+        if have.kind in _CLOCKS and want.kind in _CLOCKS:
+            return _moment(sql, have.kind, want.kind)
         if self.stores_as_text(want):
             text = self._text(sql, have)
             return text if want.scale is None else f"dorm_decimal_fit({text}, {want.scale})"
@@ -299,6 +301,18 @@ _LARGEST_WITH_HALF = 2**51
 """The halves of larger numbers are no doubles any more."""
 _BEYOND_EVERY_COLUMN = 9e18
 """More than 18 digits, in a form that a 64-bit integer compares with."""
+
+
+_CLOCKS = ("date", "time", "timestamp", "timestamptz")
+
+
+def _moment(sql: str, have: str, want: str) -> str:
+    """Return a date or time in the form of another, as a server casts it when it is stored there."""
+    if have == want or have == "time" or {have, want} == {"timestamp", "timestamptz"}:
+        return sql
+    if have == "date":
+        return f"({sql} || ' 00:00:00')"
+    return f"SUBSTR({sql}, 1, 10)" if want == "date" else f"SUBSTR({sql}, 12)"
 
 
 _DIGITS_OF_A_DOUBLE = decimal.Context(prec=15)
