@@ -58,7 +58,11 @@ def events(face: Face, tables: None) -> None:
         Event(at=at, day=at.date(), clock=at.time(), length=datetime.timedelta(hours=number))
         for number, at in enumerate(MOMENTS)
     ]
-    face.run(face(Event.objects.bulk_create)(rows))
+
+    async def fill() -> None:
+        await face(Event.objects.bulk_create)(rows)
+
+    face.run(fill())
 
 
 def local(zone: Any) -> list[datetime.datetime]:
