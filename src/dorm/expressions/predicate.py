@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from dorm.lookups.values import normal_value, value_key
@@ -134,16 +134,6 @@ class Q(Node):
         children = [
             (child[0], normal_value(*child)) if isinstance(child, tuple)
             else child.normalised() if isinstance(child, Q)
-            else child
-            for child in self.children
-        ]  # fmt: skip
-        return Q.of(children, self.connector, self.negated)
-
-    def with_values(self, change: Callable[[str, Any], Any]) -> Q:
-        """Return this (normalised) condition with the right side of each lookup as *change* gives it, by its path."""
-        children = [
-            (child[0], change(*child)) if isinstance(child, tuple)
-            else child.with_values(change) if isinstance(child, Q)
             else child
             for child in self.children
         ]  # fmt: skip

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import decimal
-from collections.abc import Hashable, Iterable
-from typing import Any, cast
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, TypeVar, cast
 
-from dorm.exceptions import InvalidValue
+from dorm.exceptions import InvalidValue, OutOfRange
 from dorm.sql.node import Fixed, Literals, Node, Param, QueryLike, Scope
+
+G = TypeVar("G")
+T = TypeVar("T")
 
 
 def last_part(path: str) -> str:
@@ -69,6 +73,37 @@ def any_number(path: str, value: Any) -> Any:
     if last_part(path) in _OF_TEXT or not items or not all(type(item) in _NUMBERS for item in items):
         return value
     return AnyNumber(value)
+
+
+def answered(attempt: Callable[[G], T], given: G) -> T:
+    """Return what *attempt* makes of *given*, expressions by their names.
+
+    Where a condition in them (of ``Case``, ``filter=``, ``Exists``) compares with a number that its column cannot hold,
+    a second attempt is made with conditions that are answered without the column.
+    """
+    try:
+        return attempt(given)
+    except OutOfRange:
+        return attempt(with_any_number(given))
+
+
+def with_any_number(given: Any) -> Any:
+    """Return *given* with `any_number` in every condition that stands in it."""
+    if isinstance(given, dict):
+        return {name: with_any_number(each) for name, each in given.items()}
+    if isinstance(given, tuple):
+        return tuple(map(with_any_number, given))
+    if hasattr(given, "normalised"):
+        children = [
+            (child[0], any_number(*child)) if isinstance(child, tuple) else with_any_number(child)
+            for child in given.normalised().children
+        ]
+        return type(given).of(children, given.connector, given.negated)
+    if not isinstance(given, Node):
+        return given
+    changed = copy.copy(given)
+    changed.__dict__.update({name: with_any_number(value) for name, value in vars(given).items()})
+    return changed
 
 
 _NUMBERS = frozenset((int, float, decimal.Decimal, str))

@@ -13,7 +13,7 @@ from dorm.exceptions import FieldDoesNotExist, FieldError, OutOfRange, choices_t
 from dorm.expressions.filtered import FilteredRelation
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
-from dorm.lookups.values import any_number, value_key
+from dorm.lookups.values import answered, value_key, with_any_number
 from dorm.models.resolve import Resolver
 from dorm.queryset.combine import TABLE, Combined, label, output_names, refuse, reordered
 from dorm.queryset.loading import Loading
@@ -88,7 +88,7 @@ def filtered(
     try:
         built = step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
     except OutOfRange:
-        condition = condition.with_values(any_number)
+        condition = with_any_number(condition)
         collected = Literals()
         key = ("filter", condition.key(collected))
         return step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
@@ -152,6 +152,10 @@ def ordered(plan: Plan[Query], values: Values, keys: Iterable[Any]) -> Built:
         raise FieldError(f"Invalid order_by arguments: order_by() takes names and expressions, got {kinds}.")
     if plan.query.is_sliced:
         raise TypeError("Cannot reorder a query once a slice has been taken.")
+    return answered(lambda given: _ordered(plan, values, given), names)
+
+
+def _ordered(plan: Plan[Query], values: Values, names: tuple[Any, ...]) -> Built:
     collected = Literals()
     key = ("order_by", *[name.key(collected) if isinstance(name, Node) else name for name in names])
 
@@ -263,7 +267,11 @@ def annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any],
     }
     for name, expression in expressions.items():
         _check_annotation(query, name, expression)
-    collected = Literals()
+    return answered(lambda given: _annotated(plan, values, given, hidden), expressions)
+
+
+def _annotated(plan: Plan[Query], values: Values, expressions: Mapping[str, Any], hidden: bool) -> Built:
+    query, collected = plan.query, Literals()
     key = ("alias" if hidden else "annotate", *[(name, node.key(collected)) for name, node in expressions.items()])
 
     def build() -> tuple[Query, Prepares]:
@@ -597,6 +605,10 @@ def assigned(plan: Plan[Query], values: Values, new: Mapping[str, Any]) -> Built
     if plan.query.distinct_on:
         raise TypeError("Cannot call update() after .distinct(*fields).")
     new = {name: Subquery(value) if isinstance(value, QueryLike) else value for name, value in new.items()}
+    return answered(lambda given: _assigning(plan, values, given), new)
+
+
+def _assigning(plan: Plan[Query], values: Values, new: Mapping[str, Any]) -> Built:
     collected = Literals()
     parts: list[tuple[str, Hashable]] = []
     for name, value in new.items():

@@ -9,6 +9,7 @@ from dorm.aggregates.base import over_nothing, refuse_nested
 from dorm.cache.wanted import fetched
 from dorm.db.operation import Operation, operation
 from dorm.exceptions import NotSupportedError
+from dorm.lookups.values import answered
 from dorm.models.resolve import Resolver
 from dorm.models.rows import RowShape, hydrator
 from dorm.models.state import origin_of
@@ -48,9 +49,7 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
                 f"QuerySet.aggregate() received a non-expression for {name!r}: {type(expression).__name__}."
             )
         build.check_alias(name)
-    collected = Literals()
-    key = ("aggregate", *[(name, node.key(collected)) for name, node in aggregates.items()])
-    plan, values = build.step(qs._plan, qs._values, key, collected, lambda: _resolved(qs._plan, aggregates))
+    plan, values = answered(lambda given: _asked(qs, given), aggregates)
     database = reading(qs, locks=False)
     dialect = database.dialect
     compiled = plan.derive(("aggregate", dialect.fingerprint), lambda: selects.sized(_compiled(plan, dialect)))
@@ -59,6 +58,13 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
     found = yield from fetched(database, compiled.statement(values), qs._plan, qs._cache)
     result: dict[str, Any] = compiled.hydrate(found, origin_of(database.alias))[0]
     return result
+
+
+def _asked(qs: QuerySet[Any, Any], aggregates: dict[str, Any]) -> build.Built:
+    """Return the plan of the aggregates and the values of the whole."""
+    collected = Literals()
+    key = ("aggregate", *[(name, node.key(collected)) for name, node in aggregates.items()])
+    return build.step(qs._plan, qs._values, key, collected, lambda: _resolved(qs._plan, aggregates))
 
 
 def _resolved(plan: Plan[Query], aggregates: dict[str, Any]) -> tuple[Query, Prepares]:
