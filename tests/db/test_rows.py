@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import gc
 import pickle
 
 import pytest
@@ -437,6 +438,13 @@ async def test_pickles_carry_values_and_origin(face: Face) -> None:
     copy = pickle.loads(pickle.dumps(ann))
     assert copy == ann
     assert (copy.name, copy._state.db, copy._state.adding) == ("Ann", "default", False)
+
+
+async def test_rows_of_plain_values_are_one_object_for_the_garbage_collector(face: Face) -> None:
+    await library(face)
+    authors = await face.rows(Author.objects.all())
+    assert authors
+    assert not any(gc.is_tracked(vars(author)) for author in authors)
 
 
 async def test_querysets_fetch_once(face: Face) -> None:

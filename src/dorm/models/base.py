@@ -22,7 +22,7 @@ from dorm.models import inheritance, validation
 from dorm.models.options import Options
 from dorm.models.order import add_order
 from dorm.models.perfield import add_methods
-from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, is_adding, origin_of
+from dorm.models.state import DEFERRED, ORIGIN, PREFETCHED, InstanceState, fetch_of, is_adding
 from dorm.queryset import late, ops
 from dorm.queryset.manager import Manager
 from dorm.queryset.query import root_plan
@@ -241,7 +241,7 @@ class Model(metaclass=ModelBase):
         else:
             instance = cls.__new__(cls)
             vars(instance).update(loaded)
-        vars(instance)[ORIGIN] = origin_of(db)
+        vars(instance)[ORIGIN] = db
         return instance
 
     # -- state ---------------------------------------------------------------------------------------------------
@@ -491,9 +491,9 @@ class Model(metaclass=ModelBase):
         if PREFETCHED in state:
             # A copy keeps its own list of what was prefetched.
             state[PREFETCHED] = dict(state[PREFETCHED])
-        origin = state.get(ORIGIN)
+        origin = fetch_of(state)
         if origin is not None and origin.has_peers:
-            state[ORIGIN] = origin_of(origin.alias)
+            state[ORIGIN] = origin.alias
         return state
 
     def __str__(self) -> str:

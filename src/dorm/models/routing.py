@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dorm.db.router import router
-from dorm.models.state import ORIGIN, origin_of
+from dorm.models.state import ORIGIN, alias_in, origin_of
 
 
 def relate(instance: Any, value: Any, assigned: Any = None) -> None:
@@ -15,9 +15,8 @@ def relate(instance: Any, value: Any, assigned: Any = None) -> None:
         assigned: which of the two the user handed over, for the message; *value* by default.
     Raises: ValueError: the routers forbid it; without routers, instances of two databases.
     """
-    mine, theirs = instance.__dict__.get(ORIGIN), value.__dict__.get(ORIGIN)
-    same = mine is theirs or (mine is not None and theirs is not None and mine.alias == theirs.alias)
-    if same and (mine is None or not router.has_any_yet):
+    mine, theirs = alias_in(instance.__dict__), alias_in(value.__dict__)
+    if mine == theirs and (mine is None or not router.has_any_yet):
         return
     if mine is None:
         instance.__dict__[ORIGIN] = origin_of(router.db_for_write(type(instance), {"instance": value}), True)

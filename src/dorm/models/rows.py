@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from dorm.db.dialect import Converter, Dialect
 from dorm.fields.overrides import takes_null
-from dorm.models.state import ORIGIN, Origin
+from dorm.models.state import ORIGIN, Origin, alias_of
 from dorm.signals import post_init, pre_init
 from dorm.sql.node import Output
 
@@ -182,19 +182,20 @@ class _Writer:
         """Write the function for instances; *direct* where no code of their classes need be called."""
         assert shape.object is not None, "an object shape without its object"
         self.direct = direct
-        self.names["new"] = object.__new__
+        self.names |= {"new": object.__new__, "alias_of": alias_of}
         self.lines.append("def hydrate(rows, origin):")
         if direct:
             self.lines += ["    if pre.is_connected or post.is_connected:", "        return told(rows, origin)"]
         self.lines += ["    found = []", "    add = found.append"]
         self.lines.append(f"    for {self.row()} in rows:")
-        self._object(shape.object, "o", 2)
-        first = len(self.loads) - (sum(shape.widths) or len(shape.names))
-        for name, value in zip(shape.names, self.values(first, shape.widths), strict=True):
+        annotated = self.values(len(self.loads) - (sum(shape.widths) or len(shape.names)), shape.widths)
+        self._object(shape.object, "o", 2, bool(annotated))
+        for name, value in zip(shape.names, annotated, strict=True):
             self.lines.append(f"        d_o[{name!r}] = {value}")
         self.lines += ["        add(o)", "    return found"]
 
-    def _object(self, shape: ObjectShape, name: str, depth: int) -> None:
+    def _object(self, shape: ObjectShape, name: str, depth: int, grows: bool) -> None:
+        """Write the making of one instance; *grows* where its parent or annotations are put into its dict later."""
         pad = "    " * depth
         positions = range(shape.start, shape.start + len(shape.attnames))
         cls = f"cls_{name}"
@@ -205,7 +206,9 @@ class _Writer:
             self.lines += [f"{pad}{name} = row_{name}()", f"{pad}{name}.{ORIGIN} = origin"]
             for position, attname in zip(positions, shape.attnames, strict=True):
                 self.lines.append(f"{pad}{name}.{attname} = {self.value(position)}")
-            self.lines += [f"{pad}{name}.__class__ = {cls}", f"{pad}d_{name} = {name}.__dict__"]
+            self.lines.append(f"{pad}{name}.__class__ = {cls}")
+            if grows or shape.joined:
+                self.lines.append(f"{pad}d_{name} = {name}.__dict__")
         elif self.direct and shape.model._meta.hydrates_directly:
             self.lines.append(f"{pad}{name} = new({cls})")
             self.lines.append(f"{pad}d_{name} = {name}.__dict__")
@@ -215,14 +218,14 @@ class _Writer:
         else:
             values = ", ".join(self.value(position) for position in positions)
             self.names[f"names_{name}"] = shape.attnames
-            self.lines.append(f"{pad}{name} = {cls}.from_db(origin.alias, names_{name}, ({values},))")
+            self.lines.append(f"{pad}{name} = {cls}.from_db(alias_of(origin), names_{name}, ({values},))")
             self.lines += [f"{pad}d_{name} = {name}.__dict__", f"{pad}d_{name}[{ORIGIN!r}] = origin"]
         for number, child in enumerate(shape.joined):
             below = f"{name}_{number}"
             self.lines.append(f"{pad}if c{child.key} is None:")
             self.lines.append(f"{pad}    d_{name}[{child.attribute!r}] = None")
             self.lines.append(f"{pad}else:")
-            self._object(child, below, depth + 1)
+            self._object(child, below, depth + 1, child.reverse is not None)
             self.lines.append(f"{pad}    d_{name}[{child.attribute!r}] = {below}")
             if child.reverse is not None:
                 self.lines.append(f"{pad}    d_{below}[{child.reverse!r}] = {name}")

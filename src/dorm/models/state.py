@@ -1,9 +1,9 @@
-"""Where an instance comes from: nothing for a new one, an `Origin` that all rows of a fetch share for a loaded one."""
+"""Where an instance comes from: nothing for a new one, the alias of its database for a loaded one, or an `Origin`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import ref
 
 from dorm.conf.fetch_modes import FetchMode
@@ -29,12 +29,27 @@ class Deferred:
 DEFERRED = Deferred()
 
 
-class Origin:
-    """The database that instances were loaded from or saved to; one object an alias, or one a fetch.
+class Destination:
+    """The database that a new instance is meant for; one object an alias.
 
     Attributes:
         alias: key of ``DATABASES``.
-        adding: the instance is not in the database yet; the alias says only where it will go.
+    """
+
+    __slots__ = ("alias",)
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (origin_of, (self.alias, True))
+
+
+class FetchOrigin:
+    """What the instances of one fetch share where late loads may serve all of them, or their queryset chose a mode.
+
+    Attributes:
+        alias: key of ``DATABASES``.
         mode: what the queryset said of late loads, None for the setting.
         peers: weak references to all instances of the fetch, in order; None where late loads serve one at a time,
             and where *siblings* makes them when they are asked for.
@@ -43,11 +58,10 @@ class Origin:
         position: where the peer last looked for was.
     """
 
-    __slots__ = ("adding", "alias", "mode", "paths", "peers", "position", "siblings")
+    __slots__ = ("alias", "mode", "paths", "peers", "position", "siblings")
 
-    def __init__(self, alias: str, adding: bool = False, mode: FetchMode | None = None) -> None:
+    def __init__(self, alias: str, mode: FetchMode | None) -> None:
         self.alias = alias
-        self.adding = adding
         self.mode = mode
         self.peers: list[ref[Any]] | None = None
         self.paths: tuple[tuple[str, ...], ...] = ()
@@ -66,31 +80,54 @@ class Origin:
         return self.peers or []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (origin_of, (self.alias, self.adding))
+        return (origin_of, (self.alias,))
 
 
-_origins: dict[str, Origin] = {}
-_destinations: dict[str, Origin] = {}
+Origin: TypeAlias = "str | FetchOrigin | Destination"
+"""Where an instance comes from.
+
+Most come from an alias and that is all: it stands for itself. A text refers to nothing, so the garbage collector need
+not follow the attributes of a row of plain values: one object a row for it, and not two.
+"""
+
+_destinations: dict[str, Destination] = {}
 
 
 def origin_of(alias: str, adding: bool = False) -> Origin:
-    """Return the origin of an alias, or the destination of a new instance."""
-    known = _destinations if adding else _origins
-    found = known.get(alias)
-    return found if found is not None else known.setdefault(alias, Origin(alias, adding))
+    """Return the origin of what is in the database *alias*, or, *adding*, of a new instance meant for it."""
+    if not adding:
+        return alias
+    found = _destinations.get(alias)
+    return found if found is not None else _destinations.setdefault(alias, Destination(alias))
+
+
+def alias_of(origin: Origin) -> str:
+    """Return the alias of an origin."""
+    return origin if isinstance(origin, str) else origin.alias
+
+
+def alias_in(values: Mapping[str, Any]) -> str | None:
+    """Return the alias of the instance with these attributes, None for one without a database."""
+    origin: Origin | None = values.get(ORIGIN)
+    return origin if origin is None or isinstance(origin, str) else origin.alias
+
+
+def fetch_of(values: Mapping[str, Any]) -> FetchOrigin | None:
+    """Return what the instance with these attributes shares with those it was fetched with, None for nothing."""
+    origin = values.get(ORIGIN)
+    return origin if isinstance(origin, FetchOrigin) else None
 
 
 def settle(values: dict[str, Any], alias: str) -> None:
     """Say that the instance with these attributes is in the database *alias*; what its fetch shares is kept."""
-    origin = values.get(ORIGIN)
-    if origin is None or origin.adding or origin.alias != alias:
-        values[ORIGIN] = origin_of(alias)
+    if is_adding(values) or alias_in(values) != alias:
+        values[ORIGIN] = alias
 
 
 def is_adding(values: Mapping[str, Any]) -> bool:
     """Return whether the instance with these attributes was never saved nor loaded."""
     origin = values.get(ORIGIN)
-    return origin is None or origin.adding
+    return origin is None or isinstance(origin, Destination)
 
 
 class InstanceState:
@@ -108,17 +145,16 @@ class InstanceState:
 
     @adding.setter
     def adding(self, value: bool) -> None:
-        origin = self._values.get(ORIGIN)
-        if origin is not None:
-            self._values[ORIGIN] = origin_of(origin.alias, value)
+        alias = self.db
+        if alias is not None:
+            self._values[ORIGIN] = origin_of(alias, value)
         elif not value:
-            self._values[ORIGIN] = origin_of("default")
+            self._values[ORIGIN] = "default"
 
     @property
     def db(self) -> str | None:
         """Alias the instance was loaded from or saved to, or is meant for; None for a new one."""
-        origin = self._values.get(ORIGIN)
-        return origin.alias if origin is not None else None
+        return alias_in(self._values)
 
     @db.setter
     def db(self, alias: str | None) -> None:

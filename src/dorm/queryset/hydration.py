@@ -7,7 +7,7 @@ from weakref import ref
 
 from dorm.conf.fetch_modes import FETCH_ONE, FETCH_PEERS
 from dorm.conf.settings import settings
-from dorm.models.state import Origin, origin_of
+from dorm.models.state import FetchOrigin
 
 if TYPE_CHECKING:
     from dorm.queryset.query import Query
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def hydrated(
-    compiled: Compiled, query: Query, rows: list[Any], alias: str, origins: list[Origin] | None = None
+    compiled: Compiled, query: Query, rows: list[Any], alias: str, origins: list[FetchOrigin] | None = None
 ) -> list[Any]:
     """Return the results of *rows*; instances from which something can be loaded late know their peers.
 
@@ -26,11 +26,11 @@ def hydrated(
     if hydrate is None:
         return rows
     if not compiled.late and query.mode is None:
-        return hydrate(rows, origin_of(alias))
+        return hydrate(rows, alias)
     mode = settings.knobs.fetch_mode if query.mode is None else query.mode
     if mode is FETCH_ONE and query.mode is None:
-        return hydrate(rows, origin_of(alias))
-    origin = Origin(alias, mode=query.mode)
+        return hydrate(rows, alias)
+    origin = FetchOrigin(alias, query.mode)
     found = hydrate(rows, origin)
     if mode is FETCH_PEERS and len(found) > 1:
         if origins is not None:

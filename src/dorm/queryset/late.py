@@ -1,7 +1,7 @@
 """Late loads: a foreign key's object, a deferred column or a set of rows that is read after its instance was loaded.
 
 With `FETCH_PEERS` one statement serves the instance and those that came by the same fetch. What they share is their
-`Origin`: it knows them by weak references, so that nobody is kept alive by others.
+`FetchOrigin`: it knows them by weak references, so that nobody is kept alive by others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dorm.db.loops import running_loop
 from dorm.db.operation import Operation, operation
 from dorm.db.router import router
 from dorm.exceptions import FieldFetchBlocked, SynchronousOnlyOperation
-from dorm.models.state import ORIGIN, PREFETCHED, Origin, is_adding
+from dorm.models.state import ORIGIN, PREFETCHED, FetchOrigin, alias_in, fetch_of, is_adding
 from dorm.queryset.loaders import ForwardLoader
 from dorm.queryset.ops import fetch
 from dorm.queryset.prefetch import Prefetch, loader_of, prefetch
@@ -29,7 +29,7 @@ MOST_PEERS = 1_000
 
 def mode_of(instance: Any) -> FetchMode:
     """Return the fetch mode of an instance: that of its queryset, else the setting ``DEFAULT_FETCH_MODE``."""
-    origin: Origin | None = instance.__dict__.get(ORIGIN)
+    origin = fetch_of(instance.__dict__)
     asked = origin.mode if origin is not None else None
     return settings.knobs.fetch_mode if asked is None else asked
 
@@ -59,7 +59,7 @@ def peers_of(instance: Any, lacks: Callable[[Any], bool], asked: bool = False) -
     Args:
         asked: True where peers must have been asked for by ``fetch_mode``, not by the setting.
     """
-    origin: Origin | None = instance.__dict__.get(ORIGIN)
+    origin = fetch_of(instance.__dict__)
     if origin is None or not origin.has_peers or (asked and origin.mode is not FETCH_PEERS):
         return [instance]
     found = [instance]
@@ -71,7 +71,7 @@ def peers_of(instance: Any, lacks: Callable[[Any], bool], asked: bool = False) -
     return found
 
 
-def _around(origin: Origin, instance: Any) -> Iterator[Any]:
+def _around(origin: FetchOrigin, instance: Any) -> Iterator[Any]:
     """Yield the other instances of a fetch: those after *instance*, then those before it, nearest first."""
     peers = origin.known()
     size = len(peers)
@@ -85,7 +85,7 @@ def _around(origin: Origin, instance: Any) -> Iterator[Any]:
     yield from _joined(origin, instance)
 
 
-def _joined(origin: Origin, instance: Any) -> Iterator[Any]:
+def _joined(origin: FetchOrigin, instance: Any) -> Iterator[Any]:
     """Yield the others where *instance* was joined to a row: what stands in its place in the other rows."""
     for path in origin.paths:
         found: dict[int, Any] = {}
@@ -107,11 +107,10 @@ def _joined(origin: Origin, instance: Any) -> Iterator[Any]:
 
 def _alias_near(instance: Any, loader: Loader) -> str | None:
     """Return the alias that *loader* reads from for *instance*: the routers' answer, else the instance's."""
-    origin: Origin | None = instance.__dict__.get(ORIGIN)
     target = getattr(loader, "target", None)
     if target is not None and router.has_any:
         return router.db_for_read(target, {"instance": instance})
-    return origin.alias if origin is not None else None
+    return alias_in(instance.__dict__)
 
 
 @operation
@@ -140,7 +139,7 @@ def _column(group: list[Any], field: Any) -> Operation[None]:
     by_key: dict[Any, list[Any]] = {}
     for each in group:
         by_key.setdefault(each.pk, []).append(each)
-    rows = model._base_manager.using(group[0].__dict__[ORIGIN].alias).filter(pk__in=list(by_key))
+    rows = model._base_manager.using(alias_in(group[0].__dict__)).filter(pk__in=list(by_key))
     for key, value in (yield from fetch.fetch(rows.values_list("pk", field.attname))):
         for each in by_key[key]:
             each.__dict__[field.attname] = value
@@ -149,7 +148,6 @@ def _column(group: list[Any], field: Any) -> Operation[None]:
 @operation
 def named(instance: Any, lookups: Iterable[Any]) -> Operation[None]:
     """Load what *lookups* name (deferred columns, relations, paths of them) for *instance* and its peers."""
-    origin: Origin | None = instance.__dict__.get(ORIGIN)
     mode = mode_of(instance)
     for lookup in lookups:
         path = lookup.lookup if isinstance(lookup, Prefetch) else lookup
@@ -161,7 +159,7 @@ def named(instance: Any, lookups: Iterable[Any]) -> Operation[None]:
         loader = loader_of(instance._meta, name)
         alone = mode is not FETCH_PEERS or loader is None
         group = [instance] if alone else peers_of(instance, lambda each: True)
-        yield from prefetch(group, [lookup], origin.alias if origin is not None else None)
+        yield from prefetch(group, [lookup], alias_in(instance.__dict__))
 
 
 @operation

@@ -10,7 +10,7 @@ from weakref import ref
 from dorm.cache.wanted import inherited
 from dorm.db.operation import Operation, operation
 from dorm.expressions.core import F
-from dorm.models.state import ORIGIN, PREFETCHED, Origin
+from dorm.models.state import ORIGIN, PREFETCHED, FetchOrigin
 from dorm.queryset import build, per_parent
 from dorm.queryset.ops import fetch
 
@@ -142,7 +142,7 @@ class ReverseLoader:
         owners = {getattr(each, source): each for each in instances}
         owners.pop(None, None)
         start = querysets[0] if querysets else field.model._default_manager.get_queryset()
-        origins: list[Origin] = []
+        origins: list[FetchOrigin] = []
         rows = yield from matching(also_loading(start, field), name, list(owners), alias, origins=origins)
         if origins:
             self._acquaint(origins, rows, owners.values(), to_attr)
@@ -157,7 +157,9 @@ class ReverseLoader:
         put_lists(instances, source, grouped, self.accessor, to_attr, querysets)
         return rows
 
-    def _acquaint(self, origins: list[Origin], rows: list[Any], owners: Iterable[Any], to_attr: str | None) -> None:
+    def _acquaint(
+        self, origins: list[FetchOrigin], rows: list[Any], owners: Iterable[Any], to_attr: str | None
+    ) -> None:
         """Let *rows* know their peers: by their owners, whom they keep alive, at a tenth of the references."""
         if self.relation.field.name not in rows[0].__dict__:
             siblings = partial(_siblings, list(map(ref, owners)), self.accessor, to_attr)
@@ -311,7 +313,7 @@ def matching(
     keys: list[Any],
     alias: str | None,
     keep: str | None = None,
-    origins: list[Origin] | None = None,
+    origins: list[FetchOrigin] | None = None,
 ) -> Operation[list[Any]]:
     """Return the rows whose *path* is one of *keys*; long lists are split at the dialect's limit.
 

@@ -10,7 +10,7 @@ from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.together import together
 from dorm.exceptions import InvalidPrefetch, choices_text, nearest
-from dorm.models.state import ORIGIN
+from dorm.models.state import alias_in
 
 if TYPE_CHECKING:
     from dorm.queryset.loaders import Loader
@@ -254,6 +254,5 @@ def _on_instances(instances: list[Any], lookups: Sequence[Any], using: str | Non
     if not instances:
         return
     if using is None:
-        origin = instances[0].__dict__.get(ORIGIN)
-        using = origin.alias if origin is not None else None
+        using = alias_in(instances[0].__dict__)
     yield from prefetch(instances, lookups, using)

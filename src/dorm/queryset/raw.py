@@ -14,7 +14,6 @@ from dorm.db.request import FetchTable
 from dorm.db.router import router
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import FieldDoesNotExist
-from dorm.models.state import origin_of
 from dorm.queryset.prefetch import Prefetch, prefetch
 
 if TYPE_CHECKING:
@@ -160,7 +159,6 @@ def _instances(model: Any, columns: tuple[str, ...], rows: list[Any], dialect: D
     fields = [by_column.get(name) for name in columns]
     if not any(field is meta.pk for field in fields):
         raise FieldDoesNotExist("Raw query must include the primary key")
-    origin = origin_of(alias)
     taken = [(position, field, field.load(dialect)) for position, field in enumerate(fields) if field is not None]
     taken.sort(key=lambda each: meta.fields.index(each[1]))
     names = tuple(field.attname for _, field, _ in taken)
@@ -171,7 +169,7 @@ def _instances(model: Any, columns: tuple[str, ...], rows: list[Any], dialect: D
             row[position] if load is None or row[position] is None else load(row[position])
             for position, _, load in taken
         )
-        instance = model.from_db(origin.alias, names, values)
+        instance = model.from_db(alias, names, values)
         for position, name in extra:
             setattr(instance, name, row[position])
         found.append(instance)

@@ -11,7 +11,7 @@ from dorm.db.router import router
 from dorm.exceptions import InvalidValue, UnsavedInstance
 from dorm.expressions.predicate import Q
 from dorm.models.base import Model
-from dorm.models.state import ORIGIN
+from dorm.models.state import alias_in
 from dorm.queryset.ops import announce, bulk as bulk_ops, delete as delete_ops, fetch, get_or_create, save, write
 from dorm.signals import m2m_changed
 from dorm.transaction import in_transaction
@@ -31,13 +31,8 @@ def writing_alias(manager: Any, model: Any) -> str:
     return alias
 
 
-def _alias_of(obj: Any) -> str | None:
-    origin = obj.__dict__.get(ORIGIN)
-    return None if origin is None else origin.alias
-
-
 def _refuse_other_database(obj: Any, own: Any) -> None:
-    mine, other = _alias_of(own), _alias_of(obj)
+    mine, other = alias_in(own.__dict__), alias_in(obj.__dict__)
     if mine is not None and other is not None and not router.allow_relation(obj, own):
         raise UnsavedInstance(
             f'Cannot add a {type(obj).__name__}: the {type(own).__name__} is on database "{mine}", '
@@ -93,7 +88,7 @@ def add_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) 
         return
     for obj in objs:
         _point(manager, obj)
-        if obj._state.adding or _alias_of(obj) != alias:
+        if obj._state.adding or alias_in(obj.__dict__) != alias:
             raise ValueError(f"{type(obj).__name__} instance isn't saved. Use bulk=False or save the object first.")
     groups = _parts([obj.pk for obj in objs], alias)
     work = _update_parts(manager, groups, alias, {manager.relation.field.name: manager.instance})

@@ -9,7 +9,7 @@ from dorm.conf.fetch_modes import FETCH_PEERS
 from dorm.db.operation import arun, run
 from dorm.db.router import router
 from dorm.exceptions import UnsavedInstance
-from dorm.models.state import ORIGIN, PREFETCHED
+from dorm.models.state import PREFETCHED, alias_in, fetch_of
 from dorm.queryset import build
 from dorm.queryset.known import Parent
 from dorm.queryset.manager import Manager
@@ -138,8 +138,7 @@ class BaseRelatedManager(Manager[M]):
         chosen = self._db
         if chosen is not None or router.has_any_yet:
             return chosen
-        origin = self.instance.__dict__.get(ORIGIN)
-        return None if origin is None else origin.alias
+        return alias_in(self.instance.__dict__)
 
     def _prefetched(self) -> QuerySet[M] | None:
         """Return what was prefetched for this relation as a queryset that has its rows, None when nothing was."""
@@ -168,7 +167,7 @@ class BaseRelatedManager(Manager[M]):
     def _parent(self, field: Any, rows: QuerySet[Any]) -> Parent:
         """Return what is known of *rows*, all that the relation has."""
         known = Parent(field, self.instance, self.relation.accessor)
-        origin = self.instance.__dict__.get(ORIGIN)
+        origin = fetch_of(self.instance.__dict__)
         if origin is not None and origin.mode is FETCH_PEERS:
             known.whole, known.loader = rows._plan, self.relation.loader
         return known

@@ -12,7 +12,6 @@ from dorm.exceptions import NotSupportedError
 from dorm.lookups.values import answered
 from dorm.models.resolve import Resolver
 from dorm.models.rows import RowShape, hydrator
-from dorm.models.state import origin_of
 from dorm.queryset import build, selects
 from dorm.queryset.ops.fetch import reading
 from dorm.sql.node import Literals, Node, typed
@@ -56,7 +55,7 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
     if compiled.empty:
         return {name: over_nothing(node, values) for name, node in plan.query.aggregates}
     found = yield from fetched(database, compiled.statement(values), qs._plan, qs._cache)
-    result: dict[str, Any] = compiled.hydrate(found, origin_of(database.alias))[0]
+    result: dict[str, Any] = compiled.hydrate(found, database.alias)[0]
     return result
 
 

@@ -13,7 +13,7 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute, ExecuteMany, Query as Fetch, QueryMany
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import InvalidValue, NotSupportedError
-from dorm.models.state import ORIGIN, origin_of
+from dorm.models.state import ORIGIN
 from dorm.queryset.ops import announce, files, ordering, rowbind, rowwrite, tables
 from dorm.queryset.ops.write import writing
 from dorm.sql.node import Node
@@ -85,10 +85,9 @@ def bulk_create(qs: QuerySet[Any, Any], objs: Iterable[Any], options: Options) -
                 yield from field.before_save(obj, database.alias, "bulk_create")
     work = _batches(insertion, meta.concrete_model._meta, found, options.batch_size or _ROWS_A_BATCH)
     yield from in_transaction(work, database.alias)
-    origin = origin_of(database.alias)
     for obj in found:
         if not options.ignore_conflicts or obj.pk is not None:
-            obj.__dict__[ORIGIN] = origin
+            obj.__dict__[ORIGIN] = database.alias
     return found
 
 

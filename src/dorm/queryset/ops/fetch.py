@@ -15,7 +15,7 @@ from dorm.queryset import build, selects
 from dorm.queryset.hydration import hydrated
 
 if TYPE_CHECKING:
-    from dorm.models.state import Origin
+    from dorm.models.state import FetchOrigin
     from dorm.queryset.query import Query
     from dorm.queryset.queryset import QuerySet
     from dorm.sql.plan import Plan
@@ -57,7 +57,7 @@ def rows(
     values: tuple[Any, ...],
     database: Database,
     cache: CacheSettings | None = None,
-    origins: list[Origin] | None = None,
+    origins: list[FetchOrigin] | None = None,
 ) -> Operation[list[Any]]:
     """Fetch and hydrate all rows of a plan, from the query cache where *cache* says so; *origins* as of `hydrated`."""
     compiled = selects.rows(plan, database.dialect)
@@ -72,7 +72,7 @@ def rows(
 
 
 @operation
-def fetch(qs: QuerySet[Any, Any], origins: list[Origin] | None = None) -> Operation[list[Any]]:
+def fetch(qs: QuerySet[Any, Any], origins: list[FetchOrigin] | None = None) -> Operation[list[Any]]:
     """Return all rows of *qs*, prefetches done; they are kept on the queryset. *origins* as of `hydrated`."""
     if qs._rows is None and qs._whole_set:
         qs._rows = yield from qs._of_peers()

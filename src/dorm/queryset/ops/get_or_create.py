@@ -11,7 +11,7 @@ from dorm.db.perform import perform
 from dorm.db.request import Query as Fetch
 from dorm.exceptions import FieldError, IntegrityError, OperationalError, choices_text, nearest
 from dorm.fields.base import Field
-from dorm.models.state import ORIGIN, origin_of
+from dorm.models.state import ORIGIN
 from dorm.queryset.ops import announce, fetch, rowwrite, save, tables, write
 from dorm.signals import post_save, pre_save
 from dorm.sql.node import Node
@@ -219,7 +219,7 @@ def _insert_unless_there(qs: QuerySet[Any, Any], values: Values) -> Operation[An
         yield from announce.announce(pre_save, type(instance), **told)
     if not (yield from _insert(instance, meta, database)):
         return None
-    instance.__dict__[ORIGIN] = origin_of(database.alias)
+    instance.__dict__[ORIGIN] = database.alias
     if listened:
         yield from announce.announce(post_save, type(instance), created=True, **told)
     return instance

@@ -12,7 +12,7 @@ from dorm.db.request import Execute, Query as Fetch
 from dorm.db.router import router
 from dorm.db.statement import Statement
 from dorm.exceptions import DatabaseError, InvalidFieldName, UnsavedInstance, choices_text, nearest
-from dorm.models.state import ORIGIN, is_adding, origin_of
+from dorm.models.state import ORIGIN, alias_in, is_adding
 from dorm.queryset.ops import announce, files, refresh, rowbind, rowwrite, tables, write
 from dorm.signals import post_save, pre_save
 from dorm.transaction import in_transaction
@@ -29,8 +29,7 @@ def alias_for_write(instance: Any, using: str | None) -> str:
     alias = using
     if not alias and not router.has_any:
         # As the routers' answer comes to when there are none.
-        origin = instance.__dict__.get(ORIGIN)
-        return origin.alias if origin is not None else "default"
+        return alias_in(instance.__dict__) or "default"
     if not alias:
         alias = router.db_for_write(model, {"instance": instance})
     router.wrote(model)
@@ -88,7 +87,7 @@ def _insert_or_save(instance: Any, force_insert: ForceInsert, using: str | None)
                     write.take_back(instance, rows[0])
                 else:
                     yield from perform(Execute(database, statement))
-                values[ORIGIN] = origin_of(alias)
+                values[ORIGIN] = alias
                 return
     yield from _save(instance, force_insert, False, using, None)
 
@@ -116,7 +115,7 @@ def _save(
             yield from field.before_save(instance, alias)
     values = instance.__dict__
     if chosen is None and not meta.attnames <= values.keys() and not force_insert:
-        if not is_adding(values) and values[ORIGIN].alias == alias:
+        if not is_adding(values) and alias_in(values) == alias:
             # Columns that were not loaded are not written.
             keys = meta.pk_fields
             loaded = (field for field in meta.fields if field.attname in values)
@@ -174,7 +173,7 @@ def save_base(
         created = yield from in_transaction(_with_parents(write, meta, forced, force_update), alias)
     else:
         created = yield from _table(write, meta, meta.model in forced, force_update)
-    instance.__dict__[ORIGIN] = origin_of(alias)
+    instance.__dict__[ORIGIN] = alias
     if listened:
         yield from announce.announce(post_save, model, created=created, **told)
 
