@@ -85,7 +85,11 @@ class RowShape:
 
 
 def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect) -> tuple[Hydrate | None, str]:
-    """Return the function that turns rows into results, and its source; None where rows are the results."""
+    """Return the function that turns rows into results, and its source; None where rows are the results.
+
+    It takes over the list it is given: an instance stands where its row stood. A row that goes as its instance comes
+    is one object less that the garbage collector counts, which works a third less often for it.
+    """
     shown = outputs[: len(outputs) - shape.hidden]
     loads = [output.load(dialect) if output is not None else None for output in shown]
     writer = _Writer(loads, shape.hidden)
@@ -186,13 +190,12 @@ class _Writer:
         self.lines.append("def hydrate(rows, origin):")
         if direct:
             self.lines += ["    if pre.is_connected or post.is_connected:", "        return told(rows, origin)"]
-        self.lines += ["    found = []", "    add = found.append"]
-        self.lines.append(f"    for {self.row()} in rows:")
+        self.lines.append(f"    for place, {self.row()} in enumerate(rows):")
         annotated = self.values(len(self.loads) - (sum(shape.widths) or len(shape.names)), shape.widths)
         self._object(shape.object, "o", 2, bool(annotated))
         for name, value in zip(shape.names, annotated, strict=True):
             self.lines.append(f"        d_o[{name!r}] = {value}")
-        self.lines += ["        add(o)", "    return found"]
+        self.lines += ["        rows[place] = o", "    return rows"]
 
     def _object(self, shape: ObjectShape, name: str, depth: int, grows: bool) -> None:
         """Write the making of one instance; *grows* where its parent or annotations are put into its dict later."""
