@@ -27,6 +27,34 @@ class Article(dorm.Model):
         app_label = "contrib_tests"
 
 
+@history.track_history
+class Chapter(dorm.Model):
+    number = dorm.AutoField(primary_key=True)
+    article = dorm.ForeignKey("Printed", null=True)
+    before = dorm.OneToOneField("self", null=True)
+    pages = dorm.IntegerField(default=1)
+    sheets = dorm.GeneratedField(expression=dorm.F("pages") * 2, output_field=dorm.IntegerField())
+    changed = dorm.DateTimeField(auto_now=True)
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+class Printed(dorm.Model):
+    isbn = dorm.CharField(max_length=20, primary_key=True)
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+@history.track_history
+class Appendix(Chapter):
+    letter = dorm.CharField(max_length=1, unique=True)
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
 class Folder(SoftDeleteModel):
     name = dorm.CharField(max_length=50)
 
@@ -57,7 +85,8 @@ class Invoice(TenantModel):
 
 @pytest.fixture(autouse=True)
 def tables(empty_database: dict[str, Any]) -> None:
-    create_tables([Article, Article.history.model, Folder, Note, Invoice, Payment])  # type: ignore[attr-defined]
+    tracked: list[Any] = [Article, Chapter, Appendix]
+    create_tables([*tracked, *(each.history.model for each in tracked), Printed, Folder, Note, Invoice, Payment])
 
 
 # -- history -----------------------------------------------------------------------------------------------------
@@ -96,6 +125,36 @@ async def test_history_leaves_with_its_transaction_and_masks(face: Face) -> None
     assert row.history_user_id == 3
     with pytest.raises(ValueError, match="kind"):
         await face(history.record_history_for)(article, "?")
+
+
+async def test_rows_of_history_are_whole(face: Face) -> None:
+    printed = await face(Printed.objects.create)(isbn="x")
+    first = await face(Chapter.objects.create)(article=printed)
+    chapter = await face(Chapter.objects.create)(article=printed, before=first, pages=2)
+    part = await face(Chapter.objects.only("pages").get)(pk=chapter.pk)
+    part.pages = 3
+    await face(part.save)()
+    await face((await face(Chapter.objects.defer("article", "before").get)(pk=chapter.pk)).delete)()
+    await face(printed.delete)()  # history keeps what pointed at it
+    names = ("history_type", "article_id", "before_id", "pages", "sheets")
+    rows = await face.rows(Chapter.history.filter(number=chapter.pk).order_by("history_id").values_list(*names))  # type: ignore[attr-defined]
+    assert rows == [
+        ("+", "x", first.pk, 2, 4),
+        ("~", "x", first.pk, 3, 6),
+        ("-", "x", first.pk, 3, 6),
+    ]
+    assert await face(Chapter.history.filter(changed=None).count)() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_child_and_its_parent_have_histories_of_their_own(face: Face) -> None:
+    appendix = await face(Appendix.objects.create)(letter="a")
+    appendix.letter = "b"
+    await face(appendix.save)()
+    await face(Appendix.objects.all().delete)()
+    kept: Any = Appendix.history  # type: ignore[attr-defined]
+    rows = await face.rows(kept.order_by("history_id").values_list("history_type", "letter", "chapter_ptr_id", "pages"))
+    key = appendix.pk
+    assert rows == [("+", "a", key, 1), ("~", "b", key, 1), ("-", "b", key, 1)]
 
 
 # -- soft deletion -----------------------------------------------------------------------------------------------

@@ -270,7 +270,7 @@ def pools() -> Iterator[Finding]:
         if remote and not config.options.get("sslmode"):
             hint = "Set OPTIONS['sslmode'] to 'verify-full', or 'require'."
             yield Finding("D403", "warning", f"{where} goes to {config.host} without sslmode.", hint)
-        if config.pgbouncer_mode in (True, "transaction", "statement"):
+        if config.shares_sessions:
             hint = "Give them an alias of their own that connects to the server directly."
             what = f"{where} goes through PgBouncer, where migrations, advisory locks and LISTEN have no session."
             yield Finding("D404", "note", what, hint)

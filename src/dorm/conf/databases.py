@@ -39,6 +39,11 @@ class DatabaseConfig:
     pgbouncer_mode: str | bool = False
     test: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def shares_sessions(self) -> bool:
+        """True behind a PgBouncer that hands out connections for less than a session."""
+        return self.pgbouncer_mode in (True, "transaction", "statement")
+
 
 _KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "ENGINE": ("engine", (str,)),
@@ -92,7 +97,7 @@ def database_config(alias: str, entry: Any) -> DatabaseConfig:
         values["port"] = values.get("port") or _PORTS[values["engine"]]
     config = DatabaseConfig(alias, **values)
     _check(where, config)
-    if values.get("prepare_threshold") is not None and config.pgbouncer_mode in (True, "transaction", "statement"):
+    if values.get("prepare_threshold") is not None and config.shares_sessions:
         _log.warning(
             "%s: PGBOUNCER_MODE turns prepared statements off, PREPARE_THRESHOLD is ignored. With PgBouncer 1.21 and "
             'max_prepared_statements, PGBOUNCER_MODE "session" keeps them.',

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, Final
 
@@ -112,6 +112,12 @@ slow_query_variable = _reader("DORM_SLOW_QUERY_MS")
 """Return what the environment says of ``SLOW_QUERY_MS``, to be compared with `Knobs.environment`."""
 
 
+@lru_cache(256)
+def _suggestion(name: str, names: tuple[str, ...]) -> str:
+    """Return what to propose for an unknown name; kept, for ``getattr(settings, name, default)`` is asked often."""
+    return nearest(name, names)
+
+
 class Settings:
     """Settings as attributes; upper-case names of the user's own are allowed beside dorm's."""
 
@@ -146,7 +152,7 @@ class Settings:
             )
         if name in _DEFAULTS:
             return _DEFAULTS[name][0]
-        raise AttributeError(f"there is no setting {name!r}.{nearest(name, [*_DEFAULTS, *given])}")
+        raise AttributeError(f"there is no setting {name!r}.{_suggestion(name, (*_DEFAULTS, *given))}")
 
     @property
     def is_configured(self) -> bool:

@@ -35,6 +35,7 @@ _log = logging.getLogger("dorm.contrib.advisory")
 
 Key: TypeAlias = "int | str | tuple[int, int] | tuple[str, int]"
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 Y = TypeVar("Y")
 
 _INT4: Final = (-(2**31), 2**31 - 1)
@@ -211,8 +212,8 @@ def _checked(key: Key, using: str, name: str, session: bool) -> tuple[Database, 
     database = connections[using]
     if not database.dialect.supports_advisory_locks:
         raise NotSupportedError(f"{name} is PostgreSQL-only: {using!r} is {database.vendor}")
-    mode = database.config.pgbouncer_mode
-    if session and mode in (True, "transaction", "statement"):
+    if session and database.config.shares_sessions:
+        mode = database.config.pgbouncer_mode
         raise ImproperlyConfigured(
             f"{name} needs a session of its own, which PGBOUNCER_MODE={mode!r} of {using!r} doesn't give: use "
             "advisory_xact_lock or try_advisory_xact_lock inside atomic()."
@@ -288,7 +289,7 @@ def _granted(held: Held, shared: bool, numbers: tuple[int, ...], waits: bool, ti
 
 
 @operation
-def _release(held: Held, error: BaseException | None) -> Operation[None]:
+def _release(held: Held, error: BaseException | None, is_needed: bool = True) -> Operation[None]:
     numbers = key_numbers(held.key)
     shared = held.modes.pop()
     gone = not held.modes
@@ -299,7 +300,7 @@ def _release(held: Held, error: BaseException | None) -> Operation[None]:
     finally:
         if gone:
             yield Disconnect(held.connection)
-    if held.lost and error is None:
+    if held.lost and error is None and is_needed:
         raise OperationalError(f"the session of the advisory lock {held.key!r} was lost while it was held")
     if released:
         _log.debug("released %r on %s", held.key, held.database.alias)
@@ -332,6 +333,23 @@ def _in_transaction(name: str, key: Key, using: str, shared: bool, waits: bool) 
     action = "advisory_xact_lock" if waits else "try_advisory_xact_lock"
     rows = yield from perform(Query(database, _call(_function(action, shared), numbers)))
     return True if waits else bool(rows[0][0])
+
+
+def holding(key: Key, op: Operation[T], *, using: str = "default", is_needed: bool = True) -> Operation[T]:
+    """Run an operation while it holds a session lock; wait until the lock is free, polling.
+
+    Args:
+        is_needed: a lock that was lost meanwhile is an OperationalError; False: it is only logged.
+    """
+    held = yield from _acquire("holding", key, using, shared=False, waits=True, timeout=math.inf)
+    assert held is not None, "it waits until it has it"
+    try:
+        found = yield from op
+    except BaseException as exc:
+        yield from _release(held, exc)
+        raise
+    yield from _release(held, None, is_needed)
+    return found
 
 
 # -- context managers --------------------------------------------------------------------------------------------

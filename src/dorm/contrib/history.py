@@ -4,7 +4,7 @@
 beside ``history_id``, ``history_date``, ``history_type`` ("+", "~", "-") and ``history_user_id``. Rows are written by
 signals of ``save`` and ``delete``, in the transaction of the change, in sync and async code alike; bulk methods,
 ``update`` and ``delete`` of querysets without signals write none (`record_history_for` does it by hand). Protect the
-table with the migration operation ``MakeTableAppendOnly("<table>_history")``.
+table in a migration with `append_only`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from dorm.contrib.pii import sentinel
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser
 from dorm.fields.base import NOT_PROVIDED
-from dorm.signals import post_delete, post_save
+from dorm.migrations.operations import MakeTableAppendOnly
+from dorm.signals import post_delete, post_save, pre_delete
 
 M = TypeVar("M", bound=type)
 
@@ -58,14 +59,17 @@ class HistoryManager(dorm.Manager[Any]):
 
 
 def _copied(field: Any) -> tuple[str, Any]:
-    """Return name and field of the historical column for *field*: same type, no keys, no automatic values."""
-    source = field
-    while source.is_relation:
-        source = source.target_field
-    if source.sql_type.auto:
-        made: Any = dorm.BigIntegerField()
+    """Return name and field of the historical column for *field*: same type, no automatic values, no constraints."""
+    if field.is_relation:
+        to = field.model if field.to == "self" else field.to
+        if isinstance(to, str) and "." not in to:
+            to = f"{field.model._meta.app_label}.{to}"
+        # The row that it points at may go, and this one stays.
+        made: Any = dorm.ForeignKey(to, dorm.DO_NOTHING, related_name="+", to_field=field.to_field, db_constraint=False)
+    elif isinstance(field, dorm.AutoField):
+        made = dorm.BigIntegerField()
     else:
-        made = source.clone()
+        made = (field.output_field if isinstance(field, dorm.GeneratedField) else field).clone()
         made.primary_key = made.unique = False
         made.auto_now = made.auto_now_add = False
         made.default = made.db_default = NOT_PROVIDED
@@ -73,7 +77,7 @@ def _copied(field: Any) -> tuple[str, Any]:
     made.db_index = field.primary_key
     made.db_column = field.column
     made.pii = field.pii
-    return field.attname, made
+    return field.name, made
 
 
 def track_history(model: M) -> M:
@@ -102,9 +106,30 @@ def track_history(model: M) -> M:
     model.history = historical.objects  # type: ignore[attr-defined]  # the point of the decorator
     recorder = _Recorder(historical)
     model._history_recorder = recorder  # type: ignore[attr-defined]  # signals hold it weakly
-    post_save.connect(recorder, sender=model, weak=False, dispatch_uid=("dorm.history", model))
-    post_delete.connect(recorder, sender=model, weak=False, dispatch_uid=("dorm.history", model))
+    for signal in (post_save, pre_delete, post_delete):
+        signal.connect(recorder, sender=model, weak=False, dispatch_uid=("dorm.history", model))
     return model
+
+
+def append_only(tracked: Any, *, allow_delete: bool = False) -> MakeTableAppendOnly:
+    """Return the migration operation that lets the history of a model be written and never be changed.
+
+    Args:
+        tracked: the model, or the name of its table (as migrations, which outlive classes, should have it).
+        allow_delete: rows may be removed, by age for instance.
+    Raises: TypeError: a model without history.
+    """
+    if isinstance(tracked, str):
+        return MakeTableAppendOnly(f"{tracked}_history", allow_delete=allow_delete)
+    return MakeTableAppendOnly(_history_of(tracked).model._meta.db_table, allow_delete=allow_delete)
+
+
+def _history_of(model: Any) -> Any:
+    manager = getattr(model, "history", None)
+    if not isinstance(manager, HistoryManager):
+        name = getattr(model, "__name__", type(model).__name__)
+        raise TypeError(f"{name} has no history: decorate it with track_history")
+    return manager
 
 
 class _Recorder:
@@ -123,12 +148,24 @@ class _Recorder:
         """Write the row of one change."""
         if told.get("raw"):
             return
+        if signal is pre_delete:
+            yield from _completed(instance, using)
+            return
         kind = "-" if signal is post_delete else "+" if created else "~"
         yield from _record(self.historical, instance, kind, _user.get(), using)
 
 
+def _completed(instance: Any, using: str | None) -> Operation[None]:
+    """Load the columns that *instance* was loaded without: a row of history is whole."""
+    missing = [field.name for field in type(instance)._meta.fields if field.attname not in instance.__dict__]
+    if missing:
+        yield CallUser(instance.refresh_from_db, instance.arefresh_from_db, using=using, fields=missing)
+
+
 def _record(historical: Any, instance: Any, kind: str, user_id: Any, using: str | None) -> Operation[Any]:
     masks = bool(getattr(settings, "HISTORY_MASK_PII", False))
+    if kind != "-":
+        yield from _completed(instance, using)
     values = {}
     for field in type(instance)._meta.fields:
         if field.column is not None:
@@ -142,9 +179,7 @@ def _record(historical: Any, instance: Any, kind: str, user_id: Any, using: str 
 
 @operation
 def _by_hand(obj: Any, kind: str, user_id: Any) -> Operation[Any]:
-    manager = getattr(type(obj), "history", None)
-    if manager is None:
-        raise TypeError(f"{type(obj).__name__} has no history: decorate it with track_history")
+    manager = _history_of(type(obj))
     if kind not in KINDS:
         raise ValueError(f"kind takes '+', '~' or '-', not {kind!r}")
     return (yield from _record(manager.model, obj, kind, _user.get() if user_id is None else user_id, None))

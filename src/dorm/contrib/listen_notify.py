@@ -217,8 +217,8 @@ class Broadcaster:
         if self._state != "new":
             raise RuntimeError("a broadcaster is for one use: make a new one")
         database = _listening(self.using, "Broadcaster")
-        mode = database.config.pgbouncer_mode
-        if mode in (True, "transaction", "statement"):
+        if database.config.shares_sessions:
+            mode = database.config.pgbouncer_mode
             raise ImproperlyConfigured(
                 f"Broadcaster needs a session of its own, which PGBOUNCER_MODE={mode!r} of {self.using!r} doesn't give"
             )

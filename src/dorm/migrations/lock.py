@@ -56,7 +56,7 @@ def _with_session(
     timeout: float | None,
     waiting: Callable[[], Any] | None,
 ) -> Operation[T]:
-    if database.config.pgbouncer_mode in (True, "transaction", "statement"):
+    if database.config.shares_sessions:
         raise MigrationError(
             f"migrations of {database.alias!r} need a session's lock, which PgBouncer's transaction mode cannot keep: "
             "give the migration an alias of its own that connects to the server directly (dorm migrate --database)."

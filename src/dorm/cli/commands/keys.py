@@ -14,8 +14,11 @@ from dorm.cli.project import project_command
 @click.option("--database", default="default", show_default=True, metavar="ALIAS")
 @click.option("--batch-size", type=click.IntRange(min=1), default=500, show_default=True)
 @click.option("--dry-run", is_flag=True, help="Count what would be rewritten.")
+@click.option("--keep-plain", is_flag=True, help="Leave text that was stored before the column was encrypted.")
 @click.option("--verify", is_flag=True, help="Only count values by the key that opens them.")
-def rotate_keys(labels: tuple[str, ...], database: str, batch_size: int, dry_run: bool, verify: bool) -> None:
+def rotate_keys(
+    labels: tuple[str, ...], database: str, batch_size: int, dry_run: bool, keep_plain: bool, verify: bool
+) -> None:
     """Write every encrypted value under the newest key. Run again after an interruption, it goes on."""
     from dorm.contrib import encrypted
 
@@ -37,7 +40,12 @@ def rotate_keys(labels: tuple[str, ...], database: str, batch_size: int, dry_run
                 done = examined
 
             number = encrypted.rotate_encryption_keys(
-                model, batch_size=batch_size, progress=advance, using=database, dry_run=dry_run
+                model,
+                batch_size=batch_size,
+                progress=advance,
+                using=database,
+                dry_run=dry_run,
+                encrypt_plain=not keep_plain,
             )
         click.echo(f"{name}: {number} rows {'would be rewritten' if dry_run else 'rewritten'}")
 

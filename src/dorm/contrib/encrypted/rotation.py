@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from dorm.contrib.advisory import holding, key_for
 from dorm.contrib.encrypted.fields import EncryptedFieldMixin
 from dorm.contrib.encrypted.keys import Key, is_marked, keys, opened, written_form
 from dorm.db.connection import Database, connections
@@ -93,17 +94,31 @@ class _Table:
     def swap(self, field: Any, pk: tuple[Any, ...], old: str, new: str) -> Operation[bool]:
         """Replace *old* by *new* in a row if it is still *old*."""
         statement = Statement(Template(self.swaps[field]), (new, *pk, old), internal=True)
+        op = perform(Execute(self.database, statement))
+        if field not in self.unique:
+            return bool((yield from op))
         try:
-            op = perform(Execute(self.database, statement))
-            touched = yield from (in_savepoint(op, self.database.alias) if field in self.unique else op)
+            return bool((yield from in_savepoint(op, self.database.alias)))
         except IntegrityError as exc:
-            other = yield from self._read(self.owners[field], new)
-            beside = f" and {self.shown(tuple(other[0]))}" if other else ""
+            others = yield from self._read(self.owners[field], new)
+            if not others:
+                raise
             raise IntegrityError(
-                f"{field} is unique, and the rows with the primary keys {self.shown(pk)}{beside} hold the same text "
-                "under two keys: decide which of them stays"
+                f"{field} is unique, and the rows with the primary keys {self.shown(pk)} and "
+                f"{self.shown(tuple(others[0]))} hold the same text under two keys: decide which of them stays"
             ) from exc
-        return bool(touched)
+
+
+class _Options(NamedTuple):
+    """What the callers of a rotation choose."""
+
+    batch_size: int
+    progress: Callable[[int, int], Any] | None
+    using: str
+    start_after: Any
+    on_error: str
+    dry_run: bool
+    encrypt_plain: bool
 
 
 class _Progress:
@@ -112,8 +127,8 @@ class _Progress:
         self.examined = 0
 
 
-def _new_form(field: Any, stored: str, pk: str) -> str | None:
-    """Return *stored* under the head key, None when it is already; ValueError that names field and row."""
+def _new_form(field: Any, stored: str, pk: str, encrypt_plain: bool) -> str | None:
+    """Return *stored* under the head key, None when it is to stay; ValueError that names field and row."""
     found = keys()
     if is_marked(stored):
         found_text = opened(stored, found)
@@ -125,12 +140,14 @@ def _new_form(field: Any, stored: str, pk: str) -> str | None:
         number, text = found_text
         if number == 0:
             return None
-    else:
+    elif encrypt_plain:
         text = stored
+    else:
+        return None
     return found[0].encrypt(text, deterministic=field.deterministic, form=written_form())
 
 
-def _rotated(table: _Table, row: Sequence[Any], skips: bool, dry: bool) -> Operation[bool]:
+def _rotated(table: _Table, row: Sequence[Any], options: _Options) -> Operation[bool]:
     """Bring one row to the head key; a value that somebody changes meanwhile is looked at again."""
     pk, texts = table.split(row)
     changed = False
@@ -138,61 +155,60 @@ def _rotated(table: _Table, row: Sequence[Any], skips: bool, dry: bool) -> Opera
         stored = texts[number]
         while stored is not None:
             try:
-                new = _new_form(field, stored, table.shown(pk))
+                new = _new_form(field, stored, table.shown(pk), options.encrypt_plain)
             except ValueError as exc:
-                if not skips:
+                if options.on_error == "raise":
                     raise
                 _log.error("%s", exc)
                 break
             if new is None:
                 break
             changed = True
-            if dry or (yield from table.swap(field, pk, stored, new)):
+            if options.dry_run or (yield from table.swap(field, pk, stored, new)):
                 break
             again = yield from table.row(pk)
             stored = table.split(again[0])[1][number] if again else None
     return changed
 
 
-def _batch(table: _Table, last: Any, size: int, skips: bool, dry: bool, progress: _Progress) -> Operation[Any]:
-    rows = yield from table.rows(last, size)
+def _batch(table: _Table, last: Any, options: _Options, progress: _Progress) -> Operation[Any]:
+    rows = yield from table.rows(last, options.batch_size)
     rewritten = 0
     for row in rows:
-        rewritten += yield from _rotated(table, row, skips, dry)
+        rewritten += yield from _rotated(table, row, options)
     progress.rewritten += rewritten
     progress.examined += len(rows)
     return table.split(rows[-1])[0] if rows else None
 
 
 @operation
-def _rotate(
-    model: Any,
-    fields: Sequence[str] | None,
-    batch_size: int,
-    progress: Callable[[int, int], Any] | None,
-    using: str,
-    start_after: Any,
-    on_error: str,
-    dry_run: bool,
-) -> Operation[int]:
-    wanted = _checked(model, fields, batch_size, progress, on_error)
+def _rotate(model: Any, fields: Sequence[str] | None, options: _Options) -> Operation[int]:
+    wanted = _checked(model, fields, options)
+    database = connections[options.using]
     if not wanted:
         return 0
     keys()
-    database = connections[using]
+    walk = _walked(wanted, database, options)
+    if options.dry_run or not database.dialect.supports_advisory_locks or database.config.shares_sessions:
+        return (yield from walk)
+    # Two at once would do no harm, but the same work twice. Without the lock, values are compared all the same.
+    key = key_for("dorm.rotate_encryption_keys", model._meta.db_table)
+    return (yield from holding(key, walk, using=options.using, is_needed=False))
+
+
+def _walked(wanted: list[Any], database: Database, options: _Options) -> Operation[int]:
     so_far = _Progress()
     for owner in dict.fromkeys(field.model for field in wanted):
         table = _Table(owner, [field for field in wanted if field.model is owner], database)
-        last = None if start_after is None else table.bound(start_after)
+        last = None if options.start_after is None else table.bound(options.start_after)
         while True:
             before = so_far.examined
-            step = _batch(table, last, batch_size, on_error == "skip", dry_run, so_far)
-            found = yield from in_transaction(step, using)
+            found = yield from in_transaction(_batch(table, last, options, so_far), options.using)
             if so_far.examined == before:
                 break
-            if progress is not None:
-                yield _told(progress, so_far)
-            if so_far.examined - before < batch_size:
+            if options.progress is not None:
+                yield _told(options.progress, so_far)
+            if so_far.examined - before < options.batch_size:
                 break
             last = found
     return so_far.rewritten
@@ -209,15 +225,16 @@ def encrypted_fields(model: Any) -> list[Any]:
     return [field for field in model._meta.fields if isinstance(field, EncryptedFieldMixin)]
 
 
-def _checked(model: Any, fields: Any, batch_size: Any, progress: Any, on_error: str) -> list[Any]:
+def _checked(model: Any, fields: Any, options: _Options) -> list[Any]:
+    batch_size, progress = options.batch_size, options.progress
     if not isinstance(model, type) or not hasattr(model, "_meta"):
         raise TypeError(f"model_cls takes a model class, not {type(model).__name__}")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number from 1, not {batch_size!r}")
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be callable, not {type(progress).__name__}")
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error takes 'raise' or 'skip', not {on_error!r}")
+    if options.on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error takes 'raise' or 'skip', not {options.on_error!r}")
     if fields is None:
         return encrypted_fields(model)
     if isinstance(fields, str):
@@ -244,22 +261,25 @@ def rotate_encryption_keys(
     start_after: Any = None,
     on_error: Literal["raise", "skip"] = "raise",
     dry_run: bool = False,
+    encrypt_plain: bool = True,
 ) -> int:
     """Write every value of the encrypted columns under the head key; return the number of rows rewritten.
 
     It walks the table by primary key in batches, a transaction each, below models: no signals, no ``auto_now``, no
     managers. A value is replaced only if it is still the one that was read, so writers may go on. Run again after a
-    crash, it goes on; when everything is done it writes nothing. Plain text of former times is encrypted, too.
+    crash, it goes on; when everything is done it writes nothing. On PostgreSQL a second rotation of the table waits for
+    the first (an advisory lock; not behind a transaction pooler).
 
     Args:
         fields: names of encrypted fields; None for all.
         progress: called with (rewritten, examined) after each committed batch.
         start_after: primary key to begin behind. on_error: ``"skip"`` logs values that no key opens and goes on.
         dry_run: count, and write nothing.
+        encrypt_plain: encrypt text that was stored in the clear before the column was encrypted; False leaves it.
     Raises: ValueError: a value that no key opens, naming field and row; FieldDoesNotExist; TypeError: no such field.
     """
-    args = (model_cls, fields, batch_size, progress, using, start_after, on_error, dry_run)
-    return run(_rotate(*args))
+    options = _Options(batch_size, progress, using, start_after, on_error, dry_run, encrypt_plain)
+    return run(_rotate(model_cls, fields, options))
 
 
 async def arotate_encryption_keys(
@@ -272,10 +292,11 @@ async def arotate_encryption_keys(
     start_after: Any = None,
     on_error: Literal["raise", "skip"] = "raise",
     dry_run: bool = False,
+    encrypt_plain: bool = True,
 ) -> int:
     """Async twin of `rotate_encryption_keys`; a coroutine function as *progress* is awaited."""
-    args = (model_cls, fields, batch_size, progress, using, start_after, on_error, dry_run)
-    return await arun(_rotate(*args))
+    options = _Options(batch_size, progress, using, start_after, on_error, dry_run, encrypt_plain)
+    return await arun(_rotate(model_cls, fields, options))
 
 
 @operation

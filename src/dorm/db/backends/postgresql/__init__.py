@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from dorm.conf.databases import DatabaseConfig
-from dorm.db.backends.postgresql.connect import failure, is_pooled_elsewhere, parameters
+from dorm.db.backends.postgresql.connect import failure, parameters
 from dorm.db.backends.postgresql.dialect import PostgresDialect
 from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
 from dorm.db.backends.postgresql.pool import PostgresAsyncPool, PostgresPool, ceiling
@@ -39,7 +39,7 @@ class PostgresBackend:
 
     def dialect(self, config: DatabaseConfig) -> PostgresDialect:
         dialect = PostgresDialect()
-        dialect.has_sessions = not is_pooled_elsewhere(config)
+        dialect.has_sessions = not config.shares_sessions
         dialect.has_transactions = config.pgbouncer_mode != "statement"
         return dialect
 

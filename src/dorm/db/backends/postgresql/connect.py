@@ -33,11 +33,6 @@ _ADVICE = (
 _USUAL_ADVICE = "Is the server running there, and are HOST and PORT right?"
 
 
-def is_pooled_elsewhere(config: DatabaseConfig) -> bool:
-    """True behind a PgBouncer that hands out connections for less than a session."""
-    return config.pgbouncer_mode in (True, "transaction", "statement")
-
-
 def parameters(config: DatabaseConfig, seconds: float) -> dict[str, Any]:
     """Return the arguments of psycopg's ``connect``; it gives up after *seconds*."""
     known = {"dbname": config.name, "user": config.user, "password": config.password, "host": config.host}
@@ -47,7 +42,7 @@ def parameters(config: DatabaseConfig, seconds: float) -> dict[str, Any]:
         given["port"] = str(config.port)
     # libpq counts in whole seconds and takes 1 for 2.
     given.setdefault("connect_timeout", max(2, math.ceil(seconds)))
-    if not is_pooled_elsewhere(config):
+    if not config.shares_sessions:
         given["options"] = f"-c TimeZone=UTC {config.options.get('options', '')}".strip()
     try:
         conninfo = make_conninfo("", **given)
@@ -61,7 +56,7 @@ def parameters(config: DatabaseConfig, seconds: float) -> dict[str, Any]:
         "conninfo": conninfo,
         "autocommit": True,
         "context": ADAPTERS,
-        "prepare_threshold": None if is_pooled_elsewhere(config) else config.prepare_threshold,
+        "prepare_threshold": None if config.shares_sessions else config.prepare_threshold,
     }
 
 

@@ -21,7 +21,7 @@ import psycopg
 import psycopg_pool
 
 from dorm.conf.databases import DatabaseConfig
-from dorm.db.backends.postgresql.connect import MOST_PREPARED, failure, is_pooled_elsewhere, parameters
+from dorm.db.backends.postgresql.connect import MOST_PREPARED, failure, parameters
 from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
 from dorm.db.driver import AsyncConnection, AsyncPool, SyncConnection, SyncPool
 from dorm.db.limits import within
@@ -147,7 +147,7 @@ class _Common:
         """Note that the library handed *raw* out now; *connection* is its face of dorm, for as long as it lives."""
         if raw.dorm is None:
             raw.dorm = connection
-            connection.rides = not is_pooled_elsewhere(self.config)
+            connection.rides = not self.config.shares_sessions
         connection.handed_out_at = time.monotonic()
         return connection
 
