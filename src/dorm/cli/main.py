@@ -54,7 +54,7 @@ class Commands(click.Group):
             found: click.Command = getattr(import_module(f"dorm.cli.commands.{module}"), attribute)
             return found
         plug_in = plug_ins().get(cmd_name)
-        return plug_in.load() if plug_in is not None else None
+        return _loaded(plug_in) if plug_in is not None else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, text) for name, (_, _, text) in COMMANDS.items()]
@@ -71,6 +71,18 @@ class Commands(click.Group):
 
             ctx.fail(f"No such command {name!r}.{nearest(name, self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
+
+
+def _loaded(plug_in: Any) -> click.Command:
+    """Return the command of another package."""
+    where = f"the command {plug_in.name!r} of {plug_in.dist.name if plug_in.dist is not None else plug_in.module}"
+    try:
+        found = plug_in.load()
+    except Exception as exc:
+        raise click.UsageError(f"{where} cannot be loaded: {type(exc).__name__}: {exc}") from exc
+    if not isinstance(found, click.Command):
+        raise click.UsageError(f"{where} is a {type(found).__name__}: its entry point has to name a click command.")
+    return found
 
 
 def plug_ins() -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _console(names: dict[str, Any], banner: str) -> None:
     console.interact(banner, "")
 
 
-@project_command(tracebacks=True)
+@project_command(tracebacks=True, context_settings={"ignore_unknown_options": True})
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def runscript(path: Path, arguments: tuple[str, ...]) -> None:

@@ -1,0 +1,161 @@
+"""``dorm`` itself: help, version, commands of other packages, the shell on a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import dorm
+from dorm.cli.main import COMMANDS
+from tests.support.cli import Scratch
+
+
+def plug_in(scratch: Scratch, name: str, target: str, source: str) -> None:
+    """Make a package that is installed as far as the entry points go, with one command."""
+    scratch.write("extra.py", source)
+    scratch.write("extra-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: extra\nVersion: 1.0\n")
+    scratch.write("extra-1.0.dist-info/entry_points.txt", f"[dorm.commands]\n{name} = {target}\n")
+
+
+GREET = """
+import click
+from dorm.cli.project import project_command
+
+@project_command()
+@click.argument("name")
+def greet(name):
+    "Greet somebody."
+    from blog.models import Author
+    click.echo(f"{Author.__name__} greets {name}")
+"""
+
+
+def test_the_version_is_that_of_the_distribution(scratch: Scratch) -> None:
+    scratch.write("settings.py", "raise RuntimeError('broken')\n")
+    scratch.write("empty/keep", "")
+    for arguments in (("version",), ("--version",)):
+        ran = scratch.run(*arguments)
+        assert (ran.code, ran.out, ran.err) == (0, f"dormdb {metadata.version('dormdb')}\n", "")
+        assert re.match(r"^\S+ \d+\.\d+\.\d+", ran.out)
+    assert metadata.version("dormdb") == dorm.__version__
+    script = Path(sys.executable).parent / "dorm"
+    done = subprocess.run(
+        [str(script), "version"],
+        cwd=scratch.folder / "empty",
+        env=scratch._environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"dormdb {dorm.__version__}\n", "")
+
+
+def test_drivers_and_platform_are_told_on_demand(scratch: Scratch) -> None:
+    found = json.loads(scratch.ok("version", "--json"))
+    assert set(found) == {"dorm", "python", "platform", "drivers"}
+    assert found["drivers"]["apsw"] == metadata.version("apsw")
+    lines = scratch.ok("version", "--verbose").splitlines()
+    assert lines[0] == f"dormdb {dorm.__version__}"
+    assert lines[1:3] == [f"python {found['python']}", f"platform {found['platform']}"]
+    assert f"apsw {found['drivers']['apsw']}" in lines
+    ran = scratch.run("version", "more")
+    assert (ran.code, ran.out, "Usage:" in ran.err) == (2, "", True)
+
+
+def test_every_command_has_help_without_a_project(scratch: Scratch) -> None:
+    shown = scratch.ok("--help")
+    assert [name for name in COMMANDS if f"  {name} " not in shown] == []
+    scratch.write(
+        "every.py",
+        """
+        from dorm.cli.main import COMMANDS, main
+        import sys
+        for name in COMMANDS:
+            try:
+                main([name, "--help"])
+            except SystemExit as exc:
+                assert exc.code == 0, name
+        assert not {"apsw", "psycopg", "dorm.models"} & set(sys.modules)
+        """,
+    )
+    done = subprocess.run(
+        [sys.executable, "every.py"], cwd=scratch.folder, env=scratch._environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage:") == len(COMMANDS)
+
+
+def test_other_packages_bring_commands(blog: Scratch) -> None:
+    plug_in(blog, "greet", "extra:greet", GREET)
+    assert re.search(r"^  greet +from extra$", blog.ok("--help"), re.MULTILINE)
+    assert blog.ok("greet", "Ann") == "Author greets Ann\n"
+    assert "Greet somebody." in blog.ok("help", "greet")
+    assert "Did you mean 'greet'?" in blog.run("gret").err
+    # dorm's own names win.
+    plug_in(blog, "version", "extra:greet", GREET)
+    assert blog.ok("version").startswith("dormdb ")
+
+
+def test_a_command_that_cannot_be_loaded_is_named_and_no_other_is_hindered(blog: Scratch) -> None:
+    plug_in(blog, "greet", "extra:greet", "import nothing_of_that_name\n")
+    assert "greet" in blog.ok("--help")
+    assert blog.ok("showmigrations") == "blog\n (no migrations)\n"
+    ran = blog.run("greet")
+    assert (ran.code, ran.out, "Traceback" in ran.err) == (2, "", False)
+    assert "the command 'greet' of extra cannot be loaded: ModuleNotFoundError" in ran.err
+
+
+def test_the_shell_awaits_on_a_terminal_and_goes_on_after_errors(blog: Scratch) -> None:
+    blog.ok("makemigrations")
+    blog.ok("migrate")
+    typed = (
+        "await Author.objects.acreate(name='Ann')\n"
+        "1 / 0\n"
+        "await Author.objects.aget(name='Bob')\n"
+        "print('there are', await Author.objects.acount(), 'and', Author.objects.count())\n"
+        "\x04"
+    )
+    ran = blog.on_terminal("shell", "--plain", "--print-sql", typed=typed)
+    assert ran.code == 0
+    shown = ran.out + ran.err
+    assert "there are 1 and 1" in shown
+    assert "ZeroDivisionError" in shown
+    assert "DoesNotExist" in shown
+    assert re.search(r"\(\d+\.\d ms\) SELECT COUNT\(\*\)", shown)
+    assert "dorm shell: Author" in shown
+
+
+def test_code_may_come_from_a_pipe(blog: Scratch) -> None:
+    blog.ok("makemigrations")
+    blog.ok("migrate")
+    ran = blog.run("shell", stdin="async def f():\n    return await Author.objects.acount()\nprint(await f())\n")
+    assert (ran.code, ran.out) == (0, "0\n")
+    ran = blog.run("shell", "-c", "1 / 0")
+    assert (ran.code, "ZeroDivisionError" in ran.err) == (1, True)
+
+
+def test_scripts_have_arguments_and_exit_codes(blog: Scratch) -> None:
+    blog.write("main.py", "import sys\n\nif __name__ == '__main__':\n    print(sys.argv)\n    sys.exit(3)\n")
+    ran = blog.run("runscript", "main.py", "a", "-b")
+    assert (ran.code, ran.out) == (3, "['main.py', 'a', '-b']\n")
+    blog.write("fails.py", "def main():\n    raise KeyError('x')\n")
+    ran = blog.run("runscript", "fails.py")
+    assert (ran.code, "fails.py" in ran.err, "KeyError" in ran.err) == (1, True, True)
+
+
+def test_settings_are_named_by_option_variable_or_habit(blog: Scratch) -> None:
+    blog.ok("makemigrations")
+    for name in ("settings", "by_variable", "by_option"):
+        blog.write(f"{name}.py", f"DATABASES = {{'default': 'sqlite:///{name}.db'}}\nINSTALLED_APPS = ['blog']\n")
+    show = "print(dorm.settings.database('default').name)"
+    variable = {"DORM_SETTINGS": "by_variable"}
+    assert blog.ok("shell", "-c", show) == "settings.db\n"
+    assert blog.ok("shell", "-c", show, env=variable) == "by_variable.db\n"
+    assert blog.ok("shell", "-c", show, env={"DORM_SETTINGS_MODULE": "by_variable"}) == "by_variable.db\n"
+    assert blog.ok("shell", "-c", show, "--settings", "by_option", env=variable) == "by_option.db\n"
+    for named in ("a/b.py", "no.such"):
+        ran = blog.run("migrate", env={"DORM_SETTINGS": named})
+        assert (ran.code, len(ran.err.splitlines()), named in ran.err) == (2, 1, True)
