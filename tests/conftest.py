@@ -15,7 +15,9 @@ import pytest
 from psycopg import sql
 
 import dorm
+from dorm.conf.databases import database_config
 from dorm.conf.settings import settings
+from dorm.db.backends.postgresql import backend as POSTGRESQL
 from dorm.db.connection import close_all
 from dorm.migrations.schema import create_tables
 from tests.support.faces import Face
@@ -39,7 +41,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     wanted = inspect.signature(pyfuncitem.obj).parameters
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in wanted}
     coroutine = pyfuncitem.obj(**arguments)
-    face = pyfuncitem.funcargs.get("face")
+    face: Any = pyfuncitem.funcargs.get("face")
     if face is None:
         asyncio.run(coroutine)
     else:
@@ -67,13 +69,16 @@ def postgresql_database() -> Iterator[str]:
             pytest.fail("PostgreSQL is neither running nor installed")
         pytest.skip("PostgreSQL is neither running nor installed")
     name = f"dorm_test_{os.getpid()}"
+    config = database_config("default", {"URL": server})
+    # What runs that were killed left behind goes first.
+    POSTGRESQL.drop_stale_databases(config)
+    POSTGRESQL.create_database(config, name)
+    POSTGRESQL.mark_database(config, name)
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         # As with SQLite: what these tests commit need not outlive the machine. Faults have servers of their own.
         connection.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
     yield f"{server.rpartition('/')[0]}/{name}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    POSTGRESQL.drop_database(config, name)
 
 
 @pytest.fixture

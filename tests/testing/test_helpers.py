@@ -281,3 +281,56 @@ def test_what_a_killed_run_left_behind_is_dropped(empty_database: dict[str, Any]
     finally:
         databases.drop()
         backend.drop_database(config, "stale_of_mine")
+
+
+def test_kept_databases_are_taken_as_they_are(empty_database: dict[str, Any]) -> None:
+    made: list[str] = []
+
+    def populate(alias: str) -> None:
+        made.append(dorm.settings.database(alias).name)
+        if not dorm.get_connection(alias).table_exists("marker"):
+            dorm.get_connection(alias).execute_script("CREATE TABLE marker (id integer)")
+
+    backend: Any = connections["default"].backend
+    config = settings.database("default")
+    for _ in range(2):
+        databases = TestDatabases(keep=True, populate=populate)
+        databases.create()
+        databases.drop()
+    assert made[0] == made[1] != config.name
+    databases = TestDatabases(keep=True, populate=lambda alias: None)
+    databases.create()
+    try:
+        assert dorm.get_connection().table_exists("marker")
+    finally:
+        databases.drop()
+        if hasattr(backend, "drop_database"):
+            backend.drop_database(config, made[0])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_files_of_a_killed_run_are_removed_and_those_of_a_living_one_stay(
+    empty_database: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    source = "from dorm.test.folders import Folder\nf = Folder()\n"
+    source += "(f.path / 'x.db').touch()\nprint(f.path, flush=True)\ninput()"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(dorm.__file__).parent.parent)}
+    runs = [
+        subprocess.Popen([sys.executable, "-c", source], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    killed, living = runs
+    paths = [Path(run.stdout.readline().decode().strip()) for run in runs if run.stdout is not None]
+    try:
+        killed.kill()
+        killed.wait()
+        databases = TestDatabases(populate=lambda alias: None)
+        databases.create()
+        own = Path(dorm.settings.database("default").name).parent
+        assert [path.exists() for path in (*paths, own)] == [False, True, True]
+        databases.drop()
+        assert [path.exists() for path in (*paths, own)] == [False, True, False]
+    finally:
+        living.communicate(b"\n")
+        killed.communicate()
