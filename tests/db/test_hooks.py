@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 import dorm
 from dorm.db import hooks
+from dorm.db.connection import get_async_connection, get_connection
 from dorm.db.operation import Operation, arun, run
 from dorm.db.perform import perform
 from dorm.db.request import Query, StatementRequest
@@ -127,6 +129,50 @@ async def test_one_alias_and_internal_statements(face: Face) -> None:
     finally:
         for end in ends:
             end()
+
+
+async def test_every_way_of_sending_is_observed(face: Face, backend: str) -> None:
+    """Transaction control as ``control``, everything else as a statement: scripts, streams and COPY too."""
+    seen: list[hooks.Observation] = []
+    wrapper: Any = get_async_connection() if face.is_async else get_connection()
+
+    async def done(found: Any) -> Any:
+        return await found if inspect.isawaitable(found) else found
+
+    uninstall = hooks.install_observer(seen.append, internal=True)
+    try:
+        async with face.atomic():
+            await face(Author.objects.count)()
+            with pytest.raises(ZeroDivisionError):
+                async with face.atomic():
+                    await face(Author.objects.exists)()
+                    raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            async with face.atomic():
+                await face(Author.objects.exists)()
+                raise ZeroDivisionError
+        control = [each.sql.partition(" ")[0].upper() for each in seen if each.kind == "control"]
+        assert [each for each in control if each != "RELEASE"] == [
+            "BEGIN", "SAVEPOINT", "ROLLBACK", "COMMIT", "BEGIN", "ROLLBACK",
+        ]  # fmt: skip
+        assert all(each.alias == "default" and each.vendor == wrapper.vendor for each in seen)
+        del seen[:]
+        await done(wrapper.execute_script("CREATE TABLE observed (a int); INSERT INTO observed VALUES (1)"))
+        await done(wrapper.execute_write("UPDATE observed SET a = %s", [2]))
+        await done(wrapper.execute_bulk_insert("INSERT INTO observed (a) VALUES (%s), (%s)", [1, 2], "a"))
+        stream = wrapper.execute_streaming("SELECT a FROM observed")
+        assert len([row async for row in stream] if face.is_async else list(stream)) == 3
+        if backend == "postgresql":
+            assert await done(wrapper.copy_from("observed", ["a"], [[7]])) == 1
+            copied = wrapper.copy_to("SELECT a FROM observed")
+            assert len([row async for row in copied] if face.is_async else list(copied)) == 4
+        await done(wrapper.execute_script("DROP TABLE observed"))
+        words = [each.sql.split()[0] for each in seen if each.kind == "statement"]
+        copies = ["COPY", "SELECT"] if backend == "postgresql" else []
+        assert words == ["CREATE", "UPDATE", "INSERT", "SELECT", *copies, "DROP"]
+        assert all(each.error is None and each.elapsed >= 0 for each in seen)
+    finally:
+        uninstall()
 
 
 async def test_what_an_observer_raises_is_logged(face: Face, caplog: pytest.LogCaptureFixture) -> None:

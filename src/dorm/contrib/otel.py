@@ -73,8 +73,11 @@ def uninstrument() -> None:
 
 def _spanning(trace: Any, tracer: Any) -> Callable[[Observation], None]:
     client, failed = trace.SpanKind.CLIENT, trace.StatusCode.ERROR
+    provider, nobody = trace.get_tracer_provider, trace.ProxyTracerProvider
 
     def observe(seen: Observation) -> None:
+        if isinstance(provider(), nobody):
+            return  # no SDK yet: spans would go nowhere
         now = time_ns()
         text = seen.statement.template
         name, attributes = _described(template_of(seen.statement, seen.vendor), text.sql, seen.vendor, bool(text.model))

@@ -13,7 +13,7 @@ import math
 import sys
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -137,6 +137,18 @@ def _labels(**labels: str) -> str:
     return "{" + ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items()) + "}"
 
 
+def _histogram(
+    name: str, bounds: Sequence[float], counts: Sequence[int], seconds: float, **labels: str
+) -> Iterator[str]:
+    """Yield the lines of one series: each bucket has those below it too."""
+    below = 0
+    for bound, count in zip([*map(str, bounds), "+Inf"], counts, strict=True):
+        below += count
+        yield f"{name}_bucket{_labels(**labels, le=bound)} {below}"
+    yield f"{name}_sum{_labels(**labels)} {seconds:.6f}"
+    yield f"{name}_count{_labels(**labels)} {below}"
+
+
 def _statements() -> Iterator[Family]:
     queries: list[str] = []
     histogram: dict[str, list[int]] = {}
@@ -158,12 +170,7 @@ def _statements() -> Iterator[Family]:
     yield "dorm_queries_total", "counter", "Statements by engine, database and outcome.", queries
     lines = []
     for vendor, counts in sorted(histogram.items()):
-        below = 0
-        for bound, count in zip([*map(str, BUCKETS), "+Inf"], counts, strict=True):
-            below += count
-            lines.append(f"dorm_query_duration_seconds_bucket{_labels(vendor=vendor, le=bound)} {below}")
-        lines.append(f"dorm_query_duration_seconds_sum{_labels(vendor=vendor)} {seconds[vendor]:.6f}")
-        lines.append(f"dorm_query_duration_seconds_count{_labels(vendor=vendor)} {below}")
+        lines += _histogram("dorm_query_duration_seconds", BUCKETS, counts, seconds[vendor], vendor=vendor)
     yield "dorm_query_duration_seconds", "histogram", "Seconds that statements took.", lines
 
 
@@ -187,12 +194,8 @@ def _locks() -> Iterator[Family]:
     name = "dorm_advisory_wait_seconds"
     lines = []
     for alias, stats in sorted(found.items()):
-        below = 0
-        for bound, count in zip([*map(str, advisory.WAIT_BUCKETS), "+Inf"], stats.buckets, strict=True):  # pyright: ignore[reportOptionalMemberAccess]
-            below += count
-            lines.append(f"{name}_bucket{_labels(alias=alias, le=bound)} {below}")
-        lines.append(f"{name}_sum{_labels(alias=alias)} {stats.seconds:.6f}")
-        lines.append(f"{name}_count{_labels(alias=alias)} {below}")
+        bounds = advisory.WAIT_BUCKETS  # pyright: ignore[reportOptionalMemberAccess]  # it has counted
+        lines += _histogram(name, bounds, stats.buckets, stats.seconds, alias=alias)
     yield name, "histogram", "Seconds that advisory locks were waited for.", lines
     refused = [
         f"dorm_advisory_refused_total{_labels(alias=alias)} {each.refused}" for alias, each in sorted(found.items())
