@@ -168,7 +168,7 @@ def _statements() -> Iterator[Family]:
         histogram[vendor] = [one + other for one, other in zip(before, buckets, strict=True)]
         seconds[vendor] = seconds.get(vendor, 0.0) + spent
     yield "dorm_queries_total", "counter", "Statements by engine, database and outcome.", queries
-    lines = []
+    lines: list[str] = []
     for vendor, counts in sorted(histogram.items()):
         lines += _histogram("dorm_query_duration_seconds", BUCKETS, counts, seconds[vendor], vendor=vendor)
     yield "dorm_query_duration_seconds", "histogram", "Seconds that statements took.", lines
@@ -192,7 +192,7 @@ def _locks() -> Iterator[Family]:
     advisory: Any = sys.modules.get("dorm.contrib.advisory")
     found = advisory.wait_stats() if advisory is not None else {}
     name = "dorm_advisory_wait_seconds"
-    lines = []
+    lines: list[str] = []
     for alias, stats in sorted(found.items()):
         bounds = advisory.WAIT_BUCKETS  # pyright: ignore[reportOptionalMemberAccess]  # it has counted
         lines += _histogram(name, bounds, stats.buckets, stats.seconds, alias=alias)
