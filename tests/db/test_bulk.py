@@ -27,6 +27,16 @@ class Item(dorm.Model):
         app_label = "bulk"
 
 
+class Plain(dorm.Model):
+    """Its table is made by the test."""
+
+    name = dorm.TextField()
+
+    class Meta:
+        app_label = "bulk"
+        db_table = "plain"
+
+
 class Tag(dorm.Model):
     item = dorm.ForeignKey(Item, dorm.CASCADE)
     text = dorm.TextField(default="")
@@ -45,7 +55,7 @@ class Place(dorm.Model):
 class Cafe(Place):
     stars = dorm.IntegerField(default=0)
 
-    class Meta:
+    class Meta:  # pyright: ignore[reportIncompatibleVariableOverride]  # as everywhere with Meta
         app_label = "bulk"
 
 
@@ -79,7 +89,7 @@ async def test_each_of_many_rows_gets_its_own_key(face: Face) -> None:
     given = [Tag(item_id=None, text=str(number)) for number in range(150)]
     item = (await face(Item.objects.bulk_create)(items("a")))[0]
     for tag in given:
-        tag.item_id = item.pk
+        tag.item = item
     made = await face(Tag.objects.bulk_create)(given)
     rows = await face.rows(Tag.objects.values_list("pk", "text"))
     assert sorted(rows) == sorted((tag.pk, tag.text) for tag in made)
@@ -346,3 +356,43 @@ async def test_rows_with_keys_go_by_copy_where_there_is_one(face: Face, sent: li
     blind = await face(Item.objects.bulk_create)(items(*[f"b{number}" for number in range(600)], made=1), returning=[])
     assert blind[0].pk is None
     assert await face(Item.objects.count)() == 1300
+
+
+# -- keys that SQLite counts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_keys_of_many_rows_are_those_of_their_rows(face: Face) -> None:
+    first = await face(Item.objects.bulk_create)(items(*[f"a{number}" for number in range(300)], made=1))
+    await face(Item.objects.filter(pk__in=[first[7].pk, first[-1].pk]).delete)()
+    again = await face(Item.objects.bulk_create)(items(*[f"b{number}" for number in range(200)], made=1))
+    for obj in (*first[:7], *first[8:-1], *again):
+        assert (await face(Item.objects.get)(code=obj.code)).pk == obj.pk
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_keys_are_right_where_a_trigger_writes_rows_between(face: Face) -> None:
+    dorm.get_connection().execute_script(
+        f"""
+        CREATE TRIGGER between_rows AFTER INSERT ON {Item._meta.db_table} WHEN NEW.code LIKE '%5' BEGIN
+            INSERT INTO {Item._meta.db_table} (code, name, price, data, made, stock)
+                SELECT 'x' || NEW.code, name, price, data, made, stock FROM {Item._meta.db_table} WHERE id = NEW.id;
+        END;
+        """
+    )
+    objs = await face(Item.objects.bulk_create)(items(*[f"a{number}" for number in range(300)], made=1))
+    assert await face(Item.objects.count)() == 330
+    for obj in objs:
+        assert (await face(Item.objects.get)(code=obj.code)).pk == obj.pk
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_keys_are_right_where_the_largest_one_is_taken(face: Face) -> None:
+    """SQLite looks for a free key at random then, where the table was not made to refuse the row."""
+    dorm.get_connection().execute_script(
+        "CREATE TABLE plain (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO plain VALUES (9223372036854775700, 'near')"
+    )
+    objs = await face(Plain.objects.bulk_create)([Plain(name=f"n{number}") for number in range(300)])
+    assert len({obj.pk for obj in objs}) == 300
+    for obj in objs:
+        assert (await face(Plain.objects.get)(name=obj.name)).pk == obj.pk

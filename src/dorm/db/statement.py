@@ -8,6 +8,21 @@ from typing import Any, NamedTuple, TypeAlias
 Row: TypeAlias = "tuple[Any, ...]"
 
 
+class Many(NamedTuple):
+    """An INSERT of several rows at once, whose first column that comes back is a key that the database counts.
+
+    Attributes:
+        number: of rows.
+        silent: the same text without RETURNING, where the key is all that comes back; None where it is not.
+        table: name of the table, unquoted.
+    """
+
+    sql: str
+    number: int
+    silent: str | None
+    table: str
+
+
 class Template:
     """The text of a statement and all that is the same each time it is sent.
 
@@ -19,8 +34,7 @@ class Template:
         model: label of the model it was compiled for, for messages; empty for raw SQL.
         tells_key: an INSERT of one row without RETURNING, whose answer is the key that the database counted (only
             with the dialect's `tells_counted_key`).
-        many: the text for a number of rows at once, and that number; the first column that comes back is a key that
-            the database counts (only with the dialect's `rows_at_once`).
+        many: the text for a number of rows at once (only with the dialect's `rows_at_once`).
         one_row: it writes the one row whose values or key it names, and nothing else of dorm's.
         natural: the user wrote it: a parameter has the type that its value suggests, nobody knows its column.
     Attributes:
@@ -39,7 +53,7 @@ class Template:
         model: str = "",
         natural: bool = False,
         tells_key: bool = False,
-        many: tuple[str, int] | None = None,
+        many: Many | None = None,
         one_row: bool = False,
     ) -> None:
         self.sql = sql

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dorm.db.dialect import Dialect
-from dorm.db.statement import Statement, Template
+from dorm.db.statement import Many, Statement, Template
 from dorm.exceptions import DatabaseError
 from dorm.fields.overrides import save_binder, takes_null
 from dorm.queryset.ops import rowbind
@@ -169,13 +169,15 @@ def insert_shape(
     if back and dialect.supports_returning:
         ending = returning(dialect, back)
         if fields and conflict is None and not computed and back[0] in meta.counted_fields:
-            many = _many(dialect, f"INSERT INTO {table} ({columns}) VALUES ", fields, ending)  # pyright: ignore[reportPossiblyUnboundVariable]
+            alone = len(back) == 1 and dialect.tells_counted_key and back[0].load(dialect) is None
+            start = f"INSERT INTO {table} ({columns}) VALUES "  # pyright: ignore[reportPossiblyUnboundVariable]
+            many = _many(dialect, meta.db_table, start, fields, ending, alone)
         sql += ending
     return row_write(sql, dialect, fields, back, meta.label, many)
 
 
-def _many(dialect: Dialect, start: str, fields: Sequence[Any], ending: str) -> tuple[str, int] | None:
-    """Return the INSERT of as many rows as go best at once, and their number; None where one at a time is as good."""
+def _many(dialect: Dialect, table: str, start: str, fields: Sequence[Any], ending: str, alone: bool) -> Many | None:
+    """Return the INSERT of as many rows as go best at once; None where one at a time is as good."""
     width = len(fields)
     number = min(dialect.rows_at_once, dialect.max_parameters // width)
     if number < 2:
@@ -184,7 +186,8 @@ def _many(dialect: Dialect, start: str, fields: Sequence[Any], ending: str) -> t
     for first in range(1, number * width + 1, width):
         places = [dialect.placeholder(first + at, field.sql_type) for at, field in enumerate(fields)]
         rows.append(f"({', '.join(places)})")
-    return f"{start}{', '.join(rows)}{ending}", number
+    sql = start + ", ".join(rows)
+    return Many(sql + ending, number, sql if alone else None, table)
 
 
 def left_to_database(meta: Any, fields: Sequence[Any], computed: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -259,7 +262,7 @@ def row_write(
     fields: tuple[Any, ...],
     back: tuple[Any, ...],
     label: str,
-    many: tuple[str, int] | None = None,
+    many: Many | None = None,
 ) -> RowWrite:
     """Return *sql* with what its placeholders and its answer go through."""
     binary = all(dialect.has_binary_loader(field.sql_type) for field in back)

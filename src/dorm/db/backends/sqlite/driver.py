@@ -26,6 +26,14 @@ _DRIVER_ERRORS = (apsw.Error, TypeError, ValueError, ArithmeticError, LookupErro
 """What apsw raises, and what the functions do that dorm registers: they refuse values in Python's words."""
 
 
+_LAST_KEY = 2**63 - 1
+_FAR_APART = 2**32
+_TRIGGERS = (
+    "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE "
+    "UNION ALL SELECT 1 FROM sqlite_temp_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+)
+"""What may drop rows of an INSERT, or write further ones between them."""
+
 _UNSYNCED = (0, 1)
 """``PRAGMA synchronous`` OFF and NORMAL (https://www.sqlite.org/pragma.html#pragma_synchronous)."""
 
@@ -35,6 +43,16 @@ _STEPS_BETWEEN_SIGNALS = 2_000_000
 
 def _goes_on() -> bool:
     return False
+
+
+def _in_order(rows: Rows) -> Rows:
+    """Return what an INSERT of several rows gave back, which begins with their keys, in the order of the rows.
+
+    RETURNING promises no order, and keys are counted upwards; but where the largest possible one is taken SQLite draws
+    them at random, far from one another, and only the order in which it gives them is left.
+    """
+    counted = sorted(rows)
+    return rows if rows and counted[-1][0] - counted[0][0] > _FAR_APART else counted
 
 
 class SqliteConnection(SyncConnection):
@@ -201,15 +219,32 @@ class SqliteConnection(SyncConnection):
         found: Rows = []
         whole = 0
         if template.many is not None:
-            sql, number = template.many
+            sql, number, silent, table = template.many
             whole = len(rows) - len(rows) % number
+            regular = False
             for start in range(0, whole, number):
                 params = list(chain.from_iterable(rows[start : start + number]))
-                # RETURNING promises no order; the keys were counted upwards in the order of the rows.
-                found += sorted(self._run(sql, params).fetchall())
+                if silent is not None and regular:
+                    self._run(silent, params)
+                    last = self._db.last_insert_rowid()
+                    found += [(key,) for key in range(last - number + 1, last + 1)]
+                    continue
+                found += _in_order(self._run(sql, params).fetchall())
+                regular = start == 0 and number < whole and self._counts_on(table, found)
         if whole < len(rows):
             found += self._cursor.executemany(template.sql, rows[whole:]).fetchall()
         return found
+
+    def _counts_on(self, table: str, keys: Rows) -> bool:
+        """Return whether the keys of the next rows follow those just counted one by one: RETURNING need not tell them.
+
+        https://www.sqlite.org/autoinc.html: the next one is the largest plus one, until there is none.
+        """
+        if not keys or keys[-1][0] - keys[0][0] != len(keys) - 1:
+            return False
+        if keys[-1][0] != self._db.last_insert_rowid() or keys[-1][0] > _LAST_KEY // 2:
+            return False
+        return not self._run(_TRIGGERS, (table, table)).fetchall()
 
     def script(self, statement: Statement) -> int:
         self._writing(self._fetch, statement)
