@@ -14,6 +14,7 @@ import hashlib
 import inspect
 import logging
 import math
+import os
 import threading
 from bisect import bisect_left
 from collections.abc import Callable
@@ -116,6 +117,7 @@ class Held:
         self.modes = [shared]
         """Whether each level, the outermost first, is shared."""
         self.owner = current_owner()
+        self.process = os.getpid()
         self.waited = 0.0
         self.lost = False
 
@@ -124,8 +126,15 @@ class Held:
         """How often this task or thread holds it."""
         return len(self.modes)
 
+    @property
+    def is_parents(self) -> bool:
+        """True in a forked child: the session is its parent's, nothing must be sent on it."""
+        return self.process != os.getpid()
+
     @operation
     def _alive(self) -> Operation[bool]:
+        if self.is_parents:
+            return False
         statement = Statement(Template("SELECT 1"), (), internal=True)
         try:
             yield from perform(Query(self.database, statement, self.connection))
@@ -202,7 +211,7 @@ def _mine(database: Database, numbers: tuple[int, ...]) -> Held | None:
     owner = current_owner()
     for held in _held.get():
         same = held.database is database and key_numbers(held.key) == numbers
-        if same and held.owner == owner and held.depth > 0:
+        if same and held.owner == owner and held.depth > 0 and not held.is_parents:
             return held
     return None
 
@@ -292,6 +301,8 @@ def _granted(held: Held, shared: bool, numbers: tuple[int, ...], waits: bool, ti
 def _release(held: Held, error: BaseException | None, is_needed: bool = True) -> Operation[None]:
     numbers = key_numbers(held.key)
     shared = held.modes.pop()
+    if held.is_parents:
+        return
     gone = not held.modes
     if gone:
         _held.set(tuple(each for each in _held.get() if each is not held))

@@ -329,7 +329,7 @@ def _in_loop() -> bool:
 
 # -- reading one's own writes ------------------------------------------------------------------------------------
 
-_READS: Final = ("SELECT", "EXPLAIN", "SHOW", "SET", "WITH")
+_READS: Final = ("SELECT", "EXPLAIN", "SHOW", "SET")  # a WITH may write
 
 
 def read_your_writes(primary: str = "default") -> hooks.Uninstall:

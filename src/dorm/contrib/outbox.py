@@ -21,6 +21,7 @@ from dorm.conf.settings import settings
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser
+from dorm.exceptions import OperationalError
 from dorm.transaction import in_savepoint, in_transaction
 
 _log = logging.getLogger("dorm.contrib.outbox")
@@ -148,16 +149,25 @@ class OutboxRelay:
         """Async twin of `drain_once`."""
         return await arun(in_transaction(self._drained(), self.using))
 
+    @operation
+    def _patiently(self) -> Operation[int]:
+        """Send one batch; a database that is away is asked again after the pause."""
+        try:
+            return (yield from in_transaction(self._drained(), self.using))
+        except OperationalError as exc:
+            _log.warning("%r could not be reached, nothing of the batch counts: %s", self.using, type(exc).__name__)
+            return 0
+
     def run(self) -> None:
-        """Send batches until `stop` is called."""
+        """Send batches until `stop` is called; a database that goes away is waited for."""
         while not self._stopped.is_set():
-            if not self.drain_once():
+            if not run(self._patiently()):
                 self._stopped.wait(self.poll_interval_s)
 
     async def arun(self) -> None:
         """Async twin of `run`; cancelling it is fine, too."""
         while not self._stopped.is_set():
-            if not await self.adrain_once():
+            if not await arun(self._patiently()):
                 await asyncio.sleep(self.poll_interval_s)
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.perform import perform
 from dorm.db.request import Query
 from dorm.db.statement import Statement, Template
+from dorm.exceptions import OperationalError
 
 _PING = Statement(Template("SELECT 1"), (), internal=True)
 
@@ -104,11 +105,20 @@ def _warm(using: str, target: int | None) -> Operation[int]:
     database = connections[using]
     wanted = _target(database, target)
     leases: list[Any] = []
+    dead = 0
     try:
-        for _ in range(wanted):
+        while len(leases) < wanted:
             lease = yield Acquire(database)
             leases.append(lease)
-            yield from perform(Query(database, _PING, lease.connection))
+            try:
+                yield from perform(Query(database, _PING, lease.connection))
+            except OperationalError as exc:
+                # One that died in the pool is replaced; a server that ends every one is told.
+                dead += 1
+                if not exc.connection_lost or dead > wanted:
+                    raise
+                leases.remove(lease)
+                yield Release(database, lease)
     finally:
         for lease in leases:
             yield Release(database, lease)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import psycopg
@@ -17,6 +18,13 @@ MOST_PREPARED = 1_000
 
 _PASSING = ("connection refused", "starting up", "shutting down", "too many clients", "recovery mode", "timeout")
 """What may be otherwise in a moment."""
+
+_STATES = (
+    (re.compile("authentication failed"), "28P01"),
+    (re.compile('role ".*" does not exist|pg_hba.conf'), "28000"),
+    (re.compile('database ".*" does not exist'), "3D000"),
+)
+"""SQLSTATE of refusals that libpq hands on as a text alone."""
 
 _ADVICE = (
     ("does not exist", "Create it, or correct NAME (and USER)."),
@@ -75,6 +83,8 @@ def failure(config: DatabaseConfig, exc: psycopg.Error | None) -> ConnectionFail
     )
     made.alias = config.alias
     made.sqlstate = exc.sqlstate if exc is not None else None
+    if made.sqlstate is None:
+        made.sqlstate = next((state for pattern, state in _STATES if pattern.search(lowered)), None)
     made.connection_lost = True
     made.passing = exc is not None and any(part in lowered for part in _PASSING)
     return made
