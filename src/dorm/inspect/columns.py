@@ -10,7 +10,7 @@ from typing import Any
 import dorm
 from dorm.db.connection import Database
 from dorm.db.introspect import FoundColumn
-from dorm.exceptions import NotSupportedError
+from dorm.exceptions import ImproperlyConfigured, NotSupportedError
 
 _FIELDS: dict[str, str] = {
     "smallint": "SmallIntegerField",
@@ -127,10 +127,10 @@ def _nearest(spelled: str) -> tuple[str, dict[str, Any]]:
 
 
 def _spelled(kind: str, options: dict[str, Any], database: Database) -> str:
-    """Return the type that a field has in the database; empty where it has no such columns."""
+    """Return the type that a field has in the database; empty where it has no such columns, or no such options."""
     try:
         found = getattr(dorm, kind)(**options).db_type(database)
-    except NotSupportedError:
+    except (NotSupportedError, ImproperlyConfigured):
         return ""
     return normal_type(found or "")
 
@@ -142,7 +142,8 @@ def _of_its_own(kind: str, options: dict[str, str], column: FoundColumn) -> Fiel
     given = options if base == kind else {}
     if not column.type:
         return FieldSource("TextField", {}, (), "the column has no type: this is a guess")
-    words = re.sub(r"\W+", " ", column.type).title().replace(" ", "")
+    # Numbers keep apart: numeric(1, 12) and numeric(11, 2) are two types.
+    words = re.sub(r"\W+", " ", re.sub(r"(?<=\d)\W+(?=\d)", "_", column.type)).title().replace(" ", "")
     name = f"{words or 'Typed'}Column"
     text = (
         f'class {name}(dorm.{base}):\n    """A column of the type {column.type}."""\n\n'
