@@ -112,11 +112,10 @@ class ForwardLoader:
                 del each.__dict__[self.field.name]
 
 
-class ReverseLoader:
-    """The rows whose foreign keys point at the instances: a list each."""
+class _ListLoader:
+    """What loaders of a list for each instance share; the lists stand under the accessor of *relation*."""
 
-    def __init__(self, relation: ManyToOneRel) -> None:
-        self.relation = relation
+    relation: Any
 
     @property
     def target(self) -> Any:
@@ -132,6 +131,13 @@ class ReverseLoader:
 
     def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
         return listed(instance, self.accessor, to_attr)
+
+
+class ReverseLoader(_ListLoader):
+    """The rows whose foreign keys point at the instances: a list each."""
+
+    def __init__(self, relation: ManyToOneRel) -> None:
+        self.relation = relation
 
     @operation
     def load(
@@ -216,26 +222,11 @@ class ReverseOneLoader:
         return rows
 
 
-class ManyLoader:
+class ManyLoader(_ListLoader):
     """The rows across a through table: a list each."""
 
     def __init__(self, relation: ForwardMany | ManyToManyRel) -> None:
         self.relation = relation
-
-    @property
-    def target(self) -> Any:
-        """The model that is loaded."""
-        return self.relation.target
-
-    @property
-    def accessor(self) -> Any:
-        return self.relation.accessor
-
-    def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
-        return is_listed(instance, self.accessor, to_attr)
-
-    def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
-        return listed(instance, self.accessor, to_attr)
 
     @operation
     def load(
