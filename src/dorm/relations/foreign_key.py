@@ -16,6 +16,7 @@ from dorm.models.routing import relate
 from dorm.models.state import AWAITED, ORIGIN
 from dorm.queryset import late
 from dorm.queryset.loaders import Missing
+from dorm.relations.field import RelationField
 from dorm.relations.managers import ReverseAccessor
 from dorm.relations.naming import check_accessor, check_reference, named_for, reference_text, related_does_not_exist
 from dorm.relations.reverse import ForwardRelation, ManyToOneRel
@@ -70,7 +71,7 @@ class KeyAttribute:
         return instance._load_deferred(self.field)
 
 
-class ForeignKey(Field[T]):
+class ForeignKey(RelationField[T]):
     """Many rows of this model point at one row of *to*.
 
     Args:
@@ -85,13 +86,13 @@ class ForeignKey(Field[T]):
         parent_link: this key is the link of a child model to its parent (one-to-one only).
     """
 
-    is_relation = True
     empty_strings_allowed = False
     many_to_one: ClassVar[bool | None] = True
     one_to_one: ClassVar[bool | None] = False
     one_to_many: ClassVar[bool | None] = False
     many_to_many: ClassVar[bool | None] = False
     rel_class: ClassVar[type[ManyToOneRel]] = ManyToOneRel
+    relation: ForwardRelation
     remote_field: ManyToOneRel
 
     @overload
@@ -249,38 +250,6 @@ class ForeignKey(Field[T]):
         return made
 
     @property
-    def related_name(self) -> str | None:
-        """The accessor's name as given, placeholders filled in."""
-        return self.remote_field.related_name
-
-    @property
-    def related_query_name(self) -> str | None:
-        """The name in queries as given, placeholders filled in."""
-        return self.remote_field.related_query_name
-
-    @property
-    def field(self) -> Self:
-        """This field; Django's name on the descriptor."""
-        return self
-
-    @property
-    def loader(self) -> Any:
-        """What loads the relation for many instances."""
-        return self.relation.loader
-
-    @property
-    def target(self) -> type[Model]:
-        """The model this key points at."""
-        if self._target is None:
-            self.model._meta.apps.settle()
-        if self._target is None:
-            raise ImproperlyConfigured(
-                f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
-                "or name it as 'app.Model'."
-            )
-        return self._target
-
-    @property
     def target_field(self) -> Field[Any]:
         """The field of the target that the key refers to."""
         if self._target_field is None:
@@ -290,16 +259,6 @@ class ForeignKey(Field[T]):
             self._target_field = meta.get_field(self.to_field) if self.to_field is not None else meta.pk
         found: Field[Any] = self._target_field
         return found
-
-    @property
-    def related_model(self) -> type[Model]:
-        """The model this key points at, under Django's name."""
-        return self.target
-
-    def get_limit_choices_to(self) -> Any:
-        """Return the condition of *limit_choices_to*; a function is called for it."""
-        given = self.limit_choices_to
-        return given() if callable(given) else given or {}
 
     # -- values --------------------------------------------------------------------------------------------------
     @property

@@ -7,8 +7,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from dorm.exceptions import FieldError, ImproperlyConfigured, choices_text
-from dorm.fields.base import Field
 from dorm.models.base import Model, ModelBase
+from dorm.relations.field import RelationField
 from dorm.relations.foreign_key import CASCADE, ForeignKey
 from dorm.relations.managers import ManyAccessor, ManyRelatedManager, many_manager
 from dorm.relations.naming import check_accessor, check_reference, named_for, reference_text
@@ -22,7 +22,7 @@ R = TypeVar("R")
 _LONGEST_NAME = 63
 
 
-class ManyToManyField(Field[Any], Generic[R]):
+class ManyToManyField(RelationField[Any], Generic[R]):
     """Each row of this model goes with any number of rows of *to*, and the other way round.
 
     Both sides get a manager: this model under the field's name, the other one under *related_name*.
@@ -38,7 +38,6 @@ class ManyToManyField(Field[Any], Generic[R]):
         limit_choices_to: condition (dict, Q, or function giving one) on the objects to choose from.
     """
 
-    is_relation = True
     many_to_one: ClassVar[bool | None] = False
     one_to_one: ClassVar[bool | None] = False
     one_to_many: ClassVar[bool | None] = False
@@ -196,28 +195,6 @@ class ManyToManyField(Field[Any], Generic[R]):
         self._through = through
 
     @property
-    def loader(self) -> Any:
-        """What loads the relation for many instances."""
-        return self.relation.loader
-
-    @property
-    def target(self) -> type[Model]:
-        """The model at the other end."""
-        if self._target is None:
-            self.model._meta.apps.settle()
-        if self._target is None:
-            raise ImproperlyConfigured(
-                f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
-                "or name it as 'app.Model'."
-            )
-        return self._target
-
-    @property
-    def related_model(self) -> type[Model]:
-        """The model at the other end, under Django's name."""
-        return self.target
-
-    @property
     def through(self) -> type[Model]:
         """The model of the table between."""
         if self._through is None:
@@ -240,16 +217,6 @@ class ManyToManyField(Field[Any], Generic[R]):
         if self._keys is None:
             self._keys = _through_keys(self)
         return self._keys
-
-    @property
-    def related_name(self) -> str | None:
-        """The accessor's name as given, placeholders filled in."""
-        return self.remote_field.related_name
-
-    @property
-    def field(self) -> Self:
-        """This field; Django's name on the descriptor."""
-        return self
 
     @property
     def rel(self) -> ManyToManyRel:

@@ -1,0 +1,70 @@
+"""What the fields of relations share: the model at the other end, and the names of the way back."""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar
+
+from dorm.exceptions import ImproperlyConfigured
+from dorm.fields.base import Field
+from dorm.models.base import Model
+
+T = TypeVar("T")
+
+
+class RelationField(Field[T]):
+    """A field that leads to another model.
+
+    Attributes:
+        to: the other model as it was given. relation: the direction from here; its reverse is `remote_field`.
+    """
+
+    is_relation = True
+    to: Any
+    relation: Any
+    remote_field: Any
+    limit_choices_to: Any
+    _target: type[Model] | None
+
+    @property
+    def related_name(self) -> str | None:
+        """The accessor's name as given, placeholders filled in."""
+        found: str | None = self.remote_field.related_name
+        return found
+
+    @property
+    def related_query_name(self) -> str | None:
+        """The name in queries as given, placeholders filled in."""
+        found: str | None = self.remote_field.related_query_name
+        return found
+
+    @property
+    def field(self) -> Self:
+        """This field; Django's name on the descriptor."""
+        return self
+
+    @property
+    def loader(self) -> Any:
+        """What loads the relation for many instances."""
+        return self.relation.loader
+
+    @property
+    def target(self) -> type[Model]:
+        """The model at the other end."""
+        if self._target is None:
+            self.model._meta.apps.settle()
+        if self._target is None:
+            raise ImproperlyConfigured(
+                f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
+                "or name it as 'app.Model'."
+            )
+        return self._target
+
+    @property
+    def related_model(self) -> type[Model]:
+        """The model at the other end, under Django's name."""
+        return self.target
+
+    def get_limit_choices_to(self) -> Any:
+        """Return the condition of *limit_choices_to*; a function is called for it."""
+        given = self.limit_choices_to
+        return given() if callable(given) else given or {}
