@@ -347,6 +347,13 @@ class ForeignKey(RelationField[T]):
                 raise self.target.DoesNotExist(f"{self.target.__name__} matching query does not exist ({self}).")
             return found
 
+        def _carry_keys(self, values, value):
+            """Give a child the keys that it has in the tables of the parent *value* and of those above it."""
+            pk = self.target._meta.pk
+            while pk is not None:
+                values[pk.attname] = getattr(value, pk.attname, None)
+                pk = pk.target._meta.pk if pk.is_relation and pk.parent_link else None
+
         def _absent(self, instance):
             if self.null:
                 return
@@ -354,6 +361,8 @@ class ForeignKey(RelationField[T]):
 
         def __set__(self, instance, value):
             values = instance.__dict__
+            if self.parent_link:
+                self._carry_keys(values, value)
             if value is None:
                 values[self.attname] = None
                 before = values.pop(self.name, None)

@@ -175,11 +175,23 @@ def _batches(insertion: Insertion, meta: Any, objs: list[Any], size: int) -> Ope
             yield from files.keep(obj, insertion.database.alias)
     if meta.order_with_respect_to is not None:
         yield from ordering.place_all_last(objs, meta, insertion.database)
+    objs = _keyed_first(meta, objs)
     if insertion.conflict is None and insertion.back == ():
         objs = yield from _insert_usual(insertion, meta, objs, size)
     for fields, same in _by_columns(meta, objs):
         for start in range(0, len(same), size):
             yield from _insert(insertion, meta, fields, same[start : start + size])
+
+
+def _keyed_first(meta: Any, objs: list[Any]) -> list[Any]:
+    """Return *objs*, those with a key of their own first: the database would count up to it for another row."""
+    attname = meta.pk.attname
+    if not meta.counted_fields:
+        return objs
+    keyed = [obj for obj in objs if obj.__dict__.get(attname) is not None]
+    if not keyed or len(keyed) == len(objs):
+        return objs
+    return [*keyed, *[obj for obj in objs if obj.__dict__.get(attname) is None]]
 
 
 @operation
