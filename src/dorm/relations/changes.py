@@ -87,10 +87,9 @@ def add_pointing(manager: RelatedManager[Any], objs: Sequence[Any], bulk: bool) 
         yield from in_transaction(_save_each(manager, objs, alias), alias)
         return
     for obj in objs:
+        _point(manager, obj)
         if obj._state.adding or obj.pk is None or alias_in(obj.__dict__) != alias:
             raise ValueError(f"{type(obj).__name__} instance isn't saved. Use bulk=False or save the object first.")
-    for obj in objs:
-        _point(manager, obj)
     groups = _parts([obj.pk for obj in objs], alias)
     work = _update_parts(manager, groups, alias, {manager.relation.field.name: manager.instance})
     yield from in_transaction(work, alias) if len(groups) > 1 else work
