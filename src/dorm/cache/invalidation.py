@@ -7,6 +7,7 @@ Inside a transaction versions are replaced after the commit; until then the bloc
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -49,7 +50,12 @@ def _watched(request: StatementRequest[Any], proceed: Proceed) -> Operation[Any]
 
 
 def _is_query(sql: str) -> bool:
-    return sql.lstrip()[:6].upper() in ("SELECT", "EXPLAI")
+    start = sql.lstrip()[:6].upper()
+    # The queries of a WITH may write too, where the backend lets them.
+    return start in ("SELECT", "EXPLAI") or (start[:4] == "WITH" and _WRITES.search(sql) is None)
+
+
+_WRITES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE\s+INTO)\b", re.IGNORECASE)
 
 
 @operation

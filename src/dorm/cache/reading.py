@@ -25,6 +25,8 @@ from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import CallUser, Query
 from dorm.db.statement import Statement
+from dorm.expressions.raw import RawSQL
+from dorm.queryset.cte import NamedText
 from dorm.sql.node import Node
 from dorm.sql.select import Join, Select
 
@@ -184,11 +186,15 @@ def _touched(plan: Plan[Any]) -> frozenset[str]:
 
     labels = {model._meta.db_table: model._meta.label for model in registry.all()}
     select, _ = rows_select(plan.query)
-    return frozenset(labels.get(table, table) for table in tables(select)) | {plan.query.model._meta.label}
+    texts: list[str] = []
+    found = {labels.get(table, table) for table in tables(select, texts)}
+    # SQL of the user: every table whose name stands in it, whatever it does there.
+    found |= {label for table, label in labels.items() if any(table in text for text in texts)}
+    return frozenset(found | {plan.query.model._meta.label})
 
 
-def tables(part: Any, seen: set[int] | None = None) -> Iterator[str]:
-    """Yield the tables that a SELECT names, subqueries included."""
+def tables(part: Any, texts: list[str], seen: set[int] | None = None) -> Iterator[str]:
+    """Yield the tables that a SELECT names, subqueries included; SQL of the user in it is added to *texts*."""
     seen = set() if seen is None else seen
     if isinstance(part, (str, int, float, bool, type(None), type)) or id(part) in seen:
         return
@@ -197,6 +203,8 @@ def tables(part: Any, seen: set[int] | None = None) -> Iterator[str]:
         yield part.source
     if isinstance(part, Join):
         yield part.table
+    if isinstance(part, (RawSQL, NamedText)):
+        texts.append(part.text)
     if isinstance(part, Node):
         # Outputs are fields, which lead to models and on to everything.
         inner: Any = [value for name, value in vars(part).items() if name != "output"]
@@ -209,7 +217,7 @@ def tables(part: Any, seen: set[int] | None = None) -> Iterator[str]:
     else:
         return
     for each in inner:
-        yield from tables(each, seen)
+        yield from tables(each, texts, seen)
 
 
 # -- one fetch at a time -----------------------------------------------------------------------------------------
