@@ -16,6 +16,7 @@ from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
 from dorm.queryset.build import single_relation
 from dorm.queryset.combine import TABLE, Combined, label, output_column
 from dorm.queryset.loading import Loading
+from dorm.queryset.locking import locked
 from dorm.queryset.query import Asked, Query
 from dorm.sql.boolean import And, Condition, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
@@ -23,7 +24,7 @@ from dorm.sql.literal import InliningCompiler
 from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output, Param, Part, Text
 from dorm.sql.plan import Plan
 from dorm.sql.row import Row
-from dorm.sql.select import Compound, Join, Lock, Order, Select, SubSelect
+from dorm.sql.select import Compound, Join, Order, Select, SubSelect
 
 _COUNT = Text("COUNT(*)", INTEGER_OUTPUT)
 _ONE = Text("1", INTEGER_OUTPUT)
@@ -455,42 +456,6 @@ def order_of(query: Query, resolver: Resolver) -> tuple[Order, ...]:
     else:
         order = resolver.declared_order(query.model._meta.ordering)
     return tuple(each.reversed() for each in order) if query.backwards else order
-
-
-def locked(query: Query, resolver: Resolver) -> Lock:
-    """Return the lock of *query* with the aliases of the tables that it names."""
-    lock = query.lock
-    assert lock is not None, "a query with a lock"
-    return replace(lock, of=tuple(_locked_alias(query, resolver, path) for path in lock.of))
-
-
-def _locked_alias(query: Query, resolver: Resolver, path: str) -> str:
-    """Return the alias of the table that ``of=`` names: "self", or a path that select_related follows."""
-    alias, model, tree = query.alias, query.model, query.related
-    if path == "self":
-        return alias
-    for name in path.split("__"):
-        if name not in tree and not _leads_up(model, name):
-            known = ["self", *_followed(query.related)]
-            raise FieldError(
-                f"Invalid field name(s) given in select_for_update(of=(...)): {path}. Only relational fields followed "
-                f"in the query are allowed. Choices are: {', '.join(known)}."
-            )
-        further = single_relation(model, name, path)
-        for step in (*leading_up(model._meta, further.model), *steps_of(further)):
-            alias = resolver.join(alias, step)
-        model, tree = further.target, tree.get(name, {})
-    return alias
-
-
-def _leads_up(model: Any, name: str) -> bool:
-    """True when *name* is the link of a child model to a parent, whose table is part of its rows."""
-    field = model._meta.find(name)
-    return field is not None and field.name == name and bool(getattr(field, "parent_link", False))
-
-
-def _followed(tree: Any, prefix: str = "") -> list[str]:
-    return [path for name, below in tree.items() for path in (prefix + name, *_followed(below, f"{prefix}{name}__"))]
 
 
 def _group(query: Query, nodes: tuple[Node, ...], order: tuple[Order, ...]) -> tuple[Node, ...] | None:

@@ -12,7 +12,8 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute, Query as Fetch
 from dorm.exceptions import FieldError, IntegrityError
 from dorm.fields.defaults import DatabaseDefault
-from dorm.queryset import build, selects
+from dorm.queryset import selects
+from dorm.queryset.assigning import assigned
 from dorm.queryset.ops import ordering, rowwrite, write as queryset_writes
 from dorm.sql.compiler import Compiler
 from dorm.sql.node import Column, Node
@@ -172,7 +173,7 @@ def _with_expressions(meta: Any, database: Database, new: dict[Any, Any]) -> tup
     for field, value in new.items():
         if isinstance(value, Node) and value.contains_aggregate:
             raise FieldError(f"Aggregate functions are not allowed in this query ({field.name}={value!r}).")
-    plan, given = build.assigned(meta.plan, (), {field.name: value for field, value in new.items()})
+    plan, given = assigned(meta.plan, (), {field.name: value for field, value in new.items()})
     computed = tuple(field for field, value in new.items() if isinstance(value, Node))
     dialect = database.dialect
     named = tuple(new)

@@ -10,7 +10,8 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute
 from dorm.db.router import router
 from dorm.db.statement import Template
-from dorm.queryset import build, selects
+from dorm.queryset import selects
+from dorm.queryset.assigning import assigned
 from dorm.queryset.known import Parent
 from dorm.queryset.ops import announce, fetch
 from dorm.sql.boolean import conjunction
@@ -108,7 +109,7 @@ def parts(keys: list[Any], database: Database, width: int = 1) -> list[list[Any]
 @operation
 def update_table(qs: QuerySet[Any, Any], new: dict[str, Any], database: Database) -> Operation[int]:
     """Set columns of the model's own table."""
-    plan, values = build.assigned(qs._plan, qs._values, new)
+    plan, values = assigned(qs._plan, qs._values, new)
     compiled = plan.derive(
         ("update", database.dialect.fingerprint), lambda: selects.sized(_update(plan, database.dialect))
     )
