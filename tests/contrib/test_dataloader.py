@@ -158,6 +158,66 @@ def test_wrong_arguments(size: Any) -> None:
         asyncio.run(DataLoader(lambda keys: {}).load_many([[]]))  # type: ignore[type-var]
 
 
+def test_a_batch_that_is_cancelled_or_gives_up_leaves_nobody_waiting() -> None:
+    async def batch(keys: list[int]) -> dict[int, int]:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        loader: DataLoader[int, int] = DataLoader(batch)
+        async with asyncio.timeout(10):
+            found = await asyncio.gather(*(loader.load(key) for key in (1, 2, 1)), return_exceptions=True)
+            assert {str(each) for each in found} == {"batch_fn ended with CancelledError"}
+            with pytest.raises(RuntimeError, match="CancelledError"):
+                await loader.load(1)  # failures are not remembered, and the key is asked for again
+
+    asyncio.run(main())
+
+
+def test_chunks_run_at_once_up_to_the_limit() -> None:
+    now = most = 0
+
+    async def batch(keys: list[int]) -> dict[int, int]:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        now -= 1
+        return dict.fromkeys(keys, 0)
+
+    for limit in (1, 3):
+        most = 0
+        loader: DataLoader[int, int] = DataLoader(batch, max_batch_size=1, max_concurrency=limit)
+        asyncio.run(loader.load_many(range(9)))  # type: ignore[arg-type]  # a coroutine
+        assert most == limit
+
+
+def test_what_has_no_key_names_the_attribute_and_another_loop_both() -> None:
+    loader: DataLoader[int, Any] = DataLoader(lambda keys: [object()], key_attr="number")
+    with pytest.raises(TypeError, match="'number'"):
+        asyncio.run(loader.load_many([1]))
+    with pytest.raises(RuntimeError) as caught:
+        asyncio.run(loader.load_many([2]))
+    assert str(caught.value).count("_UnixSelectorEventLoop") == 2
+
+
+def test_whoever_waits_is_answered_when_everything_is_cleared() -> None:
+    calls: list[list[Any]] = []
+
+    async def main() -> None:
+        loader: DataLoader[int, Any] = DataLoader(_counting(calls))
+        waiting = [asyncio.create_task(loader.load(key)) for key in (1, 2)]
+        await asyncio.sleep(0)
+        loader.clear_all()
+        assert await asyncio.gather(*waiting) == [10, 20]
+        with pytest.raises(TypeError):
+            loader.prime([], 1)  # type: ignore[type-var]
+        loader.clear(5)  # a key that nobody knows
+
+    asyncio.run(main())
+    assert calls == [[1, 2]]
+
+
 # -- context -----------------------------------------------------------------------------------------------------
 
 
@@ -317,7 +377,7 @@ def test_loaders_of_relations() -> None:
 
     async def main() -> None:
         with query_log() as log:
-            found = await dataloader.loaders_for(Order)["customer"].load_many([order.customer_id for order in orders])
+            found = await dataloader.loaders_for(Order)["customer"].load_many([order.customer.pk for order in orders])
             assert {each.name for each in found} == {"Ann"}
             lists = await dataloader.loaders_for(Customer)["orders"].load_many([ann.pk, bob.pk])
             assert [len(each) for each in lists] == [3, 0]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import glob
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -74,6 +76,29 @@ class Cluster:
                 capture_output=True,
                 timeout=60,
             )
+
+    def processes(self, name: str) -> list[int]:
+        postmaster = Path(self._data(name), "postmaster.pid").read_text().split()[0]
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", postmaster], capture_output=True, text=True).stdout
+        return [int(postmaster), *map(int, children.split())]
+
+    def signal(self, name: str, number: int) -> None:
+        for pid in self.processes(name):
+            with contextlib.suppress(ProcessLookupError):  # it may have ended since it was listed
+                os.kill(pid, number)
+
+    def kill(self, name: str) -> None:
+        """End all processes of a server (SIGKILL) and what says that it runs."""
+        ended = self.processes(name)
+        self.signal(name, signal.SIGKILL)
+        listed = ["ps", "-o", "stat=", "-p", ",".join(map(str, ended))]
+        for _ in range(200):
+            states = subprocess.run(listed, capture_output=True, text=True).stdout.split()
+            if all(state.startswith("Z") for state in states):  # nobody may be there to reap them
+                break
+            time.sleep(0.05)
+        Path(self._data(name), "postmaster.pid").unlink(missing_ok=True)
+        Path(self.folder, f".s.PGSQL.{self.ports[name]}.lock").unlink(missing_ok=True)
 
     def url(self, name: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.ports[name]}/postgres"
@@ -251,3 +276,69 @@ def test_an_event_loop_never_waits_for_a_replica_that_does_not_answer(
 
         assert asyncio.run(main()) < 6
         assert not patient.snapshot()["replica"]["healthy"]
+
+
+def _until_open(router: LagAwareReadRouter) -> None:
+    end = time.monotonic() + 15
+    while not router.snapshot()["replica"]["breaker_open"]:
+        assert time.monotonic() < end, router.snapshot()
+        assert router.db_for_read(Customer) == "default" or router.snapshot()["replica"]["healthy"]
+        time.sleep(0.06)
+
+
+def test_a_replica_that_hangs_or_is_killed_comes_back(cluster: Cluster, router: LagAwareReadRouter) -> None:
+    router.probe_timeout = 0.3
+    cluster.execute("primary", "CREATE TABLE IF NOT EXISTS ticks (a int)")
+    _until(router, "replica")
+    cluster.signal("replica", signal.SIGSTOP)
+    try:
+        _until_open(router)
+        began = time.perf_counter()
+        assert router.db_for_read(Customer) == "default"
+        assert time.perf_counter() - began < 0.25  # nobody is asked while the breaker is open
+    finally:
+        cluster.signal("replica", signal.SIGCONT)
+    _until(router, "replica", 30)
+    cluster.kill("replica")
+    _until_open(router)
+    cluster.start("replica", "-c hot_standby=on")
+    _until(router, "replica", 30)
+
+
+def test_a_standby_that_lost_its_primary_is_behind(cluster: Cluster, router: LagAwareReadRouter) -> None:
+    cluster.execute("primary", "CREATE TABLE IF NOT EXISTS ticks (a int)")
+    cluster.execute("primary", "INSERT INTO ticks VALUES (2)")
+    _until(router, "replica")
+    cluster.stop("primary")
+    try:
+        # It has replayed all it received, and knows nothing of what it missed.
+        _until(router, "default")
+        assert router.snapshot()["replica"]["lag_seconds"] > 0.5
+        assert router.snapshot()["replica"]["consecutive_failures"] == 0
+    finally:
+        cluster.start("primary", "-c fsync=off -c wal_level=replica")
+    _until(router, "replica", 30)
+
+
+def test_a_replica_that_is_none_and_a_role_that_sees_nothing_are_told(
+    cluster: Cluster, router: LagAwareReadRouter, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.execute("primary", "DROP ROLE IF EXISTS watcher")
+    cluster.execute("primary", "CREATE ROLE watcher LOGIN")
+    databases = {
+        "default": cluster.url("primary"),
+        "replica": cluster.url("replica").replace("postgres@", "watcher@"),
+        "other": cluster.url("primary"),
+    }
+    dorm.configure(DATABASES=databases, DATABASE_ROUTERS=[router])
+    _until(router, "replica")
+    assert caplog.text.count("pg_read_all_stats") == 1
+    misplaced = LagAwareReadRouter(replicas=["other"], cache_seconds=0.01)
+    for _ in range(3):
+        assert misplaced.db_for_read(Customer) == "default"
+        time.sleep(0.02)
+    assert caplog.text.count("not in recovery") == 1
+    assert misplaced.snapshot()["other"]["consecutive_failures"] == 0
+    unknown = LagAwareReadRouter(replicas=["nowhere"])
+    with pytest.raises(dorm.ImproperlyConfigured, match="nowhere"):
+        unknown.db_for_read(Customer)

@@ -18,12 +18,30 @@ import dorm
 from dorm.contrib import pii, streaming
 from dorm.contrib.encrypted import EncryptedCharField
 from dorm.expressions import RawSQL
-from dorm.functions import Lower
+from dorm.functions import Concat, Lower
 from dorm.migrations.schema import create_tables
 from tests.contrib.models import Customer, Order
 from tests.support.faces import Face
+from tests.support.statements import statements
 
-pytestmark = pytest.mark.usefixtures("shop")
+pytestmark = pytest.mark.usefixtures("tables")
+
+
+class Hidden(dorm.Model):
+    """A column of another name than its field's."""
+
+    mail = dorm.EmailField(pii=True, db_column="electronic_address")
+    owner = dorm.ForeignKey(Customer, null=True, pii=True, related_name="hidden")
+
+    class Meta:
+        app_label = "contrib_tests"
+
+
+@pytest.fixture
+def tables(shop: Any) -> None:
+    create_tables([Hidden])
+
+
 SECRET = "ann@example.com"
 
 
@@ -36,6 +54,7 @@ async def _bytes(face: Face, name: str, source: Any, **options: Any) -> bytes:
 async def _data(face: Face) -> None:
     customer = await face(Customer.objects.create)(name="Ann", email=SECRET, phone=5551234)
     await face(Order.objects.create)(customer=customer, number=1)
+    await face(Hidden.objects.create)(mail=SECRET)
 
 
 _SOURCES = {
@@ -53,6 +72,29 @@ _SOURCES = {
     "aggregate": lambda: Order.objects.values("number").annotate(most=dorm.Max("customer__email")),
     "union": lambda: Customer.objects.values("name").union(Customer.objects.values("email")),
     "raw": lambda: Customer.objects.annotate(x=RawSQL("email", [])).values("x"),
+    "raw queryset": lambda: Customer.objects.raw("SELECT id, name, email, phone FROM contrib_tests_customer"),
+    "db_column": lambda: Hidden.objects.all(),
+    "db_column values": lambda: Hidden.objects.values("mail"),
+    "only": lambda: Customer.objects.only("email"),
+    "case": lambda: Customer.objects.annotate(
+        x=dorm.Case(dorm.When(name="Ann", then=dorm.F("email")), default=dorm.Value("-"))
+    ).values("x"),
+    "concat": lambda: Customer.objects.values_list(
+        Concat("name", dorm.Value(" "), "email", output_field=dorm.TextField()), flat=True
+    ),
+    "of an annotation": lambda: Customer.objects.annotate(a=dorm.F("email")).annotate(b=Lower("a")).values("b"),
+    "of an alias": lambda: Customer.objects.alias(a=dorm.F("email")).values(b=Lower("a")),
+    "subquery": lambda: Order.objects.annotate(
+        x=dorm.Subquery(Customer.objects.filter(pk=dorm.OuterRef("customer_id")).values("email")[:1])
+    ).values("x"),
+    "subquery on objects": lambda: Order.objects.annotate(
+        x=dorm.Subquery(Customer.objects.filter(pk=dorm.OuterRef("customer_id")).values("email")[:1])
+    ),
+    "window": lambda: Customer.objects.annotate(x=dorm.Window(dorm.Max("email"), partition_by=[dorm.F("name")])).values(
+        "x"
+    ),
+    "several joins": lambda: Order.objects.values_list("customer__orders__customer__email"),
+    "union of objects": lambda: Customer.objects.filter(name="Ann").union(Customer.objects.filter(name="Bob")),
 }
 
 
@@ -66,6 +108,76 @@ async def test_personal_data_never_shows(face: Face, form: str, source: str) -> 
     assert masked
     if source not in ("select_related",):
         assert SECRET.encode() in await _bytes(face, form, _SOURCES[source]())
+
+
+_LISTS: dict[str, Any] = {
+    "list": lambda rows: rows,
+    "generator": lambda rows: (row for row in rows),
+    "mixed": lambda rows: [*rows, {"a": 1}, (1, 2), 3],
+}
+
+
+@pytest.mark.parametrize("form", ["stream_json", "stream_jsonl", "stream_ndjson_pretty", "stream_csv"])
+@pytest.mark.parametrize("kind", [*_LISTS, "async generator"])
+async def test_instances_are_masked_whatever_carries_them(face: Face, form: str, kind: str) -> None:
+    await _data(face)
+    rows = [*await face.rows(Customer.objects.all()), *await face.rows(Hidden.objects.all())]
+
+    async def agenerator() -> Any:
+        for row in rows:
+            yield row
+
+    if kind == "async generator" and not face.is_async:
+        with pytest.raises(TypeError, match="iterable"):
+            await _bytes(face, form, agenerator(), mask_pii=True)
+        return
+    source = agenerator() if kind == "async generator" else _LISTS[kind](rows)
+    masked = await _bytes(face, form, source, mask_pii=True)
+    assert SECRET.encode() not in masked
+    assert b"5551234" not in masked
+    assert rows[0].email == SECRET  # the objects themselves stay
+
+
+@pytest.mark.parametrize("form", ["stream_json", "stream_jsonl", "stream_ndjson_pretty", "stream_csv"])
+async def test_without_personal_data_not_a_byte_differs(face: Face, form: str) -> None:
+    await _data(face)
+    for source in (Order.objects.all(), Order.objects.values(), Order.objects.values_list("number", flat=True)):
+        assert await _bytes(face, form, source, mask_pii=True) == await _bytes(face, form, source)
+    plain = [{"a": 1, "email": SECRET}, (SECRET, 2), SECRET]  # rows without a model pass
+    assert await _bytes(face, form, plain, mask_pii=True) == await _bytes(face, form, plain)
+
+
+async def test_raw_sql_is_told_and_other_columns_stay(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+    await _data(face)
+    source = Customer.objects.annotate(opaque=RawSQL("phone", [])).values("name", "opaque", "id")
+    rows = json.loads(await _bytes(face, "stream_json", source, mask_pii=1))
+    assert next(iter(rows[0].items())) == ("name", "Ann")
+    assert rows[0]["id"] == 1
+    assert rows[0]["opaque"] is None
+    assert [record.name for record in caplog.records if "'opaque'" in record.getMessage()] == ["dorm.contrib.streaming"]
+
+
+async def test_what_fails_in_mid_stream_leaves_the_list_open(face: Face) -> None:
+    def breaks() -> Any:
+        yield {"a": 1}
+        raise ZeroDivisionError
+
+    sent: list[bytes] = []
+    with pytest.raises(ZeroDivisionError):
+        if face.is_async:
+            async for chunk in streaming.astream_json(breaks(), chunk_size=1, mask_pii=True):
+                sent.append(chunk)
+        else:
+            for chunk in streaming.stream_json(breaks(), chunk_size=1, mask_pii=True):
+                sent.append(chunk)
+    assert b"".join(sent) == b'[{"a":1}'
+
+
+async def test_masking_sends_no_further_statement(face: Face) -> None:
+    await _data(face)
+    with statements() as sent:
+        await _bytes(face, "stream_json", Order.objects.select_related("customer").defer("number"), mask_pii=True)
+    assert len([sql for sql in sent if "contrib_tests" in sql]) == 1
 
 
 async def test_forms(face: Face) -> None:
