@@ -141,7 +141,9 @@ def test_scripts_have_arguments_and_exit_codes(blog: Scratch) -> None:
     blog.write("main.py", "import sys\n\nif __name__ == '__main__':\n    print(sys.argv)\n    sys.exit(3)\n")
     ran = blog.run("runscript", "main.py", "a", "-b")
     assert (ran.code, ran.out) == (3, "['main.py', 'a', '-b']\n")
-    blog.write("fails.py", "def main():\n    raise KeyError('x')\n")
+    blog.write("once.py", "async def main():\n    print('once')\n\nimport asyncio\nasyncio.run(main())\n")
+    assert blog.ok("runscript", "once.py") == "once\n"
+    blog.write("fails.py", "def run():\n    raise KeyError('x')\n")
     ran = blog.run("runscript", "fails.py")
     assert (ran.code, "fails.py" in ran.err, "KeyError" in ran.err) == (1, True, True)
 

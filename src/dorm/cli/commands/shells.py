@@ -132,7 +132,7 @@ def _console(names: dict[str, Any], banner: str) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def runscript(path: Path, arguments: tuple[str, ...]) -> None:
-    """Run the file PATH with the project loaded; a function ``run(*arguments)`` or ``main()`` in it is called."""
+    """Run the file PATH with the project loaded; a function ``run(*arguments)`` in it is called."""
     import asyncio
     import inspect
     import runpy
@@ -141,17 +141,11 @@ def runscript(path: Path, arguments: tuple[str, ...]) -> None:
         raise Refused(f"runscript: there is no file {str(path)!r}.")
     sys.argv = [str(path), *arguments]
     found = runpy.run_path(str(path), run_name="__main__")
-    for name, takes in (("run", True), ("main", False)):
-        entry = found.get(name)
-        if inspect.isfunction(entry) and entry.__code__.co_filename == str(path) and "__main__" not in path.read_text():
-            result = entry(*arguments) if takes else entry()
-            if inspect.isawaitable(result):
-
-                async def wait(awaited: Any = result) -> Any:
-                    return await awaited
-
-                asyncio.run(wait())
-            return
+    entry = found.get("run")
+    if inspect.isfunction(entry) and entry.__code__.co_filename == str(path):
+        result = entry(*arguments)
+        if inspect.iscoroutine(result):
+            asyncio.run(result)
 
 
 @project_command(models=False)
