@@ -60,7 +60,8 @@ def _rows_of(qs: QuerySet[Any, Any], keys: list[Any], database: Database) -> Ope
         plan, values = build.filtered(qs._plan, qs._values, (), {"pk__in": some})
         compiled = selects.rows(plan, database.dialect)
         raw = yield from perform(Fetch(database, compiled.statement(values)))
-        for row, instance in zip(raw, hydrated(compiled, plan.query, raw, database.alias), strict=True):
+        # Of a copy: an instance takes the place of its row in the list.
+        for row, instance in zip(raw, hydrated(compiled, plan.query, list(raw), database.alias), strict=True):
             by_key[instance.pk] = [row]
     return [by_key.get(key, []) for key in keys]
 
