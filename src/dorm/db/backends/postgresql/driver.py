@@ -9,10 +9,9 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from dorm.db.backends.postgresql.adapt import natural
 from dorm.db.backends.postgresql.cursors import (
@@ -21,21 +20,12 @@ from dorm.db.backends.postgresql.cursors import (
     PostgresCopy,
     PostgresCursor,
 )
-from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, is_of_stale_plan, translated
-from dorm.db.deferred import Deferred
+from dorm.db.backends.postgresql.errors import DRIVER_ERRORS
+from dorm.db.backends.postgresql.session import IDLE, IN_TRANSACTION, SessionState
 from dorm.db.driver import AsyncConnection, AsyncCursor, Notified, Rows, SyncConnection, SyncCursor
 from dorm.db.statement import Statement, Template
-from dorm.db.streams import Streams
-from dorm.exceptions import DatabaseError
-
-C = TypeVar("C", bound="psycopg.Connection[Any] | psycopg.AsyncConnection[Any]")
 
 _cursor_names = itertools.count(1)
-
-_IDLE = TransactionStatus.IDLE
-_IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
-FAR = 0.0004
-"""Seconds of a trip from which on several statements go out together; a pipeline costs the client some 0.1 ms."""
 
 _CANCELLING = 2.0
 """Seconds that a request to cancel may take."""
@@ -45,103 +35,11 @@ _COMMIT = Statement(Template("COMMIT", prepare=False), (), internal=True)
 _ROLLBACK = Statement(Template("ROLLBACK", prepare=False), (), internal=True)
 
 
-class _State(Generic[C]):
-    """What both faces know of their connection."""
-
-    def __init__(self, raw: C, alias: str) -> None:
-        self.raw = raw
-        self.alias = alias
-        self.deferred = Deferred()
-        self.streams = Streams()
-        self.rides = True
-        self.is_far = False
-        self._commit_rides = False
-        self.returned_at = self.handed_out_at = time.monotonic()
-        self._broken = False
-        self._stale_plans = False
-
-    @property
-    def usable(self) -> bool:
-        return not self._broken and not self.raw.closed and not self._stale_plans
-
-    @property
-    def is_clean(self) -> bool:
-        """True when the connection may be handed to somebody else: usable, and in no transaction."""
-        return (
-            not self._broken
-            and not self._stale_plans
-            and not self.deferred
-            and self.raw.pgconn.transaction_status == _IDLE
-        )
-
-    @property
-    def in_transaction(self) -> bool:
-        return bool(self.deferred) or self.raw.pgconn.transaction_status in _IN_TRANSACTION
-
-    @property
-    def is_doomed(self) -> bool:
-        return self.raw.pgconn.transaction_status == TransactionStatus.INERROR
-
-    def ends_unbegun(self) -> bool:
-        """Forget what waits, since the transaction ends; True when BEGIN is among it, so that nothing need be sent."""
-        unbegun = bool(self.deferred) and self.raw.pgconn.transaction_status == _IDLE
-        self.deferred.clear()
-        return unbegun
-
-    def took(self, seconds: float) -> None:
-        """Learn from the time of a trip to the server whether saving trips is worth the work of a pipeline."""
-        self.is_far = self.rides and seconds > FAR and psycopg.Pipeline.is_supported()
-
-    def ride_commit(self, wanted: bool) -> bool:
-        self._commit_rides = wanted and self.is_far
-        return self._commit_rides
-
-    def failed_riding(self, exc: Exception, statement: Statement, begins: bool) -> DatabaseError:
-        """Return the error of a statement with which what waited went out."""
-        made = self.failed(exc, statement)
-        if not self._commit_rides:
-            # Once a COMMIT is under way, a lost connection leaves open what became of it.
-            made.nothing_done = begins and made.connection_lost
-        return made
-
-    def release_deferred(self, name: str, statement: Statement) -> bool:
-        """Let RELEASE wait as well: it cannot fail, unless the transaction has failed already."""
-        if self.deferred.released(name):
-            return True
-        if self.is_far and self.raw.pgconn.transaction_status == TransactionStatus.INTRANS:
-            self.deferred.add(statement)
-            return True
-        return False
-
-    def abort(self) -> None:
-        self._broken = True
-        self.raw.pgconn.finish()
-        self.end_streams()
-
-    def end_streams(self) -> None:
-        """Tell the driver that the cursors went with the transaction or the connection: nothing is sent for them."""
-        for cursor in self.streams.all():
-            cursor.lost()
-
-    def failed(self, exc: Exception, statement: Statement | None) -> DatabaseError:
-        """Return the error to raise for what psycopg raised."""
-        lost = self.raw.closed or self.raw.pgconn.transaction_status == TransactionStatus.UNKNOWN
-        self._broken = self._broken or lost
-        if is_of_stale_plan(exc):
-            # After an ALTER the plans of this connection are wrong: it is not handed on.
-            self._stale_plans = True
-        return translated(exc, statement, self.alias, lost)
-
-    def is_stale(self, exc: Exception) -> bool:
-        """True when the statement did not run, because its prepared plan belongs to a former shape of the table."""
-        return is_of_stale_plan(exc) and self.raw.pgconn.transaction_status == TransactionStatus.IDLE
-
-
 def _prepare(statement: Statement) -> bool | None:
     return None if statement.template.prepare else False
 
 
-class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
+class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection):
     """A blocking connection."""
 
     def __init__(self, raw: psycopg.Connection[Any], alias: str) -> None:
@@ -181,7 +79,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
 
     def _flush(self) -> None:
         """Send what waits; what fails goes on waiting, so that nothing after it happens outside the transaction."""
-        begins = self.raw.pgconn.transaction_status == _IDLE
+        begins = self.raw.pgconn.transaction_status == IDLE
         while self.deferred:
             statement = self.deferred.first()
             start = time.perf_counter()
@@ -202,7 +100,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         on waiting, so that nothing after it happens outside the transaction.
         """
         waiting = self.deferred.all()
-        begins = self.raw.pgconn.transaction_status == _IDLE
+        begins = self.raw.pgconn.transaction_status == IDLE
         template = statement.template
         run = self._choose(template)
         control: Any = self._control.execute
@@ -216,7 +114,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         except DRIVER_ERRORS as exc:
             raise self.failed_riding(exc, statement, begins) from exc
         finally:
-            if self._commit_rides or self.raw.pgconn.transaction_status in _IN_TRANSACTION:
+            if self._commit_rides or self.raw.pgconn.transaction_status in IN_TRANSACTION:
                 self.deferred.sent(len(waiting))
 
     def _send_unprepared(self, statement: Statement) -> None:
@@ -386,7 +284,7 @@ class PostgresConnection(_State["psycopg.Connection[Any]"], SyncConnection):
         self.raw.close()
 
 
-class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConnection):
+class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], AsyncConnection):
     """An asyncio connection; psycopg cancels the statement on the server when the task is cancelled."""
 
     def __init__(self, raw: psycopg.AsyncConnection[Any], alias: str) -> None:
@@ -426,7 +324,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
 
     async def _flush(self) -> None:
         """Send what waits; what fails goes on waiting, so that nothing after it happens outside the transaction."""
-        begins = self.raw.pgconn.transaction_status == _IDLE
+        begins = self.raw.pgconn.transaction_status == IDLE
         while self.deferred:
             statement = self.deferred.first()
             start = time.perf_counter()
@@ -447,7 +345,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
         on waiting, so that nothing after it happens outside the transaction.
         """
         waiting = self.deferred.all()
-        begins = self.raw.pgconn.transaction_status == _IDLE
+        begins = self.raw.pgconn.transaction_status == IDLE
         template = statement.template
         run = self._choose(template)
         control: Any = self._control.execute
@@ -461,7 +359,7 @@ class PostgresAsyncConnection(_State["psycopg.AsyncConnection[Any]"], AsyncConne
         except DRIVER_ERRORS as exc:
             raise self.failed_riding(exc, statement, begins) from exc
         finally:
-            if self._commit_rides or self.raw.pgconn.transaction_status in _IN_TRANSACTION:
+            if self._commit_rides or self.raw.pgconn.transaction_status in IN_TRANSACTION:
                 self.deferred.sent(len(waiting))
 
     async def _send_unprepared(self, statement: Statement) -> None:
