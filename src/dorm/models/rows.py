@@ -192,26 +192,23 @@ class _Writer:
             self.lines += ["    if pre.is_connected or post.is_connected:", "        return told(rows, origin)"]
         self.lines.append(f"    for place, {self.row()} in enumerate(rows):")
         annotated = self.values(len(self.loads) - (sum(shape.widths) or len(shape.names)), shape.widths)
-        self._object(shape.object, "o", 2, bool(annotated))
-        for name, value in zip(shape.names, annotated, strict=True):
-            self.lines.append(f"        d_o[{name!r}] = {value}")
+        self._object(shape.object, "o", 2, tuple(zip(shape.names, annotated, strict=True)))
         self.lines += ["        rows[place] = o", "    return rows"]
 
-    def _object(self, shape: ObjectShape, name: str, depth: int, grows: bool) -> None:
-        """Write the making of one instance; *grows* where its parent or annotations are put into its dict later."""
+    def _object(self, shape: ObjectShape, name: str, depth: int, more: tuple[tuple[str, str], ...]) -> None:
+        """Write the making of one instance; *more*: further attributes and the sources of their values."""
         pad = "    " * depth
         positions = range(shape.start, shape.start + len(shape.attnames))
         cls = f"cls_{name}"
         self.names[cls] = shape.model
-        bare = _bare_class(shape) if self.direct else None
+        joined = tuple(child.attribute for child in shape.joined)
+        bare = _bare_class(shape, (*joined, *(attribute for attribute, _ in more))) if self.direct else None
+        into = "{}.{} = {}" if bare is not None else "d_{}[{!r}] = {}"
         if bare is not None:
             self.names[f"row_{name}"] = bare
             self.lines += [f"{pad}{name} = row_{name}()", f"{pad}{name}.{ORIGIN} = origin"]
             for position, attname in zip(positions, shape.attnames, strict=True):
                 self.lines.append(f"{pad}{name}.{attname} = {self.value(position)}")
-            self.lines.append(f"{pad}{name}.__class__ = {cls}")
-            if grows or shape.joined:
-                self.lines.append(f"{pad}d_{name} = {name}.__dict__")
         elif self.direct and shape.model._meta.hydrates_directly:
             self.lines.append(f"{pad}{name} = new({cls})")
             self.lines.append(f"{pad}d_{name} = {name}.__dict__")
@@ -226,21 +223,22 @@ class _Writer:
         for number, child in enumerate(shape.joined):
             below = f"{name}_{number}"
             self.lines.append(f"{pad}if c{child.key} is None:")
-            self.lines.append(f"{pad}    d_{name}[{child.attribute!r}] = None")
+            self.lines.append(f"{pad}    {into.format(name, child.attribute, None)}")
             self.lines.append(f"{pad}else:")
-            self._object(child, below, depth + 1, child.reverse is not None)
-            self.lines.append(f"{pad}    d_{name}[{child.attribute!r}] = {below}")
-            if child.reverse is not None:
-                self.lines.append(f"{pad}    d_{below}[{child.reverse!r}] = {name}")
+            self._object(child, below, depth + 1, () if child.reverse is None else ((child.reverse, name),))
+            self.lines.append(f"{pad}    {into.format(name, child.attribute, below)}")
+        self.lines += [f"{pad}{into.format(name, attribute, value)}" for attribute, value in more]
+        if bare is not None:
+            self.lines.append(f"{pad}{name}.__class__ = {cls}")
 
 
-def _bare_class(shape: ObjectShape) -> type | None:
+def _bare_class(shape: ObjectShape, more: tuple[str, ...]) -> type | None:
     """Return a class without descriptors whose instances can become the model's; None where there is none.
 
     CPython has fast instructions for attributes of such a class, and makes the dict of all of them at once when the
     object changes its class: a quarter less time a row than filling the dict key by key.
     """
-    names = shape.attnames
+    names = (*shape.attnames, *more)
     if not shape.model._meta.hydrates_directly or len(names) > _MOST_IN_LINE:
         return None
     if not all(name.isidentifier() and not iskeyword(name) for name in names):
