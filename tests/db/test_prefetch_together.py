@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import dorm
+from dorm.db import hooks
 from dorm.db.connection import get_async_connection, get_connection
 from dorm.exceptions import DatabaseError, TransactionManagementError
 from dorm.migrations.schema import create_tables
@@ -50,6 +51,19 @@ async def test_siblings_share_a_trip(face: Face, proxy: Proxy) -> None:
         ("Ann", "Bob", ["x", "y"])
     ] * 2
     assert (await trips(face, proxy, Post.objects.prefetch_related("author")))[0] == 2
+
+
+async def test_each_of_them_is_observed_and_the_last_one_has_the_time(face: Face, proxy: Proxy) -> None:
+    posts = Post.objects.prefetch_related("author", "editor", "tags")
+    await trips(face, proxy, posts)
+    seen: list[hooks.Observation] = []
+    uninstall = hooks.install_observer(seen.append)
+    try:
+        await face.rows(posts._clone())
+    finally:
+        uninstall()
+    assert [each.rows for each in seen] == [2, 1, 1, 4]
+    assert [each.elapsed > 0 for each in seen] == [True, False, False, True]
 
 
 async def test_paths_go_on_side_by_side(face: Face, proxy: Proxy) -> None:

@@ -252,7 +252,7 @@ def _observed(observers: tuple[Observer, ...], last: Proceed) -> Proceed:
             elapsed = perf_counter() - start
             _tell(observers, Observation(request.statement, source.alias, source.vendor, elapsed, exc))
             raise
-        elapsed = perf_counter() - start
+        elapsed = perf_counter() - start if request.timed else 0.0
         rows = len(reply) if type(reply) is list else reply if type(reply) is int and reply >= 0 else None
         _tell(observers, Observation(request.statement, source.alias, source.vendor, elapsed, None, rows))
         return reply

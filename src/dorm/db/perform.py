@@ -58,7 +58,7 @@ def _send(request: StatementRequest[T]) -> Operation[T]:
     except DatabaseError:
         _record(request, database, perf_counter() - start, "failed: ")
         raise
-    elapsed = perf_counter() - start
+    elapsed = perf_counter() - start if request.timed else 0.0
     knobs = settings.knobs
     if knobs.environment is not FIXED and slow_query_variable() != knobs.environment:
         knobs = settings.current_knobs()
@@ -169,6 +169,6 @@ def _signalled(request: StatementRequest[T]) -> Operation[T]:
         # Cancelled: receivers are told, and nothing more is awaited.
         post_query.send(source.vendor, elapsed_ms=(perf_counter() - start) * 1000, error=exc, **told)
         raise
-    told.update(elapsed_ms=(perf_counter() - start) * 1000, error=None)
+    told.update(elapsed_ms=(perf_counter() - start) * 1000 if request.timed else 0.0, error=None)
     yield CallUser(post_query.send, post_query.asend, source.vendor, **told)
     return reply

@@ -61,9 +61,12 @@ class StatementRequest(Request[T]):
 
     With *connection* it goes to that very connection and no owner is checked (kernel, clean-up, streaming); else to the
     connection of the source's open block, else to one checked out for this statement alone.
+
+    Attributes:
+        timed: False where the time it takes is told by another request, with which it shares a trip.
     """
 
-    __slots__ = ("connection", "source", "statement")
+    __slots__ = ("connection", "source", "statement", "timed")
     fetches_rows: ClassVar[bool] = False
     """The reply is all rows of one statement."""
     is_single: ClassVar[bool] = False
@@ -73,6 +76,7 @@ class StatementRequest(Request[T]):
         self.source = source
         self.statement = statement
         self.connection = connection
+        self.timed = True
 
     def on(self, connection: SyncConnection) -> T:
         """Send it to *connection*."""

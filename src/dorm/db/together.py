@@ -78,8 +78,9 @@ def _goes_along(request: Request[Any] | None, database: Database) -> bool:
 
 @operation
 def _all(runs: list[_Run], database: Database) -> Operation[None]:
-    """Answer the queries of all *runs* by one request."""
-    statements = [run.request.statement for run in runs if type(run.request) is Query]
+    """Answer the queries of all *runs* by one request, whose time is told with the last of them."""
+    queries = [run.request for run in runs if type(run.request) is Query]
+    statements = [query.statement for query in queries]
     in_block = database.in_block
     try:
         replies = yield QueryAll(database, statements)
@@ -91,6 +92,8 @@ def _all(runs: list[_Run], database: Database) -> Operation[None]:
         for run in runs:
             yield from _one(run)
         return
+    for query in queries[:-1]:
+        query.timed = False
     for run, rows in zip(runs, replies, strict=True):
         run.answer(rows)
 
