@@ -100,6 +100,9 @@ def empty_database(database_settings: dict[str, Any]) -> Iterator[dict[str, Any]
     before = dict(settings._given)
     dorm.configure(DATABASES={"default": database_settings})
     yield database_settings
+    if settings.CACHES:
+        # Said aloud: the cache watches writes from the chain as long as there is one.
+        dorm.configure(CACHES={})
     close_all()
     dorm.connections.reset()
     settings._given.clear()

@@ -27,19 +27,26 @@ from tests.support.statements import statements
 pytestmark = pytest.mark.usefixtures("tables")
 
 
+class Owner(dorm.Model):
+    name = dorm.CharField(max_length=20)
+
+    class Meta:
+        app_label = "streaming_tests"
+
+
 class Hidden(dorm.Model):
     """A column of another name than its field's."""
 
     mail = dorm.EmailField(pii=True, db_column="electronic_address")
-    owner = dorm.ForeignKey(Customer, null=True, pii=True, related_name="hidden")
+    owner = dorm.ForeignKey(Owner, null=True, pii=True, related_name="hidden")
 
     class Meta:
-        app_label = "contrib_tests"
+        app_label = "streaming_tests"
 
 
 @pytest.fixture
 def tables(shop: Any) -> None:
-    create_tables([Hidden])
+    create_tables([Owner, Hidden])
 
 
 SECRET = "ann@example.com"

@@ -44,7 +44,7 @@ class Comment(dorm.Model):
 
 
 class Patient(dorm.Model):
-    name = EncryptedCharField(max_length=40)
+    name = EncryptedCharField(max_length=40, db_column="sealed_name")
 
     class Meta:
         app_label = "union_with"

@@ -272,7 +272,8 @@ async def test_wrong_values_are_refused_before_anything_is_sent(face: Face, name
         with pytest.raises(dorm.InvalidValue) as caught:
             await attempt(**{name: value})
         assert f"Value.{name}" in str(caught.value)
-    if name in ("small", "integer", "big", "positive") and type(value) in (int, float) and value == value:
+    is_whole = name in ("small", "integer", "big", "positive") and type(value) in (int, float) and value == value
+    if is_whole or (name == "money" and isinstance(value, decimal.Decimal) and value.is_finite()):
         # A condition on a number that the column cannot hold has an answer.
         assert await face(Value.objects.filter(**{name: value}).count)() == 0
     elif name != "json":
