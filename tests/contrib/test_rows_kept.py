@@ -227,6 +227,36 @@ async def test_tenants_see_their_own_rows_only(face: Face) -> None:
     assert await face(Invoice.unscoped.count)() == 2
 
 
+async def test_keys_name_no_rows_of_another_tenant(face: Face) -> None:
+    with current_tenant("b"):
+        theirs = await face(Invoice.objects.create)(number=1)
+    refused = pytest.raises(NoActiveTenantError, match=r"Payment\.invoice would name a row of another tenant")
+    with current_tenant("a"):
+        mine, other = await face(Invoice.objects.bulk_create)([Invoice(number=2), Invoice(number=3)])
+        paid = await face(Payment.objects.create)(invoice=mine)
+        for given in ({"invoice": theirs}, {"invoice_id": theirs.pk}):
+            with refused:
+                await face(Payment.objects.create)(**given)
+            with refused:
+                await face(Payment.objects.bulk_create)([Payment(invoice=other), Payment(**given)])
+            with refused:
+                await face(Payment.objects.update)(**given)
+            with refused:
+                await face(Payment.objects.get_or_create)(**given)
+        paid.invoice_id = theirs.pk
+        with refused:
+            await face(paid.save)()
+        with refused:
+            await face(paid.save)(update_fields=["invoice"])
+        with refused:
+            await face(Payment.objects.bulk_update)([paid], ["invoice"])
+        paid.invoice_id = other.pk
+        await face(paid.save)()
+        assert await face(Payment.objects.update)(invoice=mine) == 1
+        assert await face(Payment.objects.update)(invoice_id=dorm.F("invoice_id")) == 1
+        assert await face.rows(Payment.objects.values_list("invoice__number", flat=True)) == [2]
+
+
 async def test_no_road_leads_to_the_rows_of_another_tenant(face: Face) -> None:
     with current_tenant("b"):
         theirs = await face(Invoice.objects.create)(number=1)
@@ -250,7 +280,8 @@ async def test_no_road_leads_to_the_rows_of_another_tenant(face: Face) -> None:
         assert await face(Invoice.objects.filter(pk=theirs.pk).delete)() == (0, {})
         assert await face(Invoice.objects.get_or_none)(pk=theirs.pk) is None
         assert await face(Invoice.objects.in_bulk)([theirs.pk, mine.pk]) == {mine.pk: mine}
-        await face(Payment.objects.create)(invoice_id=theirs.pk)
+        # What stood there before: written past the manager.
+        await face(Payment.unscoped.bulk_create)([Payment(tenant_id="a", invoice_id=theirs.pk)])
         payment = await face(Payment.objects.get)()
         if face.is_async:
             await payment.afetch("invoice")

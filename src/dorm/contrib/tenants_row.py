@@ -4,7 +4,8 @@ Without an active tenant nothing is read or written through ``objects`` (`NoActi
 an error, never everybody's rows. ``unscoped`` is the way round for administrators. Raw SQL is not scoped.
 
 What reaches rows past the managers, relations, ``refresh_from_db``, cascades, an upsert or an instance with the key of
-a row that is there, keeps to the active tenant as well.
+a row that is there, keeps to the active tenant as well. A key may name rows of the active tenant only, so that a join
+leads to no others; what an expression of ``update()`` computes, and many-to-many tables, are not looked at.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dorm.db.context import register_context
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser
 from dorm.exceptions import DormError
+from dorm.sql.node import Node
 
 _tenant: ContextVar[str | None] = ContextVar("dorm_tenant", default=None)
 
@@ -67,31 +69,41 @@ class TenantQuerySet(dorm.QuerySet[Any]):
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """As usual, for the active tenant; an upsert must name ``tenant_id`` among its *unique_fields*."""
         _refuse_upsert(kwargs)
-        return super().bulk_create(self._stamped(objs), *args, **kwargs)
+        found = self._stamped(objs)
+        run(_keys_checked(self, found))
+        return super().bulk_create(found, *args, **kwargs)
 
     async def abulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Async twin of `bulk_create`."""
         _refuse_upsert(kwargs)
-        return await super().abulk_create(self._stamped(objs), *args, **kwargs)
+        found = self._stamped(objs)
+        await arun(_keys_checked(self, found))
+        return await super().abulk_create(found, *args, **kwargs)
 
     def bulk_update(self, objs: Iterable[Any], fields: Any, *args: Any, **kwargs: Any) -> int:
         """As usual; rows can't be moved to another tenant."""
         _refuse_moves(fields)
-        return super().bulk_update(objs, fields, *args, **kwargs)
+        found = list(objs)
+        run(_keys_checked(self, found, fields))
+        return super().bulk_update(found, fields, *args, **kwargs)
 
     async def abulk_update(self, objs: Iterable[Any], fields: Any, *args: Any, **kwargs: Any) -> int:
         """Async twin of `bulk_update`."""
         _refuse_moves(fields)
-        return await super().abulk_update(objs, fields, *args, **kwargs)
+        found = list(objs)
+        await arun(_keys_checked(self, found, fields))
+        return await super().abulk_update(found, fields, *args, **kwargs)
 
     def update(self, **values: Any) -> int:
         """As usual; rows can't be moved to another tenant."""
         _refuse_move(values)
+        run(_values_checked(self, values))
         return super().update(**values)
 
     async def aupdate(self, **values: Any) -> int:
         """Async twin of `update`."""
         _refuse_move(values)
+        await arun(_values_checked(self, values))
         return await super().aupdate(**values)
 
 
@@ -158,12 +170,12 @@ class TenantModel(dorm.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """As usual, for the active tenant."""
-        run(_claimed(self, kwargs.get("using")))
+        run(_claimed(self, kwargs.get("using"), kwargs.get("update_fields")))
         super().save(*args, **kwargs)
 
     async def asave(self, *args: Any, **kwargs: Any) -> None:
         """Async twin of `save`."""
-        await arun(_claimed(self, kwargs.get("using")))
+        await arun(_claimed(self, kwargs.get("using"), kwargs.get("update_fields")))
         await super().asave(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
@@ -178,13 +190,70 @@ class TenantModel(dorm.Model):
 
 
 @operation
-def _claimed(obj: Any, using: str | None) -> Operation[None]:
+def _claimed(obj: Any, using: str | None, update_fields: Iterable[str] | None) -> Operation[None]:
     """Let a row be the active tenant's; a new one must not have the key of another tenant's row, which it would write
     over."""
     obj.claim_tenant()
+    rows = type(obj).unscoped.using(using or obj._state.db or "default")
+    yield from _keys_checked(rows, [obj], update_fields)
     if not obj._state.adding or obj.pk is None:
         return
-    rows = type(obj).unscoped.using(using or obj._state.db or "default").filter(pk=obj.pk)
-    others = rows.exclude(tenant_id=obj.tenant_id)
+    others = rows.filter(pk=obj.pk).exclude(tenant_id=obj.tenant_id)
     if (yield CallUser(others.exists, others.aexists)):
         raise NoActiveTenantError(f"the primary key of this new {type(obj).__name__} is that of another tenant's row")
+
+
+# -- keys that name other rows -----------------------------------------------------------------------------------
+
+
+def _keys_of(model: Any, names: Iterable[str] | None) -> list[Any]:
+    """Return the foreign keys of *model* that name rows of tenants, of *names* where they are given."""
+    chosen = None if names is None else set(names)
+    return [
+        field
+        for field in model._meta.concrete_model._meta.fields
+        if field.is_relation
+        and issubclass(field.target, TenantModel)
+        and (chosen is None or chosen & {field.name, field.attname})
+    ]
+
+
+@operation
+def _keys_checked(rows: Any, objs: list[Any], names: Iterable[str] | None = None) -> Operation[None]:
+    """Refuse instances that name a row of another tenant than theirs; one statement a key, none for objects at hand."""
+    for field in _keys_of(rows.model, names):
+        asked: dict[str, set[Any]] = {}
+        for obj in objs:
+            key, related = vars(obj).get(field.attname), vars(obj).get(field.name)
+            if isinstance(related, TenantModel) and getattr(related, field.target_field.attname) == key:
+                _refuse_other(field, related.tenant_id, obj.tenant_id)
+            elif key is not None and not isinstance(key, Node):
+                asked.setdefault(obj.tenant_id, set()).add(key)
+        for tenant, keys in asked.items():
+            yield from _owned(rows, field, keys, tenant)
+
+
+@operation
+def _values_checked(rows: Any, values: dict[str, Any]) -> Operation[None]:
+    """Refuse values of ``update()`` that name a row of another tenant."""
+    tenant = _tenant.get()
+    for field in _keys_of(rows.model, values) if tenant is not None else ():
+        value = values.get(field.name, values.get(field.attname))
+        if isinstance(value, TenantModel):
+            _refuse_other(field, value.tenant_id, tenant)
+        elif value is not None and not isinstance(value, (Node, dorm.QuerySet)):
+            yield from _owned(rows, field, {value}, tenant)
+
+
+@operation
+def _owned(rows: Any, field: Any, keys: set[Any], tenant: str | None) -> Operation[None]:
+    """Refuse *keys* among which is one of another tenant's row; one of no row is the database's to refuse."""
+    named = field.target.unscoped.using(rows.db).filter(**{f"{field.target_field.name}__in": keys})
+    others = named.exclude(tenant_id=tenant)
+    if (yield CallUser(others.exists, others.aexists)):
+        _refuse_other(field, None, tenant)
+
+
+def _refuse_other(field: Any, theirs: str | None, ours: str | None) -> None:
+    if theirs != ours:
+        raise NoActiveTenantError(f"{field} would name a row of another tenant: joins would show it")
