@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from starlette.routing import Route
 
 import dorm
 from dorm.budget import BudgetExceeded
-from dorm.contrib import otel
+from dorm.contrib import lag_router, otel
 from dorm.contrib.asgi import NPlusOneMiddleware, QueryBudgetMiddleware
 from dorm.contrib.litestar import DormPlugin, dorm_plugin
 from dorm.contrib.nplusone import NPlusOneError
@@ -159,3 +160,40 @@ def test_nplusone_raises_before_the_statement_is_sent() -> None:
 
     assert get(NPlusOneMiddleware(_site(loop), threshold=5, raise_on_detect=True)).json() == "done"
     assert Customer.objects.count() == 2
+
+
+def test_the_position_of_a_commit_travels_in_a_cookie_and_a_header() -> None:
+    seen: list[str | None] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(lag_router.position.get())
+        if scope["path"] == "/write":
+            lag_router.position.set("0/16B3748")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    served = lag_router.ReadYourWritesMiddleware(app, header="Dorm-Position")
+
+    async def request(path: str, **headers: str) -> dict[bytes, bytes]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        await served({"type": "http", "path": path, "headers": given}, None, send)
+        return dict(sent[0]["headers"])
+
+    async def main() -> None:
+        answer = await asyncio.create_task(request("/write"), context=contextvars.Context())
+        assert answer[b"dorm-position"] == b"0/16B3748"
+        assert answer[b"set-cookie"].startswith(b"dorm_position=0-16B3748;")
+        for headers in (
+            {"dorm_position": "0/16B3748"},
+            {"cookie": "dorm_position=0-16B3748"},
+            {"cookie": "dorm_position=0-1", "dorm_position": "0/16B3748"},
+            {"dorm_position": "0/16B3748'; DROP TABLE x"},
+        ):
+            assert await asyncio.create_task(request("/", **headers), context=contextvars.Context()) == {}
+
+    asyncio.run(main())
+    assert seen == [None, "0/16B3748", "0/16B3748", "0/16B3748", None]

@@ -9,6 +9,7 @@ import datetime
 import decimal
 import io
 import json
+import re
 import uuid
 from typing import Any
 
@@ -220,6 +221,18 @@ def test_values_of_every_type() -> None:
     assert guarded == b"a\r\n'=1+1\r\n"
     with pytest.raises(ValueError, match="chunk_size"):
         streaming.stream_json([], chunk_size=0)
+
+
+async def test_numbers_that_json_has_no_form_for_are_text(face: Face) -> None:
+    rows = [{"a": float("nan"), "b": {"c": [float("inf"), -float("inf"), 1.5]}}, {"a": 2.0, "b": None}]
+    for name in ("stream_json", "stream_jsonl", "stream_ndjson_pretty"):
+        text = (await _bytes(face, name, rows)).decode()
+        assert '"NaN"' in text
+        assert re.search(r"[^\"](NaN|-?Infinity)[^\"]", text) is None
+    assert json.loads(await _bytes(face, "stream_json", rows)) == [
+        {"a": "NaN", "b": {"c": ["Infinity", "-Infinity", 1.5]}},
+        {"a": 2.0, "b": None},
+    ]
 
 
 def test_instances_are_masked_in_copies_and_lists() -> None:

@@ -377,11 +377,24 @@ Scope = MutableMapping[str, Any]
 
 
 class ReadYourWritesMiddleware:
-    """Carries the position of a client's latest commit in a cookie, so that its next request sees its own writes."""
+    """Carries the position of a client's latest commit in a cookie, so that its next request sees its own writes.
 
-    def __init__(self, app: Callable[[Scope, Any, Any], Awaitable[None]], *, cookie: str = "dorm_position") -> None:
+    Args:
+        cookie: name of the cookie.
+        header: name of a header that carries it as well, in the answer and in the next request, for clients that keep
+            no cookies (``"Dorm-Position"``); the header counts where both came. None: there is no header.
+    """
+
+    def __init__(
+        self,
+        app: Callable[[Scope, Any, Any], Awaitable[None]],
+        *,
+        cookie: str = "dorm_position",
+        header: str | None = None,
+    ) -> None:
         self.app = app
         self.cookie = cookie
+        self.header = None if header is None else header.lower().encode("ascii")
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one request."""
@@ -391,20 +404,26 @@ class ReadYourWritesMiddleware:
         given = self._given(scope)
         position.set(given)
 
-        async def send_with_cookie(message: MutableMapping[str, Any]) -> None:
+        async def send_with_position(message: MutableMapping[str, Any]) -> None:
             now = position.get()
             if message["type"] == "http.response.start" and now is not None and now != given:
                 value = f"{self.cookie}={now.replace('/', '-')}; Path=/; HttpOnly; SameSite=Lax; Max-Age=60"
-                message = {**message, "headers": [*message.get("headers", []), (b"set-cookie", value.encode())]}
+                more = [(b"set-cookie", value.encode())]
+                if self.header is not None:
+                    more.append((self.header, now.encode()))
+                message = {**message, "headers": [*message.get("headers", []), *more]}
             await send(message)
 
-        await self.app(scope, receive, send_with_cookie)
+        await self.app(scope, receive, send_with_position)
 
     def _given(self, scope: Scope) -> str | None:
+        found: str | None = None
         for name, value in scope.get("headers", ()):
+            text: str = value.decode("latin-1")
+            if name == self.header and _POSITION.match(text):
+                return text
             if name == b"cookie":
-                found = SimpleCookie(value.decode("latin-1")).get(self.cookie)
-                text = found.value.replace("-", "/") if found is not None else ""
-                if _POSITION.match(text):
-                    return text
-        return None
+                crumb = SimpleCookie(text).get(self.cookie)
+                text = crumb.value.replace("-", "/") if crumb is not None else ""
+                found = text if _POSITION.match(text) else found
+        return found

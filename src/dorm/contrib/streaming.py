@@ -19,6 +19,7 @@ import enum
 import io
 import json
 import logging
+import math
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
@@ -214,8 +215,25 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain).encode
-_encode_pretty = json.JSONEncoder(ensure_ascii=False, indent=2, default=_plain).encode
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+_pretty = json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=2, default=_plain)
+
+
+def _encode(value: Any, encoder: json.JSONEncoder = _compact) -> str:
+    """Return *value* as JSON; numbers that JSON has no form for are spelled in text, as PostgreSQL does."""
+    try:
+        return encoder.encode(value)
+    except ValueError:
+        return encoder.encode(_spelled(value))
+
+
+def _spelled(value: Any) -> Any:
+    """Return *value* with ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` in place of those numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _spelled(each) for key, each in value.items()}
+    return [_spelled(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _cell(value: Any) -> Any:
@@ -278,7 +296,7 @@ def _jsonl_form() -> _Form:
 
 
 def _pretty_form() -> _Form:
-    return _Form(b"", b"", b"", lambda row: _encode_pretty(row).encode() + b"\n")
+    return _Form(b"", b"", b"", lambda row: _encode(row, _pretty).encode() + b"\n")
 
 
 def _joined(form: _Form, shape: _Shape, items: Iterator[Any], chunk_size: int) -> Iterator[bytes]:
