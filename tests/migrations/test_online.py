@@ -224,12 +224,17 @@ async def test_append_only_tables(project: Project, shop: Any, executor: Executo
         "0003_third",
         """
         dependencies = [("shop", "0002_second")]
-        operations = [ops.AlterField("Item", "code", dorm.CharField(max_length=30, default="x"))]
+        operations = [
+            ops.AlterField("Item", "code", dorm.CharField(max_length=30, default="x")),
+            ops.AlterModelTable("Item", "things"),
+        ]
         """,
     )
     await executor.migrate("shop", shop)
-    with pytest.raises(dorm.IntegrityError, match="append-only"):
-        execute("UPDATE items SET code = 'x'")
+    with pytest.raises(dorm.IntegrityError, match="append-only") as caught:
+        execute("UPDATE things SET code = 'x'")
+    if connections["default"].vendor == "postgresql":
+        assert "table things is append-only: UPDATE is refused" in str(caught.value)
     await executor.rollback("shop", shop, "1")
     execute("UPDATE items SET code = 'x'")
     if connections["default"].vendor == "postgresql":

@@ -55,7 +55,7 @@ def postgresql_only(editor: Editor, operation: Operation) -> None:
     """Refuse other backends before anything is sent."""
     if not editor.dialect.has_online_ddl:
         raise NotSupportedError(
-            f"{type(operation).__name__} is PostgreSQL-only; {editor.database.alias!r} is {editor.database.vendor}."
+            f"{type(operation).__name__} is PostgreSQL-only; {editor.database.alias!r} is {editor.database.vendor}"
         )
 
 

@@ -59,7 +59,7 @@ class PostgresOperation(Operation):
         if not editor.dialect.has_online_ddl:
             if self.refuses_others:
                 raise NotSupportedError(
-                    f"{type(self).__name__} is PostgreSQL-only; {editor.database.alias!r} is {editor.database.vendor}."
+                    f"{type(self).__name__} is PostgreSQL-only; {editor.database.alias!r} is {editor.database.vendor}"
                 )
             return
         dialect = editor.dialect

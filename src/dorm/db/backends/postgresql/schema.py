@@ -150,10 +150,10 @@ class PostgresSchema(Schema):
         unique: Sequence[Sequence[str]],
     ) -> list[str] | None:
         function, where = self._in_schema(schema, f"{table}_block_mod"), self._in_schema(schema, table)
-        # A percent sign in the format of RAISE is a placeholder: the name goes in as an argument.
-        text = self.dialect.quote_literal(f"{schema}.{table}" if schema else table)
+        # The name is that of the moment: a table that is renamed keeps its function.
+        name = "TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME" if schema else "TG_TABLE_NAME"
         body = (
-            f"BEGIN RAISE EXCEPTION 'table % is append-only: % is refused', {text}, TG_OP USING ERRCODE = 'P0001'; END"
+            f"BEGIN RAISE EXCEPTION 'table % is append-only: % is refused', {name}, TG_OP USING ERRCODE = 'P0001'; END"
         )
         events = "UPDATE" if allow_delete else "UPDATE OR DELETE"
         row, truncate = self._trigger(table, "trg"), self._trigger(table, "truncate_trg")
