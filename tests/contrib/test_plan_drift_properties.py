@@ -184,6 +184,17 @@ def test_constants_are_no_part_of_a_plan(number: int, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "constant", ["'7'::smallint", "'7'::bigint", "'7.0'::double precision", "'7'::numeric(10,2)", "'7'::\"My type\"[]"]
+)
+def test_the_type_of_a_constant_is_no_part_of_a_plan(constant: str) -> None:
+    plan: Any = copy.deepcopy(PLAN)
+    plan["Plans"][0]["Plans"][0]["Index Cond"] = f"(number = {constant})"
+    assert _text(plan) == _text(PLAN)
+    plan["Plans"][0]["Plans"][0]["Index Cond"] = f"((number)::bigint = {constant})"
+    assert _text(plan) != _text(PLAN)
+
+
+@pytest.mark.parametrize(
     ("place", "name", "value"),
     [
         (0, "Node Type", "Incremental Sort"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,13 @@ _CONDITIONS = (
     "Order By",
     "Conflict Resolution",
 )
+_CAST = re.compile(
+    r"""\?::(?:"[^"]+"|\w+(?:\.\w+)?)(?:[ ]varying|[ ]precision)?"""
+    r"""(?:\([?, ]+\))?(?:[ ]with(?:out)?[ ]time[ ]zone)?(?:[ ]\[[ ]\])*""",
+    re.IGNORECASE,
+)
+"""The type that the server gives a constant, which goes with the constant: 7 is a smallint where 70000 is not."""
+
 _USUAL = {"Plain", "Simple", "Forward", "NoMovement", "Inner", None}
 
 
@@ -45,5 +53,5 @@ def _node(plan: Mapping[str, Any]) -> PlanNode:
         parts.append(f"as {without_numbers(str(plan['Subplan Name']))}")
     elif plan.get("Parent Relationship") not in ("Outer", "Inner", "Member", None):
         parts.append(f"as {plan['Parent Relationship']}")
-    details = named_details(plan, _CONDITIONS, "postgresql")
+    details = tuple(_CAST.sub("?", each) for each in named_details(plan, _CONDITIONS, "postgresql"))
     return PlanNode(" ".join(parts), details, tuple(map(_node, plan.get("Plans", ()))))
