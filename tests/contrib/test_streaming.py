@@ -35,6 +35,14 @@ class Owner(dorm.Model):
         app_label = "streaming_tests"
 
 
+class Birth(dorm.Model):
+    day = dorm.DateField(pii=True)
+    at = dorm.DateTimeField(pii=True)
+
+    class Meta:
+        app_label = "streaming_tests"
+
+
 class Hidden(dorm.Model):
     """A column of another name than its field's."""
 
@@ -47,7 +55,7 @@ class Hidden(dorm.Model):
 
 @pytest.fixture
 def tables(shop: Any) -> None:
-    create_tables([Owner, Hidden])
+    create_tables([Owner, Hidden, Birth])
 
 
 SECRET = "ann@example.com"
@@ -116,6 +124,31 @@ async def test_personal_data_never_shows(face: Face, form: str, source: str) -> 
     assert masked
     if source not in ("select_related",):
         assert SECRET.encode() in await _bytes(face, form, _SOURCES[source]())
+
+
+@pytest.mark.parametrize("form", ["stream_json", "stream_jsonl", "stream_ndjson_pretty", "stream_csv"])
+async def test_days_of_personal_data_never_show(face: Face, form: str) -> None:
+    at = datetime.datetime(1987, 3, 4, 5, tzinfo=datetime.UTC)
+    await face(Birth.objects.create)(day=at.date(), at=at)
+    for source in (
+        Birth.objects.dates("day", "year"),
+        Birth.objects.datetimes("at", "month"),
+        Birth.objects.values("day__year"),
+        Birth.objects.with_cte(births=dorm.CTE("SELECT 1 AS n")).values_list("day", flat=True),
+    ):
+        assert b"1987" in await _bytes(face, form, source)
+        masked = await _bytes(face, form, source, mask_pii=True)
+        assert masked
+        assert b"1987" not in masked
+
+
+async def test_what_a_cte_reads_of_personal_data_never_shows(face: Face) -> None:
+    await _data(face)
+    people = dorm.CTE("SELECT email AS reached FROM contrib_tests_customer")
+    shown = dorm.RawSQL("SELECT reached FROM people", [], output_field=dorm.TextField())
+    source = Order.objects.with_cte(people=people).annotate(x=shown).values("x")
+    assert SECRET.encode() in await _bytes(face, "stream_json", source)
+    assert SECRET.encode() not in await _bytes(face, "stream_json", source, mask_pii=True)
 
 
 _LISTS: dict[str, Any] = {
