@@ -342,3 +342,19 @@ def test_a_replica_that_is_none_and_a_role_that_sees_nothing_are_told(
     unknown = LagAwareReadRouter(replicas=["nowhere"])
     with pytest.raises(dorm.ImproperlyConfigured, match="nowhere"):
         unknown.db_for_read(Customer)
+
+
+def test_that_all_replicas_are_out_is_said_once_for_each_cache_time(
+    empty_database: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [1000.0]
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        url = f"postgresql://postgres@127.0.0.1:{closed.getsockname()[1]}/postgres"
+        dorm.configure(DATABASES={"default": empty_database, "replica": url})
+        router = LagAwareReadRouter(replicas=["replica"], cache_seconds=5.0, clock=lambda: now[0])
+        for said in (1, 2):
+            for _ in range(50):
+                assert router.db_for_read(Customer) == "default"
+            assert caplog.text.count("no replica is healthy") == said
+            now[0] += 5.0
