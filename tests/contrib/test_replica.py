@@ -260,7 +260,7 @@ def test_an_event_loop_never_waits_for_a_replica_that_does_not_answer(
     with socket.socket() as hole:  # accepts connections and never says a word
         hole.bind(("127.0.0.1", 0))
         hole.listen(50)
-        patient = LagAwareReadRouter(replicas=["replica"], cache_seconds=0.01, probe_timeout=8.0)
+        patient = LagAwareReadRouter(replicas=["replica"], cache_seconds=0.01, probe_timeout=20.0)
         databases = {
             "default": cluster.url("primary"),
             "replica": f"postgresql://postgres@127.0.0.1:{hole.getsockname()[1]}/postgres",
@@ -274,7 +274,7 @@ def test_an_event_loop_never_waits_for_a_replica_that_does_not_answer(
                 await asyncio.sleep(0.02)
             return time.perf_counter() - began
 
-        assert asyncio.run(main()) < 6
+        assert asyncio.run(main()) < 15
         assert not patient.snapshot()["replica"]["healthy"]
 
 
@@ -293,9 +293,11 @@ def test_a_replica_that_hangs_or_is_killed_comes_back(cluster: Cluster, router: 
     cluster.signal("replica", signal.SIGSTOP)
     try:
         _until_open(router)
+        router.probe_timeout = 60.0  # whoever asks now waits for it
         began = time.perf_counter()
         assert router.db_for_read(Customer) == "default"
-        assert time.perf_counter() - began < 0.25  # nobody is asked while the breaker is open
+        assert time.perf_counter() - began < 20  # nobody is asked while the breaker is open
+        router.probe_timeout = 0.3
     finally:
         cluster.signal("replica", signal.SIGCONT)
     _until(router, "replica", 30)

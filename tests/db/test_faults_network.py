@@ -341,7 +341,7 @@ async def test_a_black_hole_ends_at_the_deadline(face: Face, proxy: Proxy) -> No
     with pytest.raises(DeadlineExceeded):
         with dorm.deadline(0.5):
             await face(Author.objects.count)()
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 30
     proxy.silent = False
     proxy.cut()
     assert await face(Author.objects.count)() == 0

@@ -166,7 +166,7 @@ def test_asyncio_run_ends_cleanly_with_open_pools(backend: str) -> None:
     for _ in range(3):
         start = time.monotonic()
         asyncio.run(work())
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
     assert Author.objects.count() == 3
 
 

@@ -52,7 +52,7 @@ async def test_a_server_that_is_restarted(face: Face, on_cluster: Cluster) -> No
     start = time.monotonic()
     with pytest.raises(OperationalError) as caught:
         await face(Author.objects.count)()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     assert isinstance(caught.value, ConnectionFailed)
     assert f"127.0.0.1:{on_cluster.port}" in str(caught.value)
     with pytest.raises(OperationalError):
@@ -85,7 +85,7 @@ async def test_a_frozen_server(face: Face, on_cluster: Cluster) -> None:
         with pytest.raises(DeadlineExceeded):
             with dorm.deadline(0.3):
                 await face(Author.objects.count)()
-        assert time.monotonic() - start < 15
+        assert time.monotonic() - start < 30
         answer = await face(dorm.health_check)(timeout=0.2)
         assert answer["status"] == "error"
     finally:

@@ -65,7 +65,7 @@ def nothing_runs(database: dict[str, Any]) -> None:
 
 
 async def test_a_statement_is_cancelled_at_the_deadline(face: Face, slow: str, database: dict[str, Any]) -> None:
-    with took(3), pytest.raises(DeadlineExceeded) as caught:
+    with took(20), pytest.raises(DeadlineExceeded) as caught:
         with dorm.deadline(0.2):
             await sql(face, slow)
     assert isinstance(caught.value, TimeoutError)
@@ -92,8 +92,8 @@ async def test_the_inner_deadline_can_only_be_earlier(face: Face, slow: str) -> 
         with dorm.deadline(50):
             left = dorm.deadline.remaining()
             assert left is not None
-            assert left < 0.3
-            with took(3), pytest.raises(DeadlineExceeded):
+            assert left <= 0.2
+            with took(20), pytest.raises(DeadlineExceeded):
                 await sql(face, slow)
     with dorm.deadline(50):
         assert await face(Author.objects.count)() == 0
@@ -102,7 +102,7 @@ async def test_the_inner_deadline_can_only_be_earlier(face: Face, slow: str) -> 
 
 
 async def test_a_deadline_inside_a_block(face: Face, slow: str, database: dict[str, Any]) -> None:
-    with took(5), pytest.raises(DeadlineExceeded):
+    with took(20), pytest.raises(DeadlineExceeded):
         async with face.atomic():
             await face(Author.objects.create)(name="a")
             with dorm.deadline(0.3):
@@ -113,7 +113,7 @@ async def test_a_deadline_inside_a_block(face: Face, slow: str, database: dict[s
 
 
 async def test_a_deadline_around_a_block(face: Face, slow: str, database: dict[str, Any]) -> None:
-    with took(5), pytest.raises(DeadlineExceeded):
+    with took(20), pytest.raises(DeadlineExceeded):
         with dorm.deadline(0.3):
             async with face.atomic():
                 await face(Author.objects.create)(name="a")
@@ -179,7 +179,7 @@ async def test_the_wait_for_a_connection_obeys(face: Face, database: dict[str, A
         thread.start()
         entered.wait(10)
         try:
-            with took(3), pytest.raises(DeadlineExceeded):
+            with took(20), pytest.raises(DeadlineExceeded):
                 with dorm.deadline(0.2):
                     Author.objects.create(name="waits")
         finally:
@@ -195,7 +195,7 @@ async def test_the_wait_for_a_connection_obeys(face: Face, database: dict[str, A
 
     task = asyncio.create_task(ahold())
     await held.wait()
-    with took(3), pytest.raises(DeadlineExceeded):
+    with took(20), pytest.raises(DeadlineExceeded):
         with dorm.deadline(0.2):
             await Author.objects.acreate(name="waits")
     task.cancel()
@@ -207,17 +207,17 @@ async def test_a_task_that_is_cancelled_stops_the_statement(slow: str, database:
     task = asyncio.create_task(get_async_connection().execute(slow))
     await asyncio.sleep(0.2)
     task.cancel()
-    with took(3), pytest.raises(asyncio.CancelledError):
+    with took(20), pytest.raises(asyncio.CancelledError):
         await task
     nothing_runs(database)
 
 
 async def test_asyncio_timeout_stops_the_statement(slow: str, database: dict[str, Any]) -> None:
-    with took(3), pytest.raises(TimeoutError):
+    with took(20), pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await get_async_connection().execute(slow)
     nothing_runs(database)
-    with took(3), pytest.raises(TimeoutError):
+    with took(20), pytest.raises(TimeoutError):
         async with transaction.atomic():
             await Author.objects.acreate(name="a")
             async with asyncio.timeout(0.2):
@@ -240,7 +240,7 @@ async def test_health_check_has_a_time_limit(face: Face) -> None:
 
 
 async def test_a_statement_over_its_time(face: Face, slow: str, database: dict[str, Any]) -> None:
-    with took(4), pytest.raises(BudgetExceeded, match="budget of 200 ms") as caught:
+    with took(20), pytest.raises(BudgetExceeded, match="budget of 200 ms") as caught:
         if face.is_async:
             async with abudget(timeout_ms=200):
                 await sql(face, slow)
