@@ -10,7 +10,7 @@ import datetime
 import decimal
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from dorm.db.fragments import Fragments
@@ -39,8 +39,13 @@ class Dialect(Fragments, ABC):
     name: ClassVar[str] = ""
     """Public name of the dialect where it is not the vendor's (a relative of another engine)."""
 
+    fingerprint: ClassVar[Hashable]
+    """What compiled SQL depends on: dialects with equal fingerprints share plans. The class, where it says no other."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "fingerprint" not in cls.__dict__:
+            cls.fingerprint = cls
         if "lexis" in cls.__dict__:
             given[cls.vendor] = cls.lexis
 
@@ -105,11 +110,6 @@ class Dialect(Fragments, ABC):
     """Parameters that one statement may have."""
     max_identifier_length: int = 63
     """Characters (bytes on PostgreSQL) of an identifier."""
-
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        """What compiled SQL depends on: equal fingerprints share plans."""
-        return (self.vendor,)
 
     # -- names and placeholders ----------------------------------------------------------------------------------
     def quote(self, name: str) -> str:

@@ -63,12 +63,15 @@ def filtered(
     A call whose values are all plain literals is looked up by names and types alone.
     """
     quick: Hashable = None
-    given: list[Any] = []
+    own: Values = ()
     if not sticky:
-        quick = _outline(negated, args, kwargs, given)
+        if args:
+            quick, own = _outline(negated, args, kwargs)
+        else:
+            own = tuple(kwargs.values())
+            quick = (negated, *kwargs, *map(type, own))
         child = plan.quick(quick) if quick is not None else None
         if child is not None:
-            own = tuple(given)
             try:
                 return child, values + (own if child.prepares is None else child.prepared(own))
             except OutOfRange:
@@ -91,24 +94,24 @@ def filtered(
         collected = Literals()
         key = ("filter", condition.key(collected))
         return step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
-    if quick is not None and built[0].kept and built[0].slots and _is_plain(kwargs, given, collected):
+    if quick is not None and built[0].kept and built[0].slots and _is_plain(kwargs, own, collected):
         plan.remember(quick, built[0])
     return built
 
 
-def _outline(negated: bool, args: Values, kwargs: dict[str, Any], given: list[Any]) -> Hashable | None:
-    """Return what a call consists of without its values, which are added to *given*; None for what Q cannot outline."""
+def _outline(negated: bool, args: Values, kwargs: dict[str, Any]) -> tuple[Hashable | None, Values]:
+    """Return what a call consists of without its values (None for what Q cannot outline), and the values."""
+    given: list[Any] = []
     parts: list[Hashable] = [negated]
     for arg in args:
         inner = arg.outline(given) if type(arg) is Q else None
         if inner is None:
-            return None
+            return None, ()
         parts.append(inner)
-    given += kwargs.values()
-    return (*parts, *kwargs, *map(type, kwargs.values()))
+    return (*parts, *kwargs, *map(type, kwargs.values())), (*given, *kwargs.values())
 
 
-def _is_plain(kwargs: dict[str, Any], given: list[Any], collected: Literals) -> bool:
+def _is_plain(kwargs: dict[str, Any], given: Values, collected: Literals) -> bool:
     """True when each value *given* is one literal, bound as it stands, and nothing of it is structure."""
     return (
         collected.cacheable
@@ -225,33 +228,29 @@ def nothing(plan: Plan[Query]) -> Plan[Query]:
     return fixed(plan, "none", lambda query: replace(query, empty=True))
 
 
-def at_most(plan: Plan[Query], number: int, how: str) -> Plan[Query]:
-    """Return the plan with a limit that stands in the text (`get`, `first`); a slice keeps its own."""
-
-    def build(query: Query) -> Query:
-        if query.is_sliced:
-            return query
-        if how == "get":
-            return replace(query, ceiling=number, order=query.order if query.distinct_on else ())
-        pk = query.model._meta.pk
-        unordered = not query.is_ordered and not isinstance(query.group, tuple)
-        if not query.is_ordered and isinstance(query.group, tuple):
-            if not any(node.output is pk for node in query.group):
-                raise TypeError(
-                    f"Cannot use QuerySet.{how}() on an unordered queryset performing aggregation. "
-                    "Add an ordering with order_by()."
-                )
-            unordered = True
-        if query.combined is not None and pk.attname not in output_names(query):
-            unordered = False
-        order = Resolver(query, plan.slots, "order_by").order([pk.name]) if unordered else query.order
-        return replace(query, ceiling=number, order=order, backwards=query.backwards ^ (how == "last"))
-
-    found = plan.quick((how, number))
+def at_most_one(plan: Plan[Query], how: str) -> Plan[Query]:
+    """Return the plan with a limit that stands in the text (`first`, `last`)."""
+    found = plan.quick((how, 1))
     if found is None:
-        found = fixed(plan, (how, number), build)
-        plan.remember((how, number), found)
+        found = fixed(plan, (how, 1), lambda query: _at_most_one(plan, query, how))
+        plan.remember((how, 1), found)
     return found
+
+
+def _at_most_one(plan: Plan[Query], query: Query, how: str) -> Query:
+    pk = query.model._meta.pk
+    unordered = not query.is_ordered and not isinstance(query.group, tuple)
+    if not query.is_ordered and isinstance(query.group, tuple):
+        if not any(node.output is pk for node in query.group):
+            raise TypeError(
+                f"Cannot use QuerySet.{how}() on an unordered queryset performing aggregation. "
+                "Add an ordering with order_by()."
+            )
+        unordered = True
+    if query.combined is not None and pk.attname not in output_names(query):
+        unordered = False
+    order = Resolver(query, plan.slots, "order_by").order([pk.name]) if unordered else query.order
+    return replace(query, ceiling=1, order=order, backwards=query.backwards ^ (how == "last"))
 
 
 # -- annotations and columns -------------------------------------------------------------------------------------

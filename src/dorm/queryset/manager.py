@@ -186,15 +186,17 @@ class Manager(Queryable[M, M], Generic[M]):
         return False, f"{type(self).__module__}.{type(self).__qualname__}", None, args, kwargs
 
     def _queryset(self) -> QuerySet[M]:
+        pristine = self._pristine
+        if pristine is not None:
+            return pristine
         if type(self).get_queryset is not Manager.get_queryset:
             return self.get_queryset()
-        if self._pristine is None:
-            if self.model is None or self.model._meta.abstract:
-                raise ImproperlyConfigured(
-                    "this manager belongs to no concrete model: abstract models have no rows of their own."
-                )
-            self.model._meta.apps.settle()
-            self._pristine = self.get_queryset()
+        if self.model is None or self.model._meta.abstract:
+            raise ImproperlyConfigured(
+                "this manager belongs to no concrete model: abstract models have no rows of their own."
+            )
+        self.model._meta.apps.settle()
+        self._pristine = self.get_queryset()
         return self._pristine
 
     def __eq__(self, other: object) -> bool:

@@ -30,6 +30,9 @@ _COUNT = Text("COUNT(*)", INTEGER_OUTPUT)
 _ONE = Text("1", INTEGER_OUTPUT)
 SUB, QUALIFIED = "sub", "qualified"
 
+MOST_NAMED_ROWS = 20
+"""`get` counts no further than this when it says how many rows it found."""
+
 
 class Compiled:
     """A statement without its values.
@@ -102,7 +105,23 @@ def rows(plan: Plan[Query], dialect: Dialect) -> Compiled:
     found: Compiled | None = plan.derived.get(key)
     if found is not None:
         return found
-    made: Compiled = plan.derive(key, lambda: sized(_rows(plan, dialect)))
+    made: Compiled = plan.derive(key, lambda: sized(_rows(plan, plan.query, dialect)))
+    return made
+
+
+def single(plan: Plan[Query], dialect: Dialect) -> Compiled:
+    """Return the compiled SELECT of the rows of *plan* for `get`: without order, and enough to tell one from many.
+
+    A slice keeps its own limit and its order, and DISTINCT ON its order, which chooses the rows.
+    """
+    key = ("single", dialect.fingerprint)
+    found: Compiled | None = plan.derived.get(key)
+    if found is not None:
+        return found
+    query = plan.query
+    if not query.is_sliced:
+        query = replace(query, ceiling=MOST_NAMED_ROWS + 1, order=query.order if query.distinct_on else ())
+    made: Compiled = plan.derive(key, lambda: sized(_rows(plan, query, dialect)))
     return made
 
 
@@ -127,8 +146,8 @@ def sized(made: Compiled) -> tuple[Compiled, int]:
     return made, 4 * len(made.template.sql) + 2 * len(made.source)
 
 
-def _rows(plan: Plan[Query], dialect: Dialect) -> Compiled:
-    select, shape = rows_select(plan.query)
+def _rows(plan: Plan[Query], query: Query, dialect: Dialect) -> Compiled:
+    select, shape = rows_select(query)
     outputs = [node.output for node in select.columns]
     made = compiled(plan, dialect, select, outputs)
     made.hydrate, made.source = hydrator(shape, outputs, dialect)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dorm.cache.wanted import CacheSettings, fetched
@@ -13,16 +14,15 @@ from dorm.db.router import router
 from dorm.exceptions import NotSupportedError, TransactionManagementError
 from dorm.queryset import build, selects
 from dorm.queryset.hydration import hydrated
+from dorm.queryset.selects import MOST_NAMED_ROWS
 
 if TYPE_CHECKING:
+    from dorm.db.dialect import Dialect
     from dorm.models.state import FetchOrigin
     from dorm.queryset.query import Query
     from dorm.queryset.queryset import QuerySet
+    from dorm.queryset.selects import Compiled
     from dorm.sql.plan import Plan
-
-MOST_NAMED_ROWS = 20
-"""`get` counts no further than this when it says how many rows it found."""
-
 
 def alias_for_read(qs: QuerySet[Any, Any]) -> str:
     """Return the alias that *qs* reads from: its own, else the routers' answer."""
@@ -32,7 +32,9 @@ def alias_for_read(qs: QuerySet[Any, Any]) -> str:
 
 def reading(qs: QuerySet[Any, Any], locks: bool = True) -> Database:
     """Return the database that *qs* reads from; *locks* tells that its rows will be locked, if it wants that."""
-    alias, wanted = alias_for_read(qs), qs._plan.query.aliases
+    alias, wanted = qs._alias, qs._plan.query.aliases
+    if alias is None:
+        alias = router.db_for_read(qs._plan.query.model, qs._hints)
     if wanted and wanted != {alias}:
         check_aliases(wanted, alias)
     database = connections[alias]
@@ -58,9 +60,14 @@ def rows(
     database: Database,
     cache: CacheSettings | None = None,
     origins: list[FetchOrigin] | None = None,
+    select: Callable[[Plan[Query], Dialect], Compiled] = selects.rows,
 ) -> Operation[list[Any]]:
-    """Fetch and hydrate all rows of a plan, from the query cache where *cache* says so; *origins* as of `hydrated`."""
-    compiled = selects.rows(plan, database.dialect)
+    """Fetch and hydrate the rows of a plan, all or those of *select*, from the query cache where *cache* says so.
+
+    Args:
+        origins: as of `hydrated`.
+    """
+    compiled = select(plan, database.dialect)
     if compiled.empty:
         return []
     statement = compiled.statement(values)
@@ -96,9 +103,8 @@ def get(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -
                 f"Calling QuerySet.get(...) with filters after {combined.operator}() is not supported."
             )
         plan, values = build.filtered(plan, values, args, kwargs)
-    plan = build.at_most(plan, MOST_NAMED_ROWS + 1, "get")
     database = reading(qs)
-    found = yield from rows(plan, values, database, qs._cache)
+    found = yield from rows(plan, values, database, qs._cache, None, selects.single)
     if len(found) == 1:
         if qs._follows:
             yield from qs._prefetching(found, database.alias)
@@ -124,7 +130,7 @@ def first(qs: QuerySet[Any, Any], how: str) -> Operation[Any]:
             raise TypeError("Cannot reverse a query once a slice has been taken.")
         plan, values = build.sliced(plan, values, None, 1)
     else:
-        plan = build.at_most(plan, 1, how)
+        plan = build.at_most_one(plan, how)
     database = reading(qs)
     found = yield from rows(plan, values, database, qs._cache)
     if found and qs._follows:

@@ -148,10 +148,6 @@ class PostgresDialect(PostgresFragments, Dialect):
         "iregex": "{lhs} ~* {rhs}",
     }
 
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        return _FINGERPRINT
-
     def quote(self, name: str) -> str:
         if len(name.encode()) > self.max_identifier_length:
             raise ImproperlyConfigured(f"identifier {name!r} is longer than PostgreSQL's 63 bytes")
@@ -418,7 +414,6 @@ class PostgresDialect(PostgresFragments, Dialect):
         return "SELECT 1 WHERE to_regclass(quote_ident($1)) IS NOT NULL", (name,)
 
 
-_FINGERPRINT = ("postgresql",)
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
        EXISTS (SELECT 1 FROM pg_constraint c

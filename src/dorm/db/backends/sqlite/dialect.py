@@ -91,10 +91,6 @@ class SqliteDialect(SqliteFragments, Dialect):
         "iregex": "{lhs} REGEXP {rhs}",
     }
 
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        return _FINGERPRINT
-
     def placeholder(self, number: int, sql_type: SqlType | None) -> str:
         return f"?{number}"
 
@@ -270,7 +266,6 @@ class SqliteDialect(SqliteFragments, Dialect):
         return "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?", (name,)
 
 
-_FINGERPRINT = ("sqlite",)
 BEGIN = Template("BEGIN IMMEDIATE")
 BEGIN_READING = Template("BEGIN DEFERRED", reads=True)
 

@@ -67,7 +67,7 @@ class SqliteConnection(SyncConnection):
         self._holds_writer = False
         self._began = False
         self._waiter: Waiter | None = None
-        self._wrote = False
+        self.doubtful = False
         self.deferred = Deferred()
         self.streams = Streams()
 
@@ -86,9 +86,9 @@ class SqliteConnection(SyncConnection):
 
         SQLite is asked only after something else than a SELECT of dorm's, which cannot have opened a transaction.
         """
-        if not self._wrote:
-            return self._open
-        self._wrote = False
+        if not self.doubtful:
+            return True
+        self.doubtful = False
         return not self.in_transaction and self._open
 
     @property
@@ -153,7 +153,7 @@ class SqliteConnection(SyncConnection):
     def query(self, statement: Statement) -> Rows:
         template = statement.template
         if self._began:
-            self._wrote = True
+            self.doubtful = True
             if self.deferred:
                 self._flush()
             if not self._db.in_transaction:
@@ -261,7 +261,7 @@ class SqliteConnection(SyncConnection):
 
     def _writing(self, send: Callable[[Statement], T], statement: Statement) -> T:
         """Send a statement that may write: in its turn, unless a transaction of this connection has it already."""
-        self._wrote = True
+        self.doubtful = True
         if self._began:
             if self.deferred:
                 self._flush()
@@ -296,7 +296,7 @@ class SqliteConnection(SyncConnection):
 
     # -- transactions --------------------------------------------------------------------------------------------
     def begin(self, statement: Statement) -> None:
-        self._wrote = True
+        self.doubtful = True
         self._began = True
         super().begin(statement)
 
@@ -395,6 +395,7 @@ class SqliteConnection(SyncConnection):
         if self._open:
             self._open = False
             self._began = False
+            self.doubtful = True
             self.deferred.clear()
             self._db.close(True)
             self._give_writer_back()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from dorm.db.backends.sqlite.driver import SqliteConnection
 from dorm.db.backends.sqlite.store import Store
 from dorm.db.driver import SyncConnection, SyncPool
 from dorm.db.pool import ForkAware
+from dorm.db.request import StatementRequest
+
+T = TypeVar("T")
 
 MOST_IDLE = 10
 """Connections kept open while nobody uses them."""
@@ -30,14 +33,25 @@ class SqlitePool(SyncPool, ForkAware):
         self._parents, self._idle = [*self._parents, *self._idle], []
         self._opened = 0
 
+    def perform(self, request: StatementRequest[T], /) -> T:
+        connection = self.acquire()
+        try:
+            return request.on(connection)
+        finally:
+            # After dorm's own SELECTs, which are most statements, `release` has nothing to ask.
+            if connection.doubtful or self._closed or len(self._idle) >= MOST_IDLE:
+                self.release(connection)
+            else:
+                self._idle.append(connection)
+
     def acquire(self) -> SqliteConnection:
         try:
-            connection = self._idle.pop()
+            return self._idle.pop()
         except IndexError:
             connection = SqliteConnection(self._store)
             connection.hear_signals()
             self._opened += 1
-        return connection
+            return connection
 
     def release(self, connection: SyncConnection) -> None:
         assert isinstance(connection, SqliteConnection), "what was acquired comes back"
