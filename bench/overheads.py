@@ -1,4 +1,4 @@
-"""What is no ratio to a driver: building a query that was built before, and the first row of a fresh process."""
+"""What is no ratio to a driver: a query that was built before, the first row of a process, ids on a log record."""
 
 from __future__ import annotations
 
@@ -59,6 +59,27 @@ def _median(source: str, times: int) -> float:
     return statistics.median(found[1:])
 
 
+_LOG_RECORD = """
+import logging, time
+from dorm.contrib import otel
+log = logging.getLogger("bench")
+log.addHandler(logging.NullHandler())
+log.propagate = False
+log.setLevel(logging.INFO)
+def cost():
+    start = time.process_time()
+    for _ in range(2000): log.info("x")
+    return (time.process_time() - start) / 2000 * 1e6
+cost()
+added = []
+for _ in range(30):
+    plain = cost()
+    remove = otel.install_log_correlation()
+    added.append(cost() - plain)
+    remove()
+print(sorted(added)[15])
+"""
+
 _YARDSTICK = """
 import time
 start = time.process_time()
@@ -73,8 +94,10 @@ def show(console: Console) -> dict[str, Any]:
         "build_us": _median(_BUILD, 1),
         "first_row_ms": _median(_FIRST_ROW, 9),
         "import_click_ms": _median(_YARDSTICK, 9),
+        "log_record_us": _median(_LOG_RECORD, 3),
     }
     console.print(f"build and compile a complex query, seen before: {found['build_us']:.1f} us (budget 12)")
     console.print(f"import, configure, 9 models, first row, SQLite: {found['first_row_ms']:.0f} ms (budget 60)")
     console.print(f"beside it `import click`, 21 ms where the budget was made: {found['import_click_ms']:.0f} ms")
+    console.print(f"trace ids on a log record, without a span: {found['log_record_us']:.2f} us (budget 2)")
     return found

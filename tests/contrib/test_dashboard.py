@@ -216,7 +216,7 @@ async def test_counts_are_those_of_the_statements(
     counted = next(each for template, each in found.items() if "count(*)" in template.lower())
     assert (counted.count, counted.errors) == (7, 0)
     assert sum(each.errors for each in found.values()) == 1
-    assert sum(step.count for step in app.recorder.curves._every.steps) == 8
+    assert sum(step.count for step in app.recorder._curves._every.steps) == 8
 
 
 def test_order_and_unknown_names(shop: dict[str, Any], made: Callable[..., Dashboard]) -> None:
@@ -351,14 +351,14 @@ def test_curves_keep_a_window_of_some_templates() -> None:
     curves = Curves()
     now = float(1_000_000 * STEP_SECONDS)
     for number in range(MOST_SERIES + 50):
-        curves.add(("default", f"SELECT {number}"), 1.0, False, now)
+        curves.add(("default", f"SELECT {number}"), [1.0], 0, now)
     assert len(curves._by_key) == MOST_SERIES
     assert curves.table(("default", f"SELECT {MOST_SERIES + 1}")) is None
     later = now + (MOST_STEPS + 1) * STEP_SECONDS
-    curves.add(("default", "SELECT late"), 1.0, False, later)
+    curves.add(("default", "SELECT late"), [1.0], 0, later)
     assert list(curves._by_key) == [("default", "SELECT late")]
     for step in range(3 * MOST_STEPS):
-        curves.add(("default", "SELECT late"), 1.0, False, later + step * STEP_SECONDS)
+        curves.add(("default", "SELECT late"), [1.0], 0, later + step * STEP_SECONDS)
     assert len(curves._by_key["default", "SELECT late"].steps) == MOST_STEPS
 
 
@@ -366,7 +366,7 @@ def test_curves_keep_a_window_of_some_templates() -> None:
 def test_quantiles_are_right_to_a_bin(ms: float) -> None:
     curve = Curve()
     for _ in range(100):
-        curve.step(1).add(ms, place_of(ms), False)
+        curve.step(1).add([ms], [place_of(ms)], 0)
     found = curve.steps[-1].quantile(0.95)
     assert found <= max(ms, 0.0)
     if 0.02 <= ms <= 10_000:
@@ -375,8 +375,8 @@ def test_quantiles_are_right_to_a_bin(ms: float) -> None:
 
 def test_a_step_without_statements_has_no_time() -> None:
     curve = Curve()
-    curve.step(100).add(5.0, 3, False)
-    curve.step(103).add(5.0, 3, True)
+    curve.step(100).add([5.0], [3], 0)
+    curve.step(103).add([5.0], [3], 1)
     table = curve.table(now=104.0 * STEP_SECONDS - 1)
     assert table["at"] == [at * STEP_SECONDS for at in (100, 101, 102, 103)]
     assert table["rate"] == [0.1, 0.0, 0.0, 0.11], "the step of now by the seconds it has lasted"
@@ -403,4 +403,4 @@ def test_threads_are_counted_exactly(shop: dict[str, Any]) -> None:
     Customer.objects.count()
     assert [each.count for each in recorder.templates()] == [800]
     if time.time() - begin < MOST_STEPS * STEP_SECONDS:
-        assert sum(step.count for step in recorder.curves._every.steps) == 800
+        assert sum(step.count for step in recorder._curves._every.steps) == 800

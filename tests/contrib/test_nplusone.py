@@ -301,7 +301,7 @@ def test_a_scope_keeps_a_bounded_number_of_templates_and_lines() -> None:
     dorm.configure(DEBUG=True, DEBUG_NPLUSONE="log", DEBUG_NPLUSONE_THRESHOLD=1)
     with nplusone.request_scope() as scope:
         for number in range(scopes.MOST_KEYS + 10):
-            scope.count(f"SELECT {number}", 1)
+            scope.count(f"SELECT {number}", 1, frozenset())
         assert len(scope._sums) <= scopes.MOST_KEYS
         assert sum(map(len, scope._sites.values())) <= scopes.MOST_KEYS
 

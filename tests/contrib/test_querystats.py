@@ -158,7 +158,7 @@ async def test_the_official_parser_reads_the_text(face: Face) -> None:
     assert all(len(label) <= 120 for label in labels)
     (first, *_) = querystats.render_json()
     assert json.loads(json.dumps(querystats.render_json()))[0]["template"] == first["template"]
-    assert {"template", "count", "total_ms", "p50_ms", "p95_ms", "p99_ms"} <= set(first)
+    assert set(first) == {"template", "count", "total_ms", "p50_ms", "p95_ms", "p99_ms"}
 
 
 # -- acceptance --------------------------------------------------------------------------------------------------
@@ -234,5 +234,5 @@ def test_families_stand_together_and_long_labels_end_in_a_digest() -> None:
     assert len(cut) == len(set(cut)) == 2
     assert all(re.fullmatch(r".{111}…[0-9a-f]{8}", each) for each in cut)
     for each in querystats.render_json():
-        assert {"template", "count", "total_ms", "p50_ms", "p95_ms", "p99_ms"} <= each.keys()
+        assert each.keys() - {"alias"} == {"template", "count", "total_ms", "p50_ms", "p95_ms", "p99_ms"}
         assert each["total_ms"] == 1.5

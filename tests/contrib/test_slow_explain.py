@@ -133,29 +133,33 @@ async def test_a_capture_that_fails_leaves_the_transaction_alone(
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 def test_the_loop_is_never_blocked() -> None:
-    dorm.configure(SLOW_QUERY_MS=100, SLOW_QUERY_EXPLAIN=True)
+    dorm.configure(SLOW_QUERY_MS=400, SLOW_QUERY_EXPLAIN=True, SLOW_QUERY_EXPLAIN_INTERVAL_S=0)
     found: list[slow_explain.SlowPlan] = []
     remove = slow_explain.on_plan(found.append)
-    worst = 0.0
 
-    async def heartbeat(stop: asyncio.Event) -> None:
-        nonlocal worst
+    async def heartbeat(stop: asyncio.Event) -> float:
+        """Return the longest that a beat came late, in seconds."""
+        worst = 0.0
         while not stop.is_set():
             before = time.perf_counter()
             await asyncio.sleep(0.01)
             worst = max(worst, time.perf_counter() - before - 0.01)
+        return worst
 
-    async def main() -> None:
+    async def main() -> float:
         stop = asyncio.Event()
         beat = asyncio.create_task(heartbeat(stop))
-        await _raw(Face("async"), "SELECT pg_sleep(0.3)")
+        await _raw(Face("async"), "SELECT pg_sleep(0.5)")
         stop.set()
-        await beat
+        return await beat
 
-    asyncio.run(main())
+    # A machine that is busy stalls a loop too, but not each time: what the capture did would be seen in every turn.
+    stalls: list[float] = []
+    while not stalls or (stalls[-1] > 0.05 and len(stalls) < 10):
+        stalls.append(asyncio.run(main()))
     remove()
-    assert len(found) == 1
-    assert worst < 0.2
+    assert len(found) == len(stalls)
+    assert min(stalls) <= 0.05
 
 
 @pytest.mark.parametrize(
@@ -185,6 +189,28 @@ def test_the_environment_switches_it_on(monkeypatch: pytest.MonkeyPatch) -> None
     before = len(slow_explain.recent_plans())
     Customer.objects.count()
     assert len(slow_explain.recent_plans()) > before or before == slow_explain.MOST_PLANS
+
+
+async def test_the_environment_may_change_its_mind(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    dorm.settings._given.pop("SLOW_QUERY_EXPLAIN", None)
+    monkeypatch.delenv("DORM_SLOW_QUERY_EXPLAIN", raising=False)
+    dorm.configure(SLOW_QUERY_MS=0, SLOW_QUERY_EXPLAIN_INTERVAL_S=0)
+    found: list[slow_explain.SlowPlan] = []
+    remove = slow_explain.on_plan(found.append)
+    try:
+        await face(Customer.objects.count)()
+        assert not slow_explain.is_installed()
+        monkeypatch.setenv("DORM_SLOW_QUERY_EXPLAIN", "on")
+        await face(Customer.objects.count)()  # it is slow, so the variable is looked at
+        await face(Customer.objects.count)()
+        assert len(found) == 1
+        monkeypatch.setenv("DORM_SLOW_QUERY_EXPLAIN", "no")
+        await face(Customer.objects.count)()
+        await face(Customer.objects.count)()
+        assert len(found) == 1
+        assert not slow_explain.is_installed()
+    finally:
+        remove()
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])

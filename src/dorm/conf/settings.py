@@ -111,6 +111,9 @@ def _reader(name: str) -> Callable[[], object]:
 slow_query_variable = _reader("DORM_SLOW_QUERY_MS")
 """Return what the environment says of ``SLOW_QUERY_MS``, to be compared with `Knobs.environment`."""
 
+slow_explain_variable = _reader("DORM_SLOW_QUERY_EXPLAIN")
+"""Return what the environment says of ``SLOW_QUERY_EXPLAIN``, to be compared with what it said before."""
+
 
 @lru_cache(256)
 def _suggestion(name: str, names: tuple[str, ...]) -> str:

@@ -74,9 +74,13 @@ def uninstrument() -> None:
 def _spanning(trace: Any, tracer: Any) -> Callable[[Observation], None]:
     client, failed = trace.SpanKind.CLIENT, trace.StatusCode.ERROR
     provider, nobody = trace.get_tracer_provider, trace.ProxyTracerProvider
+    provider()  # loads the one that the environment names
+    # Without an SDK provider() looks into the environment each time, which takes longer than all the rest: the global
+    # behind it tells as much, in the versions that have it.
+    known = vars(trace)
 
     def observe(seen: Observation) -> None:
-        if isinstance(provider(), nobody):
+        if known.get("_TRACER_PROVIDER", known) is None or isinstance(provider(), nobody):
             return  # no SDK yet: spans would go nowhere
         now = time_ns()
         text = seen.statement.template
@@ -133,32 +137,40 @@ def _place(alias: str) -> dict[str, str | int]:
 # -- log records -------------------------------------------------------------------------------------------------
 
 
+_NO_IDS: Final = (NO_ID, NO_ID)
+
+
 @lru_cache(1)
-def _current_span() -> Callable[[], Any] | None:
+def _spans() -> tuple[Callable[[], Any], Any] | None:
+    """Return what gives the current span, and the span that it gives when there is none."""
     try:
         from opentelemetry import trace
     except ImportError:
         return None
-    return trace.get_current_span
+    return trace.get_current_span, trace.INVALID_SPAN
 
 
 def trace_ids() -> tuple[str, str]:
     """Return the trace id (32 hex digits) and span id (16) of the current span, ``-`` for both without a valid one."""
-    current = _current_span()
-    if current is None:
-        return NO_ID, NO_ID
+    spans = _spans()
+    if spans is None:
+        return _NO_IDS
     try:
-        context = current().get_span_context()
+        span = spans[0]()
+        if span is spans[1]:
+            return _NO_IDS
+        context = span.get_span_context()
     except Exception:  # noqa: BLE001  # a stated boundary: a span of somebody else's never costs a log record
-        return NO_ID, NO_ID
-    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else (NO_ID, NO_ID)
+        return _NO_IDS
+    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else _NO_IDS
 
 
 def _stamp(record: logging.LogRecord, ids: tuple[str, str]) -> None:
     known = record.__dict__
     if known.get("otel_trace_id", NO_ID) == NO_ID:
         known["otel_trace_id"], known["otel_span_id"] = ids
-    known.setdefault("otel_span_id", ids[1])
+    elif "otel_span_id" not in known:
+        known["otel_span_id"] = ids[1]
 
 
 class TraceContextLogFilter(logging.Filter):
@@ -177,14 +189,15 @@ class _Factory:
         self.names: tuple[str, ...] | None = ()
         self.active = True
 
-    def __call__(self, name: str, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = self.inner(name, *args, **kwargs)
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self.inner(*args, **kwargs)
         if self.active:
-            _stamp(record, trace_ids() if self.wants(name) else (NO_ID, NO_ID))
+            _stamp(record, trace_ids() if self.names is None or _is_below(record.name, self.names) else _NO_IDS)
         return record
 
-    def wants(self, name: str) -> bool:
-        return self.names is None or any(name == each or name.startswith(f"{each}.") for each in self.names)
+
+def _is_below(name: str, names: tuple[str, ...]) -> bool:
+    return any(name == each or name.startswith(f"{each}.") for each in names)
 
 
 def install_log_correlation(logger_names: Sequence[str] | None = None) -> Callable[[], None]:

@@ -12,19 +12,18 @@ import logging
 import math
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from dorm.contrib.backlog import Backlog, Batch, Key
 from dorm.contrib.textformat import Family, escaped, rendered
 from dorm.db import hooks
 from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
-from dorm.db.template import UNPARSABLE, template_of
 
 _log = logging.getLogger("dorm.contrib.querystats")
 
 OTHER: Final = "(other)"
-UNREAD: Final = "(unparsable)"
 LONGEST_LABEL: Final = 120
 _QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
@@ -72,10 +71,10 @@ class TemplateStats:
         return made
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers for JSON, rounded to three decimals."""
+        """Return the numbers for JSON, rounded to three decimals; the alias where it isn't ``default``."""
         numbers = {f"{name}_ms": round(self.percentile(q), 3) for name, q in _QUANTILES}
         found = {"template": self.template, "count": self.count, "total_ms": round(self.total_ms, 3), **numbers}
-        return {**found, "errors": self.errors, "rows": self.rows, "alias": self.alias}
+        return found if self.alias == "default" else {**found, "alias": self.alias}
 
     def __repr__(self) -> str:
         return f"TemplateStats({self.template!r}, count={self.count}, total_ms={self.total_ms:.3f})"
@@ -88,13 +87,11 @@ def checked_size(name: str, value: Any) -> int:
     return value
 
 
-def counted_as(template: str) -> str:
-    """Return the template under which a statement is counted: one for all that cannot be read."""
-    return UNREAD if template.startswith(UNPARSABLE) else template
-
-
 class Collector:
-    """Statistics by template; an observer of the chain while it is enabled. `collector` is the one of the process."""
+    """Statistics by template; an observer of the chain while it is enabled. `collector` is the one of the process.
+
+    Statements wait in a backlog and are counted when it is full, or when somebody wants to know.
+    """
 
     def __init__(self, reservoir_max: int = 1000, max_templates: int = 1000) -> None:
         self._reservoir = checked_size("reservoir_max", reservoir_max)
@@ -106,7 +103,8 @@ class Collector:
     def _forked(self) -> None:
         """Begin with nothing: what the parent sent is the parent's."""
         self._lock = threading.Lock()
-        self._stats: dict[tuple[str, str], TemplateStats] = {}
+        self._backlog = Backlog()
+        self._stats: dict[Key, TemplateStats] = {}
         self._overflowed = False
 
     @property
@@ -125,6 +123,7 @@ class Collector:
         with self._lock:
             self._most = max_templates
             if reservoir_max != self._reservoir:
+                self._settle()
                 self._reservoir = reservoir_max
                 for stats in self._stats.values():
                     stats.samples = deque(stats.samples, maxlen=reservoir_max)
@@ -142,36 +141,45 @@ class Collector:
     def reset(self) -> None:
         """Forget what was counted."""
         with self._lock:
+            self._backlog.clear()
             self._stats.clear()
             self._overflowed = False
 
     def snapshot(self) -> list[TemplateStats]:
         """Return copies of the statistics, the largest total first."""
         with self._lock:
+            self._settle()
             copies = [stats.copy() for stats in self._stats.values()]
         return sorted(copies, key=lambda stats: stats.total_ms, reverse=True)
 
     def _observe(self, seen: Observation) -> None:
-        if seen.kind != "statement":
-            return
-        self.count((seen.alias, counted_as(template_of(seen.statement, seen.vendor))), seen)
+        if seen.kind == "statement" and self._backlog.add(seen):
+            with self._lock:
+                self._settle()
 
-    def count(self, key: tuple[str, str], seen: Observation) -> None:
-        """Count what was observed under alias and template, for who observes by himself; works while disabled."""
-        elapsed = seen.elapsed * 1000
+    def _settle(self) -> None:
+        """Count what waits."""
+        for key, batch in self._backlog.take().items():
+            self._count(key, batch)
+
+    def count(self, counted: Mapping[Key, Batch]) -> None:
+        """Count statements that somebody else has observed; works while disabled."""
         with self._lock:
-            stats = self._stats.get(key)
-            if stats is None:
-                stats = self._new(key)
-            stats.count += 1
-            stats.total_ms += elapsed
-            stats.samples.append(elapsed)
-            if seen.error is not None:
-                stats.errors += 1
-            elif seen.rows is not None:
-                stats.rows += seen.rows
+            for key, batch in counted.items():
+                self._count(key, batch)
 
-    def _new(self, key: tuple[str, str]) -> TemplateStats:
+    def _count(self, key: Key, batch: Batch) -> None:
+        stats = self._stats.get(key)
+        if stats is None:
+            stats = self._new(key)
+        times = [elapsed * 1000 for elapsed in batch.times]
+        stats.count += len(times)
+        stats.total_ms += sum(times)
+        stats.samples.extend(times)
+        stats.errors += batch.errors
+        stats.rows += batch.rows
+
+    def _new(self, key: Key) -> TemplateStats:
         alias, template = key
         if len(self._stats) >= self._most:
             if not self._overflowed:
@@ -261,5 +269,9 @@ def render_text(*, top: int | None = None) -> str:
 
 
 def render_json() -> list[dict[str, Any]]:
-    """Return the statistics as dicts for ``json.dumps``, the largest total first, with whole templates."""
+    """Return the statistics as dicts for ``json.dumps``, the largest total first, with whole templates.
+
+    Keys: ``template`` ``count`` ``total_ms`` ``p50_ms`` ``p95_ms`` ``p99_ms``, and ``alias`` for databases other than
+    ``default``. Failures and rows are those of `Collector.snapshot`.
+    """
     return [stats.as_dict() for stats in _collector.snapshot()]

@@ -22,7 +22,7 @@ from importlib import import_module
 from time import perf_counter
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from dorm.conf.settings import settings
+from dorm.conf.settings import settings, slow_explain_variable
 from dorm.db.forks import in_child
 from dorm.db.operation import Operation
 from dorm.db.request import StatementRequest
@@ -103,23 +103,21 @@ class _Entry(NamedTuple):
 class _Links:
     """What is in force for one alias."""
 
-    __slots__ = ("_sender", "gates", "hooks", "observers")
+    __slots__ = ("gates", "hooks", "observers", "sender")
 
     def __init__(self, gates: tuple[Gate, ...], hooks: tuple[Hook, ...], observers: tuple[Observer, ...]) -> None:
         self.gates = gates
         self.hooks = hooks
         self.observers = observers
-        self._sender: tuple[Proceed, Proceed] | None = None
+        self.sender: tuple[Proceed, Proceed] | None = None
+        """What sends last, and that with the hooks around it."""
 
     def around(self, last: Proceed) -> Proceed:
         """Return *last* with the hooks around it, the first one outermost, and the observers innermost."""
-        kept = self._sender
-        if kept is not None and kept[0] is last:
-            return kept[1]
         proceed = _observed(self.observers, last) if self.observers else last
         for hook in reversed(self.hooks):
             proceed = _linked(hook, proceed)
-        self._sender = (last, proceed)
+        self.sender = (last, proceed)
         return proceed
 
 
@@ -135,6 +133,7 @@ class Chain:
         self._entries: dict[str, tuple[_Entry, ...]] = {"gate": (), "hook": (), "observer": ()}
         self._links: dict[tuple[str, bool], _Links] = {}
         self._waiting: tuple[str, ...] = ()
+        self._environment = slow_explain_variable()
         self._forked()
         in_child(self, Chain._forked)
 
@@ -206,6 +205,13 @@ class Chain:
             self._waiting = tuple(dict.fromkeys([*self._waiting, *wanted]))
             self._changed()
 
+    def follow_environment(self) -> None:
+        """Look at the switches again if their variables changed; whoever finds a statement slow calls it."""
+        now = slow_explain_variable()
+        if now != self._environment:
+            self._environment = now
+            self.follow_settings(frozenset({"SLOW_QUERY_EXPLAIN"}))
+
     def _load(self) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, ()
@@ -220,12 +226,14 @@ class Chain:
         Args:
             admitted: the gates have seen it already (`admit`).
         """
-        statement = request.statement
-        links = self._in_force(request.source.alias, statement.internal)
+        links = self._links.get((request.source.alias, request.statement.internal))
+        if links is None or self._waiting:
+            links = self._in_force(request.source.alias, request.statement.internal)
         if not admitted:
             for gate in links.gates:
                 gate(request)
-        return links.around(last)(request)
+        kept = links.sender
+        return (kept[1] if kept is not None and kept[0] is last else links.around(last))(request)
 
     def admit(self, request: StatementRequest[Any]) -> None:
         """Let the gates judge a request now, before its connection is checked out or a transaction begun for it."""

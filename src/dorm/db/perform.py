@@ -67,6 +67,7 @@ def _send(request: StatementRequest[T]) -> Operation[T]:
     if slow is not None and elapsed >= slow and not request.statement.internal:
         text = shown_sql(request.statement, database.vendor)
         logger.warning("slow query on %s: %.1f ms: %s", database.alias, elapsed * 1000, text)
+        chain.follow_environment()
     if logger.isEnabledFor(logging.DEBUG):
         _record(request, database, elapsed)
     return reply

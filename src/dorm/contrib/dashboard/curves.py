@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import threading
 from array import array
+from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 from time import time
 from typing import Final
 
+from dorm.contrib.backlog import Key
 from dorm.db.forks import in_child
 
 STEP_SECONDS: Final = 10
@@ -21,14 +24,13 @@ MOST_SERIES: Final = 200
 _SMALLEST_MS = 0.01
 _RATIO = 1.25
 _BINS = 64
-_LOG_RATIO = math.log(_RATIO)
-
-Key = tuple[str, str]
+_BOUNDS = tuple(_SMALLEST_MS * _RATIO**place for place in range(1, _BINS))
+"""Where the bins end, milliseconds."""
 
 
 def place_of(ms: float) -> int:
     """Return the place of the bin that counts statements of *ms* milliseconds."""
-    return min(int(math.log(ms / _SMALLEST_MS) / _LOG_RATIO), _BINS - 1) if ms > _SMALLEST_MS else 0
+    return bisect_right(_BOUNDS, ms)
 
 
 class Step:
@@ -43,14 +45,14 @@ class Step:
         self.errors = 0
         self.longest = 0.0
 
-    def add(self, ms: float, place: int, failed: bool) -> None:
-        """Count one statement, in the bin at *place*."""
-        self.bins[place] += 1
-        self.count += 1
-        if failed:
-            self.errors += 1
-        if ms > self.longest:
-            self.longest = ms
+    def add(self, times: Sequence[float], places: Sequence[int], errors: int) -> None:
+        """Count statements by their milliseconds, each in the bin at its place."""
+        bins = self.bins
+        for place in places:
+            bins[place] += 1
+        self.count += len(times)
+        self.errors += errors
+        self.longest = max(self.longest, max(times))
 
     def quantile(self, q: float) -> float:
         """Return the milliseconds at the nearest rank of *q*."""
@@ -109,17 +111,17 @@ class Curves:
         self._every = Curve()
         self._by_key: dict[Key, Curve] = {}
 
-    def add(self, key: Key, ms: float, failed: bool, now: float | None = None) -> None:
-        """Count one statement."""
+    def add(self, key: Key, times: Sequence[float], errors: int, now: float | None = None) -> None:
+        """Count statements that ended lately: their milliseconds, and how many of them failed."""
         at = int(now if now is not None else time()) // STEP_SECONDS
-        place = place_of(ms)
+        places = [bisect_right(_BOUNDS, ms) for ms in times]
         with self._lock:
-            self._every.step(at).add(ms, place, failed)
+            self._every.step(at).add(times, places, errors)
             curve = self._by_key.get(key)
             if curve is None:
                 curve = self._new(key, at)
             if curve is not None:
-                curve.step(at).add(ms, place, failed)
+                curve.step(at).add(times, places, errors)
 
     def _new(self, key: Key, at: int) -> Curve | None:
         """Return a new curve; None while as many as there may be have statements of their own in the window."""

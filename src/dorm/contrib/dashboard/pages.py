@@ -46,7 +46,7 @@ def templates(recorder: Recorder, query: Query) -> dict[str, Any]:
             "p50": each.percentile(0.5),
             "p95": each.percentile(0.95),
             "share": each.total_ms / whole,
-            "curve": recorder.curves.table((each.alias, each.template)),
+            "curve": recorder.curve((each.alias, each.template)),
         }
         for each in found[:_SHOWN]
     ]
@@ -55,7 +55,7 @@ def templates(recorder: Recorder, query: Query) -> dict[str, Any]:
         "order": order,
         "orders": list(_ORDERS),
         "hidden": max(len(found) - _SHOWN, 0),
-        "curve": recorder.curves.table(),
+        "curve": recorder.curve(),
         "pid": os.getpid(),
     }
 
@@ -72,7 +72,7 @@ def template(recorder: Recorder, query: Query) -> dict[str, Any] | None:
                     "p99": each.percentile(0.99),
                     "mean": each.total_ms / each.count,
                 },
-                "curve": recorder.curves.table((each.alias, each.template)),
+                "curve": recorder.curve((each.alias, each.template)),
                 "plans": _plans(each.alias, each.template)[:5],
             }
     return None

@@ -7,13 +7,13 @@ from collections import deque
 from time import time
 from typing import Any, Final
 
-from dorm.contrib.dashboard.curves import Curves, Key
+from dorm.contrib.backlog import Backlog, Key
+from dorm.contrib.dashboard.curves import STEP_SECONDS, Curves
 from dorm.contrib.prometheus import pool_numbers
-from dorm.contrib.querystats import Collector, TemplateStats, counted_as
+from dorm.contrib.querystats import Collector, TemplateStats
 from dorm.db import hooks
 from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
-from dorm.db.template import template_of
 
 MOST_TEMPLATES: Final = 500
 MOST_POOL_SAMPLES: Final = 600
@@ -37,7 +37,7 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self.curves = Curves()
+        self._curves = Curves()
         self._statistics = Collector(_SAMPLES_OF_TIMES, MOST_TEMPLATES)
         self._uninstall: hooks.Uninstall | None = None
         self._forked()
@@ -45,8 +45,10 @@ class Recorder:
 
     def _forked(self) -> None:
         self._lock = threading.Lock()
+        self._backlog = Backlog()
         self._pools: dict[str, deque[_Sample]] = {}
         self._sampled = 0.0
+        self._since = self._due = 0.0
 
     def start(self) -> None:
         """Collect from now on; idempotent."""
@@ -63,17 +65,33 @@ class Recorder:
 
     def templates(self) -> list[TemplateStats]:
         """Return the statistics by template, the largest total first."""
+        self._settle(time())
         return self._statistics.snapshot()
+
+    def curve(self, key: Key | None = None) -> dict[str, list[float | None]] | None:
+        """Return the columns of one template's curve, of everything for None; None when there is no curve of it."""
+        self._settle(time())
+        return self._curves.table(key)
 
     def _observe(self, seen: Observation) -> None:
         if seen.kind != "statement":
             return
-        key: Key = (seen.alias, counted_as(template_of(seen.statement, seen.vendor)))
         now = time()
-        self._statistics.count(key, seen)
-        self.curves.add(key, seen.elapsed * 1000, seen.error is not None, now)
-        if now - self._sampled >= _EVERY_SECONDS:
+        if not self._since <= now < self._due:
+            self._settle(now)
             self.sample()
+        if self._backlog.add(seen):
+            self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Count what waits. It was observed since the last time, and within one step of the curves."""
+        with self._lock:
+            since, self._since = self._since, now
+            self._due = now + min(_EVERY_SECONDS, STEP_SECONDS - now % STEP_SECONDS)
+            found = self._backlog.take()
+            self._statistics.count(found)
+            for key, batch in found.items():
+                self._curves.add(key, [elapsed * 1000 for elapsed in batch.times], batch.errors, since)
 
     def sample(self) -> None:
         """Look at the pools now, unless that was just done; opens none."""

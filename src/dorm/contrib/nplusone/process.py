@@ -13,7 +13,7 @@ from dorm.contrib.nplusone.scopes import current_scope, inherit, is_ignored
 from dorm.db import hooks
 from dorm.db.forks import in_child
 from dorm.db.request import StatementRequest
-from dorm.db.template import first_word, template_of
+from dorm.db.template import template_of
 from dorm.exceptions import ImproperlyConfigured
 
 _log = logging.getLogger("dorm.contrib.nplusone")
@@ -94,10 +94,7 @@ def _global_gate(request: StatementRequest[Any]) -> None:
     if detector is None or is_ignored():
         return
     template = template_of(request.statement, request.source.vendor)
-    scope = current_scope()
-    if not scope.has(template) and first_word(template) in detector.ignore:
-        return
-    crossed = scope.count(template, detector.threshold)
+    crossed = current_scope().count(template, detector.threshold, detector.ignore)
     if crossed is None:
         return
     number, where = crossed

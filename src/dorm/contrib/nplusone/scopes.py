@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from dorm.contrib.callsite import call_site
 from dorm.db.forks import in_child
+from dorm.db.template import first_word
 
 MOST_KEYS: Final = 5_000
 """Templates and call sites that a scope keeps apart; it begins anew with more."""
@@ -51,20 +52,21 @@ class Scope:
         self._places = 0
         self._reported.clear()
 
-    def has(self, template: str) -> bool:
-        """True for a template that was counted."""
-        return template in self._sums
-
-    def count(self, template: str, threshold: int) -> tuple[int, str] | None:
+    def count(self, template: str, threshold: int, ignored: frozenset[str]) -> tuple[int, str] | None:
         """Count one statement; return count and call site when it crosses the threshold for the first time.
+
+        Templates that begin with an *ignored* keyword are not counted.
 
         The stack is looked at from half of the threshold on: most statements of a request are not repeated at all. What
         was counted before that belongs to the call site that follows, as long as there is only one.
         """
         sums = self._sums
         total = sums.get(template, 0) + 1
-        if total == 1 and len(sums) >= MOST_KEYS:
-            self.clear()
+        if total == 1:
+            if first_word(template) in ignored:
+                return None
+            if len(sums) >= MOST_KEYS:
+                self.clear()
         sums[template] = total
         return None if total * 2 < threshold else self._placed(template, total, threshold, call_site())
 

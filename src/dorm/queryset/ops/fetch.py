@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dorm.queryset.selects import Compiled
     from dorm.sql.plan import Plan
 
+
 def alias_for_read(qs: QuerySet[Any, Any]) -> str:
     """Return the alias that *qs* reads from: its own, else the routers' answer."""
     alias = qs._alias
