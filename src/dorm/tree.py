@@ -129,7 +129,7 @@ def _key(meta: Any, name: str) -> Any:
 def _fields(model: Any, names: Sequence[str] | None) -> list[Any]:
     meta = model._meta
     if names is None:
-        return list(meta.local_concrete_fields)
+        return list(meta.table_columns)
     return [meta.pk if name == "pk" else _local(model, name) for name in names]
 
 
@@ -137,7 +137,7 @@ def _local(model: Any, name: str) -> Any:
     """Return a field of *model* whose column stands in the model's own table."""
     meta = model._meta
     field = meta.get_field(name)
-    if field not in meta.local_concrete_fields:
+    if field not in meta.table_columns:
         raise FieldError(
             f"{model.__name__}.{name} is no column of the table {meta.db_table}: a tree is walked in one table. "
             "Join the other columns to the rows by their keys."

@@ -308,3 +308,23 @@ def test_relations_are_taken_apart_and_made_again(field: Any, expected: dict[str
     assert "unique" not in kwargs
     made = type(field)(*args, **kwargs)
     assert made.deconstruct()[1:] == (path, args, kwargs)
+
+
+@pytest.mark.usefixtures("tables")
+async def test_of_an_object_and_a_key_the_key_decides(face: Face) -> None:
+    ann, bob = [await face(Person.objects.create)(name=name) for name in ("Ann", "Bob")]
+    for values in ({"author": ann, "author_id": bob.pk}, {"author_id": bob.pk, "author": ann}):
+        post = Post(title="A", **values)
+        assert post.author_id == bob.pk
+        await face(post.save)()
+        assert (await face(Post.objects.select_related("author").get)(pk=post.pk)).author == bob
+    assert Post(author=Person(name="new"), author_id=bob.pk).author_id == bob.pk
+    assert Post(author=None, author_id=bob.pk).author_id == bob.pk
+    assert Post(author=ann, author_id=None).author_id is None
+    kept = Post(author=ann, author_id=ann.pk)
+    assert kept.author is ann
+    assert (await face(Post.objects.create)(title="B", author=ann, author_id=bob.pk)).author_id == bob.pk
+    with pytest.raises(ValueError, match="Cannot assign"):
+        Post(author=Country(name="Austria"), author_id=bob.pk)
+    with pytest.raises(TypeError, match="both positional and keyword"):
+        Post(1, "A", ann.pk, author=ann)

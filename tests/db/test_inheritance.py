@@ -222,3 +222,31 @@ async def test_several_tables_refuse_bulk_create(face: Face) -> None:
         await face(Restaurant.objects.bulk_create)([Restaurant(name="a")])
     made = await face(NearPlace.objects.bulk_create)([NearPlace(name="a")])
     assert made[0].pk is not None
+
+
+class Tavern(Place):
+    class Meta:
+        app_label = "inheritance"
+        proxy = True
+
+
+def test_meta_of_a_proxy_has_no_fields_of_its_own() -> None:
+    meta = Tavern._meta
+    assert (meta.local_fields, meta.local_concrete_fields, meta.local_many_to_many) == ((), (), ())
+    assert meta.fields == meta.concrete_fields == Place._meta.fields
+    assert meta.get_fields() == meta.get_fields(include_parents=False) == Place._meta.get_fields()
+    assert meta.pk is Place._meta.pk
+    assert meta.auto_field is Place._meta.pk
+    assert [field.name for field in Restaurant._meta.local_fields] == ["place_ptr", "pizza", "stars"]
+
+
+async def test_a_proxy_writes_the_rows_of_its_model(face: Face) -> None:
+    inn = await face(Tavern.objects.create)(name="Inn")
+    one, two = await face(Tavern.objects.bulk_create)([Tavern(name="A"), Tavern(name="B")])
+    one.address = "there"
+    assert await face(Tavern.objects.bulk_update)([one], ["address"]) == 1
+    same, made = await face(Tavern.objects.update_or_create)(pk=inn.pk, defaults={"name": "Bar"})
+    assert (same, made) == (inn, False)
+    assert await face(Tavern.objects.get_or_create)(name="B") == (two, False)
+    assert names(await face.rows(Place.objects.all())) == ["A", "B", "Bar"]
+    assert (await face(Place.objects.get)(pk=one.pk)).address == "there"

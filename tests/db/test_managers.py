@@ -182,3 +182,87 @@ def test_managers_compare_and_deconstruct() -> None:
     assert AuthorManager("E").deconstruct()[1:] == (f"{__name__}.AuthorManager", None, ("E",), {})
     assert Person.people.deconstruct()[:3] == (True, None, f"{__name__}.PersonRows")
     assert str(Person.authors) == "managers.Person.authors"
+
+
+class Listed(dorm.Model):
+    name = dorm.CharField(max_length=5, default="")
+    shown = dorm.BooleanField(default=True)
+    objects: Any = dorm.Manager()
+    extra: Any = dorm.Manager()
+
+    class Meta:
+        app_label = "managers"
+        abstract = True
+
+
+class ShownManager(dorm.Manager[Any]):
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(shown=True)
+
+
+class Curated(dorm.Model):
+    name = dorm.CharField(max_length=5, default="")
+    shown = dorm.BooleanField(default=True)
+    objects: Any = ShownManager()
+
+    class Meta:
+        app_label = "managers"
+        abstract = True
+
+
+class Unlisted(Listed):
+    objects = None
+
+    class Meta:
+        app_label = "managers"
+
+
+class Bare(Curated):
+    objects = None
+    shown = None  # type: ignore[assignment]  # this is what removes the field
+    of_all: Any = dorm.Manager()
+
+    class Meta:
+        app_label = "managers"
+
+
+class Secret(Curated):
+    objects = None
+
+    class Meta:
+        app_label = "managers"
+
+
+class Deeper(Secret):
+    class Meta:
+        app_label = "managers"
+
+
+def test_a_name_that_a_child_takes_is_no_way_to_the_manager() -> None:
+    assert Unlisted.objects is None
+    assert [manager.name for manager in Unlisted._meta.managers] == ["objects", "extra"]
+    assert (Unlisted._default_manager.name, Unlisted._default_manager.model) == ("objects", Unlisted)
+    assert Unlisted.extra.model is Unlisted
+    assert Bare.objects is None
+    assert Bare._default_manager is Bare.of_all
+    # Python's order of names: a grandchild has what its parent has.
+    assert Secret.objects is None
+    assert Deeper.objects is None
+    assert [type(model._default_manager) for model in (Secret, Deeper)] == [ShownManager, ShownManager]
+
+
+def test_a_field_that_a_child_sets_to_none_is_gone() -> None:
+    assert [field.name for field in Bare._meta.get_fields()] == ["id", "name"]
+    assert Bare.shown is None
+    with pytest.raises(TypeError, match="unexpected keyword argument 'shown'"):
+        Bare(shown=True)
+    with pytest.raises(dorm.FieldError, match="shown"):
+        Bare.of_all.filter(shown=True)
+
+
+async def test_the_hidden_manager_still_serves_as_the_default_one(face: Face) -> None:
+    create_tables([Secret])
+    for shown in (True, False):
+        await face(Secret(name=str(shown), shown=shown).save)()
+    assert names(await face.rows(Secret._default_manager.all())) == ["True"]
+    assert await face(Secret._base_manager.count)() == 2

@@ -77,3 +77,55 @@ def test_wrong_names_are_refused() -> None:
     meta = type("Meta", (), {"app_label": "order", "order_with_respect_to": "nope"})
     with pytest.raises(dorm.FieldError, match="order_with_respect_to names 'nope'"):
         type("Bad", (dorm.Model,), {"__module__": __name__, "Meta": meta})
+
+
+class Reply(Answer):
+    """A child of rows in order."""
+
+    class Meta:
+        app_label = "order"
+
+
+class Ordered(dorm.Model):
+    question = dorm.ForeignKey(Question, dorm.CASCADE, related_name="%(class)s_notes")
+
+    class Meta:
+        app_label = "order"
+        abstract = True
+        order_with_respect_to = "question"
+
+
+class Note(Ordered):
+    class Meta(Ordered.Meta):
+        pass
+
+
+class Spoken(Answer):
+    class Meta:
+        app_label = "order"
+        proxy = True
+
+
+def test_meta_has_the_field_that_the_option_names() -> None:
+    assert Answer._meta.order_with_respect_to is Answer._meta.get_field("question")
+    assert Question._meta.order_with_respect_to is None
+    assert Ordered._meta.order_with_respect_to == "question"
+    assert Note._meta.order_with_respect_to is Note._meta.get_field("question")
+    assert Spoken._meta.order_with_respect_to is None
+    assert Reply._meta.order_with_respect_to is None
+    assert list(Spoken._meta.ordering) == list(Reply._meta.ordering) == ["_order"]
+
+
+async def test_proxies_and_children_keep_the_order_of_the_table(face: Face) -> None:
+    create_tables([Reply])
+    question, answers = await filled(face)
+    spoken = await face(Spoken.objects.create)(question=question, text="d")
+    reply = await face(Reply.objects.create)(question=question, text="e")
+    assert (spoken._order, reply._order) == (3, 4)
+    assert await face(spoken.get_previous_in_order)() == answers[-1]
+    await face(question.set_answer_order)([reply.answer_ptr_id, *[each.pk for each in answers], spoken.pk])
+    assert [each.text for each in await face.rows(Answer.objects.filter(question=question))] == list("eabcd")
+    (last,) = await face(Spoken.objects.bulk_create)([Spoken(question=question, text="f")])
+    assert last._order == 5
+    after = await face(Reply.objects.create)(question=question, text="g")
+    assert await face(reply.get_next_in_order)() == after

@@ -252,7 +252,9 @@ def test_managers_are_inherited_in_order() -> None:
     assert not hasattr(Child, "objects")
     assert Plain.things.model is Plain  # type: ignore[comparison-overlap]
     assert Child.things.model is Child  # type: ignore[comparison-overlap]
-    assert [manager.name for manager in Hidden._meta.managers] == ["objects"]
+    assert Hidden.things is None
+    assert isinstance(Hidden._default_manager, First)
+    assert not hasattr(Hidden, "objects")
     assert type(Plain._base_manager) is dorm.Manager
     with pytest.raises(AttributeError, match="Plain instances"):
         Plain().things

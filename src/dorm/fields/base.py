@@ -432,7 +432,7 @@ class Field(RegisterLookupMixin, Generic[T]):
             return self.default() if callable(self.default) else self.default
         if self.db_default is not NOT_PROVIDED:
             return DatabaseDefault(self)
-        if self.empty_strings_allowed and not self.null and not self.primary_key:
+        if self.empty_strings_allowed and not self.null:
             return ""
         return None
 

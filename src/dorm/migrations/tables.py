@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from dorm.db.connection import Database
@@ -16,7 +16,7 @@ from dorm.migrations.literals import generated_expression, literal_expression, l
 def table_of(model: Any, database: Database) -> TableDef:
     """Return the table of a model, as *database* spells it."""
     meta = model._meta
-    fields = [field for field in local_fields(model) if field.db_type(database) is not None]
+    fields = [field for field in meta.table_columns if field.db_type(database) is not None]
     constraints = [constraint_of(model, constraint, database) for constraint in meta.constraints]
     uniques = [
         UniqueDef(automatic_name(meta.db_table, [field.column], "uniq"), (field.column,))
@@ -40,13 +40,6 @@ def table_of(model: Any, database: Database) -> TableDef:
         comment=getattr(meta, "db_table_comment", "") or None,
         tablespace=getattr(meta, "db_tablespace", "") or "",
     )
-
-
-def local_fields(model: Any) -> Sequence[Any]:
-    """Return the fields whose columns stand in the model's own table."""
-    meta = model._meta
-    found: Sequence[Any] = getattr(meta, "local_concrete_fields", None) or getattr(meta, "local_fields", meta.fields)
-    return found
 
 
 def _key_columns(meta: Any) -> Iterable[str]:
@@ -76,7 +69,7 @@ def fill_of(field: Any, database: Database) -> str | None:
     """Return the SQL text of the value that existing rows get in the column of *field*; None for NULL."""
     if field.primary_key or getattr(field, "generated", False) or field.has_db_default:
         return None
-    if field.name == "_order" and getattr(field.model._meta, "order_with_respect_to", None):
+    if field.name == "_order" and field.model._meta.row_order is not None:
         return "0"
     if field.has_default():
         value = field.get_default()

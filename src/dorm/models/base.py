@@ -81,7 +81,7 @@ class ModelBase(type):
             value.contribute_to_class(cls, key)
         if not meta.proxy:
             inheritance.inherit_fields(cls, parents, own, plain)
-        inheritance.settle_managers(cls, {*plain, *[key for key in own if not isinstance(own[key], Manager)]})
+        inheritance.settle_managers(cls)
         if not meta.abstract:
             cls._finish(parents)
 
@@ -109,7 +109,7 @@ class ModelBase(type):
         if _contributes(value):
             value.contribute_to_class(cls, name)
             if isinstance(value, Manager):
-                inheritance.settle_managers(cls, set())
+                inheritance.settle_managers(cls)
         else:
             setattr(cls, name, value)
 
@@ -148,7 +148,8 @@ class Model(metaclass=ModelBase):
     """A row of a table.
 
     Positional arguments are values in the order of the fields, keywords values by field name; a foreign key takes an
-    instance under its name or a raw key under ``<name>_id``, and ``pk`` stands for the primary key.
+    instance under its name or a raw key under ``<name>_id`` (which decides where both are given), and ``pk`` stands for
+    the primary key.
     """
 
     _meta: ClassVar[Options]
@@ -191,6 +192,9 @@ class Model(metaclass=ModelBase):
                 if attname not in kwargs and not field.generated:
                     setattr(self, attname, field.get_default())
             elif attname in kwargs:
+                if field.name != attname and field.name in kwargs:
+                    setattr(self, field.name, kwargs.pop(field.name))
+                # Where both are given, the key decides, as it does ever after.
                 values[attname] = kwargs.pop(attname)
             elif field.name not in kwargs:
                 values[attname] = field.get_default()

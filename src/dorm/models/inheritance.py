@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -214,16 +215,21 @@ def undo(cls: Any) -> None:
 # -- managers ----------------------------------------------------------------------------------------------------
 
 
-def settle_managers(cls: Any, hidden: set[str]) -> None:
-    """Give the class its own managers, copies of inherited ones, ``objects`` when there is none, and the defaults."""
+def settle_managers(cls: Any) -> None:
+    """Give the class its own managers, copies of inherited ones, ``objects`` when there is none, and the defaults.
+
+    An inherited manager stays a manager of the class where its name is taken by something else (``objects = None``): as
+    the default one it goes on to serve, only the attribute is what the class body says.
+    """
     meta: Options = cls._meta
     managers: dict[str, Manager[Any]] = {}
     for manager in _managers_in_order(cls):
-        if manager.name in managers or manager.name in hidden:
+        if manager.name in managers:
             continue
         mine = manager if manager.model is cls else manager.copied_for(cls)
         managers[manager.name] = mine
-        setattr(cls, manager.name, mine)
+        if isinstance(inspect.getattr_static(cls, manager.name), Manager):
+            setattr(cls, manager.name, mine)
     if not managers and not meta.abstract:
         if meta.find("objects") is not None:
             raise ImproperlyConfigured(

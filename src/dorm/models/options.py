@@ -39,12 +39,15 @@ class Options:
 
     Attributes:
         app_label, model_name, object_name, label: ``app``, ``author``, ``Author`` and ``app.Author``.
-        local_fields: columns of the model's own table, in the order of their declaration.
+        local_fields: columns that the class adds to the table of its own, in the order of their declaration; none for a
+            proxy.
+        table_fields: columns of the table its rows stand in: those of its own, or of the model that a proxy stands for.
         fields: columns of its parents' tables and its own.
         attnames: attribute names of all columns.
         inserted_fields, generated_fields: own columns that an INSERT may name, and those the database computes.
         checked_fields: relations that look at the objects assigned to them before a save.
         pk: the primary key's field.
+        order_with_respect_to: the relation that ``Meta`` names; its name while the class is abstract, None for a proxy.
         parents: the concrete models it extends, each with the one-to-one field that leads to its table.
         relations: reverse relations by the name they have in queries, inherited ones included.
         plan: root of the plans of this model.
@@ -106,6 +109,7 @@ class Options:
         self.local_fields: tuple[Field[Any], ...] = ()
         self.local_many_to_many: tuple[Any, ...] = ()
         self.private_fields: tuple[Any, ...] = ()
+        self.table_fields: tuple[Field[Any], ...] = ()
         self.fields: tuple[Field[Any], ...] = ()
         self.attnames: frozenset[str] = frozenset()
         self.checked_fields: tuple[Any, ...] = ()
@@ -148,8 +152,13 @@ class Options:
 
     @property
     def local_concrete_fields(self) -> tuple[Field[Any], ...]:
-        """The fields that have a column in the model's own table."""
+        """The local fields that have a column."""
         return tuple(field for field in self.local_fields if field.column is not None)
+
+    @property
+    def table_columns(self) -> tuple[Field[Any], ...]:
+        """The fields of the table that have a column."""
+        return tuple(field for field in self.table_fields if field.column is not None)
 
     @property
     def pk_fields(self) -> tuple[Field[Any], ...]:
@@ -181,14 +190,19 @@ class Options:
             or self.parents
             or self.file_fields
             or self.auto_created
-            or self.order_with_respect_to is not None
+            or self.row_order is not None
             or any(hasattr(field, "before_save") for field in self.private_fields)
         )
 
     @property
+    def row_order(self) -> Any:
+        """The relation among whose rows the table keeps an order, None where it keeps none."""
+        return self.concrete_model._meta.order_with_respect_to
+
+    @property
     def auto_field(self) -> Field[Any] | None:
         """The key that the database counts, or None."""
-        return self.pk if self.pk in self.local_fields and self.pk.sql_type.auto else None
+        return self.pk if self.pk in self.table_fields and self.pk.sql_type.auto else None
 
     def add_field(self, field: Any, private: bool = False) -> None:
         """Add a field (called by its ``contribute_to_class``); fields stay sorted by their declaration.
@@ -243,20 +257,20 @@ class Options:
         """Gather inherited and own fields anew, here and in the models that inherit from this one."""
         if self.proxy and self.concrete_model is not self.model:
             source = self.concrete_model._meta
-            self.local_fields, self.local_many_to_many = source.local_fields, source.local_many_to_many
+            self.table_fields = source.table_fields
             self.fields, self.many_to_many = source.fields, source.many_to_many
         else:
             above = [parent._meta for parent in self.parents]
             inherited = dict.fromkeys(field for meta in above for field in meta.fields)
+            self.table_fields = self.local_fields
             self.fields = (*inherited, *self.local_fields)
             many = dict.fromkeys(field for meta in above for field in meta.many_to_many)
             self.many_to_many = (*many, *self.local_many_to_many)
         every = (*self.fields, *self.many_to_many, *self.private_fields)
         self.attnames = frozenset(field.attname for field in self.fields)
         self.checked_fields = tuple(field for field in every if hasattr(field, "check_saved"))
-        local = [field for field in self.local_fields if field.column is not None]
-        self.generated_fields = tuple(field for field in local if field.generated)
-        self.inserted_fields = tuple(field for field in local if not field.generated)
+        self.generated_fields = tuple(field for field in self.table_columns if field.generated)
+        self.inserted_fields = tuple(field for field in self.table_columns if not field.generated)
         self._by_name = {field.attname: field for field in every if getattr(field, "attname", None)}
         self._by_name.update({field.name: field for field in every})
         self.__dict__.pop("written_fields", None)
@@ -308,7 +322,7 @@ class Options:
             for relation in self.relations.values()
             if relation not in above and (include_hidden or not _is_hidden(relation)) and self._owns(relation)
         ]
-        mine = (*own, *self.local_fields, *self.local_many_to_many, *self.private_fields)
+        mine = (*own, *self.table_fields, *self.concrete_model._meta.local_many_to_many, *self.private_fields)
         return tuple(dict.fromkeys([*inherited, *mine]))
 
     def _owns(self, relation: Any) -> bool:
@@ -338,7 +352,6 @@ class Options:
             self.parents = dict(concrete.parents)
             self.db_table = concrete.db_table
             self.pk = concrete.pk
-            self.order_with_respect_to = concrete.order_with_respect_to
         else:
             self.parents[concrete.model] = link
         concrete._heirs.append(self)
@@ -447,7 +460,7 @@ class Options:
         self.hydrates_directly = own.from_db.__func__ is base.from_db.__func__ and all(
             getattr(own, name) is getattr(base, name) for name in ("__init__", "__setattr__", "__new__")
         )
-        for field in self.local_fields:
+        for field in self.table_fields:
             # A relation's own column is plain: its descriptor stands under the relation's name.
             field.assigned_by_descriptor = hasattr(type(inspect.getattr_static(own, field.attname, None)), "__set__")
         self.file_fields = tuple(field for field in self.fields if field.keeps_files)

@@ -31,6 +31,7 @@ def add_order(cls: Any) -> None:
     if name is None or meta.proxy:
         return
     meta._require(name, "order_with_respect_to")
+    meta.order_with_respect_to = meta.get_field(name)
     if meta.find(ORDER) is None:
         OrderWrt().contribute_to_class(cls, ORDER)
     meta.ordering = (ORDER,)
@@ -38,7 +39,7 @@ def add_order(cls: Any) -> None:
         one, twin = _neighbour(forwards, which)
         add_method(cls, f"get_{which}_in_order", one)
         add_method(cls, f"aget_{which}_in_order", twin)
-    target = meta.get_field(name).to
+    target = meta.order_with_respect_to.to
     if isinstance(target, str):
         reference = cls.__name__ if target == "self" else target
         meta.apps.when_ready(meta.app_label, reference, lambda model: _add_accessors(model, cls))
@@ -90,7 +91,9 @@ def _add_accessors(target: Any, cls: Any) -> None:
 def neighbour(instance: Any, forwards: bool) -> Operation[Any]:
     """Return the row after (or before) *instance* among its siblings."""
     meta = instance._meta
-    field = meta.get_field(meta.order_with_respect_to)
+    # A child of another table has the order of the parent whose rows are kept in one.
+    tables = (meta, *[parent._meta for parent in meta.get_parent_list()])
+    field = next(table.row_order for table in tables if table.row_order is not None)
     sign, order = ("gt", "_order") if forwards else ("lt", "-_order")
     start = type(instance)._default_manager.using(instance._state.db)
     # Its place now: what the instance holds may be older than the last reordering.
@@ -116,6 +119,6 @@ def reorder(target: Any, model: Any, ids: list[Any], using: str | None) -> Opera
 
 
 def _rows(target: Any, model: Any, using: str | None) -> Any:
-    field = model._meta.get_field(model._meta.order_with_respect_to)
+    field = model._meta.row_order
     rows = model._default_manager.using(using or target._state.db)
     return rows.filter(**{field.attname: getattr(target, field.target_field.attname)})

@@ -33,12 +33,9 @@ class GenericRelatedManager(BaseRelatedManager[M]):
         return generic_manager(self.relation.field, self.instance, manager)
 
     def get_queryset(self) -> QuerySet[M]:
-        """Return the rows; those prefetched, if they were, without a query."""
+        """Return the rows; those prefetched, if they were, without a query; none of an instance without a key."""
         if self.instance.pk is None:
-            raise UnsavedInstance(
-                f"{type(self.instance).__name__} instance needs to have a primary key value before this relationship "
-                f"can be used: save the instance first (in .{self.relation.accessor})."
-            )
+            return self._rows().none()
         found = self._prefetched()
         return self._restricted(self._rows()) if found is None else found
 
@@ -59,7 +56,7 @@ class GenericRelatedManager(BaseRelatedManager[M]):
 
         Args:
             bulk: one UPDATE, without ``save()`` and signals; False saves each object, also new ones.
-        Raises: TypeError: an object of another model. ValueError: a new object, with *bulk*.
+        Raises: TypeError: an object of another model. ValueError: a new object, with *bulk*; this instance has no key.
         """
         run(_add(self, objs, bulk))
 
@@ -156,7 +153,10 @@ def _columns(manager: GenericRelatedManager[Any], alias: str) -> Operation[dict[
     """Return the values of the two columns that make a row point at the instance."""
     field = manager.relation.field
     if manager.instance.pk is None:
-        manager.get_queryset()  # says what is wrong
+        raise UnsavedInstance(
+            f"{type(manager.instance).__name__} instance needs to have a primary key value before a row can point at "
+            f"it: save the instance first (in .{manager.relation.accessor})."
+        )
     types = yield from content_types.of_models((manager.instance,), field.for_concrete_model, alias)
     return {field.content_type_field: types[0], field.object_id_field: field.key_of(manager.instance)}
 
@@ -171,6 +171,8 @@ def _checked(manager: GenericRelatedManager[Any], objs: Iterable[Any]) -> None:
 def _add(manager: GenericRelatedManager[Any], objs: Sequence[Any], bulk: bool) -> Operation[None]:
     _checked(manager, objs)
     manager._forget()
+    if not objs:
+        return
     alias = writing_alias(manager, manager.model)
     yield from in_transaction(_pointed(manager, objs, bulk, alias), alias)
 
@@ -186,7 +188,7 @@ def _pointed(manager: GenericRelatedManager[Any], objs: Sequence[Any], bulk: boo
             setattr(obj, name, value)
         if not bulk:
             yield from save.saved(obj, using=alias)
-    if bulk and objs:
+    if bulk:
         rows = manager.model._base_manager.using(alias).filter(pk__in=[obj.pk for obj in objs])
         yield from write.update(rows, values)
 

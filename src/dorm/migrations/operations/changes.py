@@ -10,7 +10,7 @@ from dorm.db.operation import Operation as Doing
 from dorm.db.schema import TableDef
 from dorm.migrations.schema import automatic_throughs, create_models
 from dorm.migrations.state import references_of
-from dorm.migrations.tables import fill_of, local_fields
+from dorm.migrations.tables import fill_of
 
 if TYPE_CHECKING:
     from dorm.migrations.editor import Editor
@@ -64,7 +64,7 @@ def _pair(editor: Editor, old: Any, new: Any, filling: Any = None) -> tuple[Tabl
 
 def filled(editor: Editor, before: TableDef, after: TableDef, model: Any, filling: Any = None) -> TableDef:
     """Return *after* with the values for existing rows, in the columns that are new or become NOT NULL."""
-    fields = {field.column: field for field in local_fields(model)}
+    fields = {field.column: field for field in model._meta.table_columns}
     if filling is not None:
         fields[filling.column] = filling
     columns = []

@@ -173,7 +173,7 @@ def _batches(insertion: Insertion, meta: Any, objs: list[Any], size: int) -> Ope
     if meta.file_fields:
         for obj in objs:
             yield from files.keep(obj, insertion.database.alias)
-    if meta.order_with_respect_to is not None:
+    if meta.row_order is not None:
         yield from ordering.place_all_last(objs, meta, insertion.database)
     objs = _keyed_first(meta, objs)
     if insertion.conflict is None and insertion.back == ():

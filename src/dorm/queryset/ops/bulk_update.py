@@ -126,7 +126,7 @@ def _usual(meta: Any, dialect: Dialect, fields: tuple[Any, ...]) -> _Usual:
 
 
 def _is_of_one_table(meta: Any, fields: Sequence[Any]) -> bool:
-    return not meta.parents and all(field in meta.local_fields for field in fields)
+    return not meta.parents and all(field in meta.table_fields for field in fields)
 
 
 @operation

@@ -113,7 +113,7 @@ def _saved_names(meta: Any, changes: Values) -> Iterable[str] | None:
         return None
     moving = [
         field.name
-        for field in meta.local_concrete_fields
+        for field in meta.table_columns
         if type(field).pre_save is not Field.pre_save and not field.primary_key and not field.generated
     ]
     return [*changes, *moving]
@@ -158,7 +158,7 @@ def _inserts_quietly(qs: QuerySet[Any, Any], lookups: Values, values: Values) ->
         return False
     if meta.parents or (type(qs).create, type(qs).acreate) != type(qs)._base_create:
         return False
-    if any(isinstance(value, Node) for value in values.values()) or meta.order_with_respect_to:
+    if any(isinstance(value, Node) for value in values.values()) or meta.row_order is not None:
         return False
     return _names_one(meta, lookups)
 
@@ -188,7 +188,7 @@ def _hidden(qs: QuerySet[Any, Any]) -> OperationalError:
 
 def unique_sets(meta: Any) -> list[tuple[str, ...]]:
     """Return the sets of field names of which the database holds each combination once."""
-    found: list[tuple[str, ...]] = [(field.name,) for field in meta.local_concrete_fields if field.unique]
+    found: list[tuple[str, ...]] = [(field.name,) for field in meta.table_columns if field.unique]
     if len(meta.pk_fields) > 1:
         found.append(tuple(field.name for field in meta.pk_fields))
     found.extend(tuple(names) for names in meta.unique_together)

@@ -21,7 +21,7 @@ def place_last(instance: Any, meta: Any, database: Database) -> Operation[None]:
 @operation
 def place_all_last(objs: list[Any], meta: Any, database: Database) -> Operation[None]:
     """Give rows that are to be inserted together places after their siblings, in their own order."""
-    field = meta.get_field(meta.order_with_respect_to)
+    field = meta.row_order
     places: dict[Any, int] = {}
     for obj in objs:
         key = getattr(obj, field.attname)
@@ -35,5 +35,5 @@ def place_all_last(objs: list[Any], meta: Any, database: Database) -> Operation[
 
 def related_rows(instance: Any, meta: Any) -> Any:
     """Return the rows of the model that share the instance's relation."""
-    field = meta.get_field(meta.order_with_respect_to)
+    field = meta.row_order
     return meta.base_manager.get_queryset().filter(**{field.attname: getattr(instance, field.attname)})

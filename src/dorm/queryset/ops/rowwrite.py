@@ -192,7 +192,7 @@ def _many(dialect: Dialect, table: str, start: str, fields: Sequence[Any], endin
 
 def left_to_database(meta: Any, fields: Sequence[Any], computed: Sequence[Any] = ()) -> tuple[Any, ...]:
     """Return the columns that an INSERT of *fields* leaves to the database."""
-    return tuple(field for field in meta.local_concrete_fields if field not in fields or field in computed)
+    return tuple(field for field in meta.table_columns if field not in fields or field in computed)
 
 
 def returning(dialect: Dialect, fields: Iterable[Any]) -> str:

@@ -135,7 +135,7 @@ def insert(write: Write, meta: Any) -> Operation[None]:
     """Insert the row; take back what the database made."""
     instance, database = write.instance, write.database
     check_key(meta, instance)
-    if meta.order_with_respect_to is not None:
+    if meta.row_order is not None:
         yield from ordering.place_last(instance, meta, database)
     fields = insert_fields(meta, instance)
     yield from insert_row(instance, meta, database, fields, write.values(fields, True))
