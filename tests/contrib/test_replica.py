@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import glob
+import math
 import os
 import shutil
 import signal
@@ -311,11 +312,24 @@ def test_a_standby_that_lost_its_primary_is_behind(cluster: Cluster, router: Lag
     cluster.execute("primary", "CREATE TABLE IF NOT EXISTS ticks (a int)")
     cluster.execute("primary", "INSERT INTO ticks VALUES (2)")
     _until(router, "replica")
+    cluster.execute("primary", "CHECKPOINT")
+    _until(router, "replica")
+    cluster.execute("replica", "CHECKPOINT")  # it will begin here when it is restarted, with nothing to replay
     cluster.stop("primary")
     try:
         # It has replayed all it received, and knows nothing of what it missed.
         _until(router, "default")
         assert router.snapshot()["replica"]["lag_seconds"] > 0.5
+        assert router.snapshot()["replica"]["consecutive_failures"] == 0
+        # Restarted, it does not even know when it last replayed something.
+        cluster.stop("replica")
+        cluster.start("replica", "-c hot_standby=on")
+        end = time.monotonic() + 20
+        while router.snapshot()["replica"]["lag_seconds"] != math.inf or router.snapshot()["replica"]["breaker_open"]:
+            assert time.monotonic() < end, router.snapshot()
+            assert router.db_for_read(Customer) == "default"
+            time.sleep(0.06)
+        assert router.probe("replica")[0] == math.inf
         assert router.snapshot()["replica"]["consecutive_failures"] == 0
     finally:
         cluster.start("primary", "-c fsync=off -c wal_level=replica")

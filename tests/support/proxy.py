@@ -27,6 +27,8 @@ class Proxy:
         self.silent = False
         self.refuses = False
         self._writers: set[asyncio.StreamWriter] = set()
+        self._accepted: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
@@ -78,7 +80,7 @@ class Proxy:
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accepts, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
@@ -87,6 +89,15 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._accepted:  # a task that is cancelled before its first step closes nothing
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    def _accepts(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._accepted.add(writer)
+        task = asyncio.create_task(self._accept(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
@@ -108,6 +119,7 @@ class Proxy:
             )
         finally:
             self._writers -= {writer, to_server}
+            self._accepted.discard(writer)
             for each in (writer, to_server):
                 each.close()
 

@@ -21,6 +21,7 @@ from dorm.cache.versions import versions
 from dorm.cache.wanted import CacheSettings
 from dorm.conf.registry import registry
 from dorm.db.connection import Database
+from dorm.db.forks import in_child
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import CallUser, Query
@@ -52,10 +53,11 @@ def fetched(database: Database, statement: Statement, plan: Plan[Any], wanted: C
     except Exception as exc:  # noqa: BLE001  # a stated boundary: a cache never fails a query
         warn(exc, wanted.using)
         return (yield from perform(Query(database, statement)))
+    before = _flights.landed
     found = yield from _stored(cache, key, wanted.using)
     if found is not None:
         return found
-    flight, leads = _board(key)
+    flight, leads = _flights.board(key)
     if not leads:
         yield CallUser(flight.wait, flight.await_)
         found = yield from _stored(cache, key, wanted.using)
@@ -63,12 +65,17 @@ def fetched(database: Database, statement: Statement, plan: Plan[Any], wanted: C
             return found
         return (yield from perform(Query(database, statement)))
     try:
+        if _flights.landed != before:
+            # Whoever fetched these rows may have been through between the look into the cache and now.
+            found = yield from _stored(cache, key, wanted.using)
+            if found is not None:
+                return found
         rows = yield from perform(Query(database, statement))
         if _may_store(database):
             yield from _store(cache, key, rows, wanted)
         return rows
     finally:
-        _land(key, flight)
+        _flights.land(key, flight)
 
 
 @operation
@@ -255,21 +262,37 @@ class _Flight:
                 loop.call_soon_threadsafe(event.set)
 
 
-_flights: dict[str, _Flight] = {}
-_flights_lock = threading.Lock()
+class _Flights:
+    """The fetches that are under way, by key of the cache.
+
+    Attributes:
+        landed: how many have ended.
+    """
+
+    def __init__(self) -> None:
+        self._forked()
+        in_child(self, _Flights._forked)
+
+    def _forked(self) -> None:
+        self.landed = 0
+        self._under_way: dict[str, _Flight] = {}
+        self._lock = threading.Lock()
+
+    def board(self, key: str) -> tuple[_Flight, bool]:
+        """Return the flight for *key*, and whether the caller leads it."""
+        with self._lock:
+            found = self._under_way.get(key)
+            if found is not None:
+                return found, False
+            made = self._under_way[key] = _Flight()
+            return made, True
+
+    def land(self, key: str, flight: _Flight) -> None:
+        """End a flight."""
+        with self._lock:
+            self._under_way.pop(key, None)
+            self.landed += 1
+        flight.end()
 
 
-def _board(key: str) -> tuple[_Flight, bool]:
-    """Return the flight for *key*, and whether the caller leads it."""
-    with _flights_lock:
-        found = _flights.get(key)
-        if found is not None:
-            return found, False
-        made = _flights[key] = _Flight()
-        return made, True
-
-
-def _land(key: str, flight: _Flight) -> None:
-    with _flights_lock:
-        _flights.pop(key, None)
-    flight.end()
+_flights = _Flights()

@@ -245,8 +245,10 @@ class LagAwareReadRouter(ForkAware):
             return 0.0, 2**64, wrong
         if is_current:
             return 0.0, number, None
-        note = "blind" if is_blind else None
-        return (0.0 if lag is None else max(float(lag), 0.0)), number, note
+        if is_blind:
+            return (0.0 if lag is None else max(float(lag), 0.0)), number, "blind"
+        # It has replayed no transaction since it started, and may have missed any number of them.
+        return (math.inf if lag is None else max(float(lag), 0.0)), number, None
 
     def _learn(self, replica: _Replica, found: tuple[float, int, str | None], failure: BaseException | None) -> None:
         now = self._clock()
