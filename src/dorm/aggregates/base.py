@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dorm.db.types import DOUBLE
 from dorm.exceptions import FieldError, NotSupportedError
-from dorm.expressions.core import Func, OrderBy, as_expression, as_reference
+from dorm.expressions.core import Func, OrderBy, as_expression, as_reference, order_key_sql
 from dorm.expressions.types import as_asked
 from dorm.functions.base import in_type
 from dorm.functions.conversion import Coalesce
@@ -278,15 +278,6 @@ def refuse_nested(node: Node, name: str, inner: Iterable[Node] | None = None) ->
         ):
             raise FieldError(f"Cannot compute {type(node).__name__} for {name!r}: its argument is an aggregate itself.")
         refuse_nested(arg, name, inner)
-
-
-def order_key_sql(compiler: Compiler, key: Node) -> str:
-    """Return one key of an order that stands inside an expression."""
-    if not isinstance(key, OrderBy):
-        return key.sql(compiler)
-    direction = " DESC" if key.descending else ""
-    nulls = f" NULLS {key.nulls.upper()}" if key.nulls is not None else ""
-    return f"{key.args[0].sql(compiler)}{direction}{nulls}"
 
 
 def _ordering(given: Any) -> tuple[Node, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dorm.aggregates.base import STAR, Aggregate
-from dorm.db.types import BIGINT, DOUBLE, SqlType
+from dorm.db.types import BIGINT, DOUBLE, LONG_NUMERIC, SqlType
 from dorm.functions.base import FLOAT_RESULT, NUMERIC_RESULT, kind_of, number
+from dorm.sql.convert import LONG, as_type
 from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Text, TypedOutput, typed
 from dorm.sql.row import Row
 
@@ -79,13 +80,23 @@ class Sum(Aggregate):
             return None
         if output.sql_type.kind in _INTEGERS:
             return _NumberOutput("Sum", output.sql_type, BIGINT)
-        return TypedOutput(output.sql_type)
+        return TypedOutput(LONG_NUMERIC if _may_overflow(output.sql_type) else output.sql_type)
+
+    def argument(self, compiler: Compiler, node: Node) -> str:
+        long = node.output is not None and _may_overflow(node.output.sql_type)
+        return super().argument(compiler, as_type(node, LONG) if long else node)
 
     def named(self, compiler: Compiler) -> str:
         output = self.args[0].output
-        decimals = output is not None and self.output is not None and self.output.sql_type.kind == "numeric"
-        exact = compiler.dialect.exact_sum(output.sql_type) if output is not None and decimals else ""
+        exact = ""
+        if output is not None and self.output is not None and self.output.sql_type.kind == "numeric":
+            exact = compiler.dialect.exact_sum(LONG_NUMERIC if _may_overflow(output.sql_type) else output.sql_type)
         return exact or super().named(compiler)
+
+
+def _may_overflow(sql_type: SqlType) -> bool:
+    """Return whether some million decimals of *sql_type* may add up to more than 64 bits."""
+    return sql_type.kind == "numeric" and sql_type.precision is not None and sql_type.precision > 12
 
 
 class Avg(Aggregate):

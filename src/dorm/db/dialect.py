@@ -152,6 +152,15 @@ class Dialect(Fragments, ABC):
         """Return `binder`'s answer for a column; *name* (``Model.field``) stands in the message of what it refuses."""
         return self.binder(sql_type)
 
+    def compared_binder(self, lookup: str, sql_type: SqlType) -> Converter | None:
+        """Return what binds a value that a column of *sql_type* is compared with, though it cannot hold it.
+
+        Args:
+            lookup: ``exact``, ``gt``, ``gte``, ``lt`` or ``lte``, or another one, of which nothing is asked.
+        Returns: None where such values are bound like any other.
+        """
+        return None
+
     def null(self, sql_type: SqlType | None) -> Any:
         """Return what is bound for NULL in a place of *sql_type* (a driver may want it typed)."""
         return None

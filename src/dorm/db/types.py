@@ -6,6 +6,7 @@ A `SqlType` names a type without saying how a backend spells or converts it: tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -164,7 +165,38 @@ INTEGER_RANGES: Final[dict[Kind, tuple[int, int]]] = {
 """Smallest and largest value of each integer type (SQL standard sizes, kept on backends that would store more)."""
 
 LONG_NUMERIC: Final = SqlType("numeric", precision=1_000)
-"""What arithmetic over decimals of more than 15 digits gives."""
+"""A decimal of any number of digits, all of which count: what arithmetic over decimals gives."""
+
+WHOLE_DIGITS: Final = 18
+"""Digits that any whole number of 64 bits may have."""
+
+_DIGITS: Final[dict[str, int]] = {"smallint": 5, "integer": 10, "bigint": 19}
+
+
+def digits_of(sql_type: SqlType) -> tuple[int, int] | None:
+    """Return how many digits numbers of an exact *sql_type* have before the point and behind it; None where any."""
+    if sql_type.kind != "numeric":
+        return (sql_type.precision or _DIGITS[sql_type.kind], 0) if sql_type.kind in _DIGITS else None
+    if sql_type.precision is None or sql_type == LONG_NUMERIC:
+        return None
+    scale = sql_type.scale or 0
+    return sql_type.precision - scale, scale
+
+
+def common_decimal(types: Iterable[SqlType]) -> SqlType | None:
+    """Return the type that has every digit of numbers of *types*; None where it does not fit a 64-bit integer."""
+    known = [digits_of(sql_type) for sql_type in types]
+    digits = [each for each in known if each is not None]
+    if len(digits) < len(known):
+        return None
+    scale = max(each[1] for each in digits)
+    precision = max(each[0] for each in digits) + scale
+    return SqlType("numeric", precision=precision, scale=scale) if precision <= WHOLE_DIGITS else None
+
+
+def is_whole(sql_type: SqlType) -> bool:
+    """Return whether decimals of *sql_type* fit a 64-bit integer, counted in units of their last digit."""
+    return sql_type.kind == "numeric" and sql_type.precision is not None and sql_type.precision <= WHOLE_DIGITS
 
 
 def is_long(sql_type: SqlType) -> bool:

@@ -6,11 +6,11 @@ import copy
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from dorm.db.types import JSON, LONG_NUMERIC
+from dorm.db.types import JSON, LONG_NUMERIC, SqlType
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.computing import COMPUTING
 from dorm.expressions.types import PLAIN_NUMERIC, as_asked, combined_output
-from dorm.sql.convert import PLAIN, as_type, kind_of
+from dorm.sql.convert import LONG, PLAIN, as_type, comparable_text, kind_of
 from dorm.sql.node import (
     BOOLEAN_OUTPUT,
     FLOAT_OUTPUT,
@@ -295,18 +295,21 @@ class Value(Expression):
         self.output = output_field
 
     def infer_output(self) -> Output | None:
-        return output_of_value(self.value)
+        return FEW_DIGITS if self._is_short() else output_of_value(self.value)
+
+    def _is_short(self) -> bool:
+        return type(self.value) is int and -SHORTEST_LONG < self.value < SHORTEST_LONG
 
     def key(self, values: Literals) -> Hashable:
         if self.value is not None:
             values.append(self.value)
-        return (Value, type(self.value), output_key(self.output))
+        return (Value, type(self.value), self._is_short(), output_key(self.output))
 
     def resolve(self, scope: Scope) -> Node:
         if self.value is None:
             is_json = self.output is not None and self.output.sql_type.kind == "json"
             return JsonNull(self.output) if is_json else Text("NULL", self.output)
-        output = self.output or output_of_value(self.value)
+        output = self.output or self.infer_output()
         if output is None:
             raise FieldError(
                 f"Value() of type {type(self.value).__name__} has no SQL type of its own: give output_field."
@@ -315,6 +318,11 @@ class Value(Expression):
 
     def __repr__(self) -> str:
         return f"Value(<{type(self.value).__name__}>)"
+
+
+SHORTEST_LONG = 10**4
+FEW_DIGITS = TypedOutput(SqlType("bigint", precision=4))
+"""A whole number below that: structure, since a decimal times it has digits that are known before its value is."""
 
 
 class JsonNull(Node):
@@ -382,7 +390,11 @@ class CombinedExpression(Expression):
         made = untyped._over(args)
         if made.output is None:
             made.output = self.output
-        return made
+        if self.output is None or made.output is None or self.output.sql_type == made.output.sql_type:
+            return made
+        # Whoever reads the result was told another type: a decimal in a form that needs none.
+        is_decimal = kind_of(made) == "numeric"
+        return as_type(made, LONG if kind_of(self) == "numeric" else PLAIN) if is_decimal else made
 
     def _over(self, args: tuple[Node, ...]) -> Node:
         without_rows(args, type(self).__name__)
@@ -399,7 +411,8 @@ class CombinedExpression(Expression):
         computed = (
             combined_output(self.operator, made.args[0].output, made.args[1].output) if self._infers(made) else _PLAIN
         )
-        if computed is not None and computed.sql_type in (PLAIN_NUMERIC, LONG_NUMERIC):
+        # Factors of known digits are multiplied as they are: the digits behind the point add up.
+        if computed is not None and (self.operator != "*" or computed.sql_type in (PLAIN_NUMERIC, LONG_NUMERIC)):
             made.args = tuple(as_type(arg, computed) for arg in made.args)
         if self.output is None or computed is None:
             return made
@@ -618,3 +631,12 @@ class OrderBy(Expression):
 
     def options(self) -> tuple[Hashable, ...]:
         return (self.descending, self.nulls)
+
+
+def order_key_sql(compiler: Compiler, key: Node) -> str:
+    """Return one key of an order that stands inside an expression."""
+    if not isinstance(key, OrderBy):
+        return comparable_text(compiler, key)
+    direction = " DESC" if key.descending else ""
+    nulls = f" NULLS {key.nulls.upper()}" if key.nulls is not None else ""
+    return f"{comparable_text(compiler, key.args[0])}{direction}{nulls}"

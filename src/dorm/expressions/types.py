@@ -14,8 +14,9 @@ from dorm.db.types import (
     TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
+    WHOLE_DIGITS,
     SqlType,
-    is_long,
+    digits_of,
 )
 from dorm.exceptions import FieldError
 from dorm.sql.node import Node, Output, TypedOutput, output_name
@@ -107,7 +108,9 @@ def combined_output(operator: str, lhs: Output | None, rhs: Output | None) -> Ou
     Raises: FieldError: the two do not go together.
     """
     if lhs is None or rhs is None:
-        return lhs if rhs is None else rhs
+        known = lhs if rhs is None else rhs
+        is_decimal = known is not None and known.sql_type.kind == "numeric"
+        return TypedOutput(PLAIN_NUMERIC) if is_decimal else known
     left, right = lhs.sql_type.kind, rhs.sql_type.kind
     if left in _NUMBERS and right in _NUMBERS:
         found = _of_numbers(operator, lhs, rhs)
@@ -132,13 +135,23 @@ def _of_numbers(operator: str, lhs: Output, rhs: Output) -> Output | None:
         computed = any(isinstance(each, TypedOutput) and type(each) is not TypedOutput for each in (lhs, rhs))
         return NumberResult(DOUBLE, float) if computed else TypedOutput(DOUBLE)
     if "numeric" in (left.kind, right.kind):
-        if operator != "^" and (is_long(left) or is_long(right)):
-            return TypedOutput(LONG_NUMERIC)
-        form = (left.kind, left.precision, left.scale)
-        same = operator in "+-" and form == (right.kind, right.precision, right.scale)
-        return TypedOutput(left if same else PLAIN_NUMERIC)
+        return TypedOutput(PLAIN_NUMERIC if operator == "^" else _of_decimals(operator, left, right))
     # A power of whole numbers is whole, though PostgreSQL computes it as a float.
     return NumberResult(BIGINT, int) if operator == "^" else TypedOutput(BIGINT)
+
+
+def _of_decimals(operator: str, left: SqlType, right: SqlType) -> SqlType:
+    """Return the type that has every digit of the result: one of known digits where these are few, else any number."""
+    one, other = digits_of(left), digits_of(right)
+    if one is None or other is None or operator == "/":
+        return LONG_NUMERIC
+    if operator == "*":
+        digits, scale = one[0] + other[0] + one[1] + other[1], one[1] + other[1]
+    else:
+        # A carry makes one digit more.
+        scale = max(one[1], other[1])
+        digits = max(one[0], other[0]) + (operator != "%") + scale
+    return SqlType("numeric", precision=digits, scale=scale) if digits <= WHOLE_DIGITS else LONG_NUMERIC
 
 
 def _of_moments(operator: str, left: str, right: str) -> Output | None:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm.exceptions import ImproperlyConfigured, NotSupportedError
-from dorm.expressions.core import Expression, OrderBy, as_reference
+from dorm.expressions.core import Expression, OrderBy, as_reference, order_key_sql
 from dorm.sql.node import Node, Output, Scope, output_key
 from dorm.sql.row import Row
 
@@ -206,7 +206,7 @@ class Window(Expression):
             parts.append(f"PARTITION BY {', '.join(arg.sql(compiler) for arg in partition)}")
         order = self.args[1 + self.partitions :]
         if order:
-            parts.append(f"ORDER BY {', '.join(_order_sql(compiler, key) for key in order)}")
+            parts.append(f"ORDER BY {', '.join(order_key_sql(compiler, key) for key in order)}")
         if self.frame is not None:
             parts.append(str(self.frame))
         text = f"{function} OVER ({' '.join(parts)})"
@@ -220,14 +220,6 @@ def _columns(key: Node) -> Iterable[Node]:
         yield key.rebuilt((column,)) if isinstance(key, OrderBy) else column
     if not isinstance(inner, Row):
         yield key
-
-
-def _order_sql(compiler: Compiler, key: Node) -> str:
-    if not isinstance(key, OrderBy):
-        return key.sql(compiler)
-    direction = " DESC" if key.descending else ""
-    nulls = f" NULLS {key.nulls.upper()}" if key.nulls is not None else ""
-    return f"{key.args[0].sql(compiler)}{direction}{nulls}"
 
 
 def _listed(given: Any) -> tuple[Node, ...]:

@@ -109,6 +109,10 @@ class GeneratedField(Field[T]):
     def prepare(self, value: Any) -> Any:
         return self.output_field.prepare(value)
 
+    def prepare_compared(self, value: Any) -> Any:
+        """Return *value* as conditions on the output field take it."""
+        return getattr(self.output_field, "prepare_compared", self.output_field.prepare)(value)
+
     def bind(self, dialect: Dialect) -> Converter | None:
         return self.output_field.bind(dialect)
 

@@ -13,11 +13,12 @@ from dorm.exceptions import InvalidValue
 from dorm.lookups.registry import bilateral_of, find_lookup, for_all
 from dorm.lookups.values import AnyNumber, bucket
 from dorm.sql.boolean import And, Condition, Nothing
-from dorm.sql.convert import aligned
+from dorm.sql.convert import aligned, comparable_text
 from dorm.sql.node import BOOLEAN_OUTPUT, TEXT_OUTPUT, Column, Fixed, Node, Output, Param, QueryLike, Scope, Text
 from dorm.sql.select import SubSelect
 
 if TYPE_CHECKING:
+    from dorm.db.dialect import Converter
     from dorm.sql.compiler import Compiler
 
 Build: TypeAlias = "Callable[[str, Node, Any, Scope], Node]"
@@ -33,12 +34,18 @@ def _columns(*nodes: Node) -> frozenset[tuple[str, str]]:
     return frozenset((node.alias, node.column) for node in nodes if isinstance(node, Column))
 
 
-def left_side(compiler: Compiler, lhs: Node) -> str:
-    """Return the text of *lhs*; what was computed compares as a column of its type does."""
-    text = lhs.sql(compiler)
-    if lhs.output is None or isinstance(lhs, Column) or not compiler.dialect.stores_as_text(lhs.output.sql_type):
-        return text
-    return compiler.dialect.in_place_of_column(text, lhs.output.sql_type)
+def right_side(compiler: Compiler, lookup: str, rhs: Node) -> str:
+    """Return the text of *rhs*; a value that no row can have is bound such that *lookup* answers rightly."""
+    if type(rhs) is Param and rhs.output is not None:
+        return compiler.param(rhs.slot, rhs.output, compared_binder(compiler, lookup, rhs.output))
+    return rhs.sql(compiler)
+
+
+def compared_binder(compiler: Compiler, lookup: str, output: Output | None) -> Converter | None:
+    """Return what binds a value that *lookup* compares with, None where it is bound like any other."""
+    if output is None or getattr(output, "is_customised", False):
+        return None
+    return compiler.dialect.compared_binder(lookup, output.sql_type)
 
 
 def comparable(compiler: Compiler, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -59,8 +66,9 @@ class Comparison(Condition):
     def sql(self, compiler: Compiler) -> str:
         lhs, rhs = comparable(compiler, self.args)
         dialect = compiler.dialect
-        left = dialect.lookup_left(self.lookup, left_side(compiler, lhs), lhs.output.sql_type if lhs.output else None)
-        return dialect.lookups[self.lookup].format(lhs=left, rhs=rhs.sql(compiler))
+        sql_type = lhs.output.sql_type if lhs.output else None
+        left = dialect.lookup_left(self.lookup, comparable_text(compiler, lhs), sql_type)
+        return dialect.lookups[self.lookup].format(lhs=left, rhs=right_side(compiler, self.lookup, rhs))
 
     def null_rejecting(self) -> frozenset[str]:
         return _strict_aliases(*self.args)
@@ -125,14 +133,16 @@ class InList(Condition):
 
     def sql(self, compiler: Compiler) -> str:
         lhs = self.args[0]
-        left = left_side(compiler, lhs)
+        left = comparable_text(compiler, lhs)
         if compiler.dialect.supports_array_parameters:
             return compiler.dialect.in_array(left, compiler.array(self.slot, lhs.output))
         kind = lhs.output.sql_type.kind if lhs.output is not None else ""
+        bind = compared_binder(compiler, "exact", lhs.output)
         if self.size > LONG_LIST and compiler.dialect.supports_listed(kind):
-            bind = lhs.output.bind(compiler.dialect) if lhs.output is not None else None
+            if bind is None and lhs.output is not None:
+                bind = lhs.output.bind(compiler.dialect)
             return compiler.dialect.in_listed(left, compiler.param(self.slot, TEXT_OUTPUT, _Listed(bind)))
-        return f"{left} IN ({compiler.padded(self.slot, self.size, lhs.output)})"
+        return f"{left} IN ({compiler.padded(self.slot, self.size, lhs.output, bind)})"
 
     def null_rejecting(self) -> frozenset[str]:
         return _strict_aliases(*self.args)
@@ -176,7 +186,8 @@ class Between(Condition):
 
     def sql(self, compiler: Compiler) -> str:
         lhs, low, high = comparable(compiler, self.args)
-        return f"{left_side(compiler, lhs)} BETWEEN {low.sql(compiler)} AND {high.sql(compiler)}"
+        first, last = right_side(compiler, "gte", low), right_side(compiler, "lte", high)
+        return f"{comparable_text(compiler, lhs)} BETWEEN {first} AND {last}"
 
     def null_rejecting(self) -> frozenset[str]:
         return _strict_aliases(*self.args)

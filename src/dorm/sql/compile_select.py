@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import NotSupportedError
+from dorm.sql.convert import comparable_text
 from dorm.sql.node import Node
 from dorm.sql.select import Compound, Join, Lock, Order, Select, inner_aliases
 
@@ -132,11 +133,11 @@ def constant(compiler: Compiler, value: Any) -> str:
 
 def order_sql(compiler: Compiler, order: Order) -> str:
     """Return one key of ORDER BY."""
-    text = order.node.sql(compiler)
+    text = comparable_text(compiler, order.node)
     direction = " DESC" if order.descending else ""
     if order.nulls is None:
         return text + direction
     if compiler.dialect.supports_nulls_ordering:
         return f"{text}{direction} NULLS {order.nulls.upper()}"
     first = f"{text} IS NULL{' DESC' if order.nulls == 'first' else ''}"
-    return f"{first}, {order.node.sql(compiler)}{direction}"
+    return f"{first}, {comparable_text(compiler, order.node)}{direction}"

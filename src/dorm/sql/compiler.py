@@ -141,9 +141,13 @@ class Compiler:
         text = f"list({text})" if element is None else f"list(map({self._named(element)}, {text}))"
         return self._parameter(text if whole is None else f"{self._named(whole)}({text})", None)
 
-    def padded(self, slot: int, size: int, output: Output | None) -> str:
-        """Return *size* placeholders for the list in *slot*, whose last value is repeated up to that number."""
-        element = output.bind(self.dialect) if output is not None else None
+    def padded(self, slot: int, size: int, output: Output | None, convert: Converter | None = None) -> str:
+        """Return *size* placeholders for the list in *slot*, whose last value is repeated up to that number.
+
+        Args:
+            convert: stands in for the output's binder.
+        """
+        element = convert or (output.bind(self.dialect) if output is not None else None)
         text = f"pad({self._held(slot)}, {size})"
         self._names["pad"] = _padded
         source = f"*{text}" if element is None else f"*map({self._named(element)}, {text})"

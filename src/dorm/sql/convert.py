@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from dorm.db.types import LONG_NUMERIC, TIMESTAMP, SqlType, is_long
-from dorm.sql.node import Node, Output, Param, Scope, TypedOutput
+from dorm.db.types import LONG_NUMERIC, TIMESTAMP, SqlType, common_decimal, is_long, is_whole
+from dorm.sql.node import Column, Node, Output, Param, Scope, TypedOutput
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -76,11 +76,18 @@ def aligned(*nodes: Node) -> tuple[Node, ...]:
     if not kinds.isdisjoint(_MOMENTS):
         dates = kinds.issubset(_MOMENTS) and "time" not in kinds
         return tuple(as_type(node, MIDNIGHT) if dates and kind_of(node) == "date" else node for node in nodes)
-    if any(map(is_long, types)):
-        return tuple(
-            node if node.output is not None and is_long(node.output.sql_type) else as_type(node, LONG) for node in nodes
-        )
-    return tuple(as_type(node, PLAIN) for node in nodes)
+    common = common_decimal(types)
+    if common is not None:
+        return tuple(as_type(node, TypedOutput(common)) for node in nodes)
+    return tuple(as_type(node, LONG if any(map(is_long, types)) else PLAIN) for node in nodes)
+
+
+def comparable_text(compiler: Compiler, node: Node) -> str:
+    """Return the text of *node*; what was computed compares and sorts as a column of its type does."""
+    text = node.sql(compiler)
+    if node.output is None or isinstance(node, Column) or not compiler.dialect.stores_as_text(node.output.sql_type):
+        return text
+    return compiler.dialect.in_place_of_column(text, node.output.sql_type)
 
 
 def _same_form(one: SqlType, other: SqlType) -> bool:
@@ -88,4 +95,8 @@ def _same_form(one: SqlType, other: SqlType) -> bool:
         return one.kind == other.kind or {one.kind, other.kind} == {"timestamp", "timestamptz"}
     if one.kind not in _NUMBERS or other.kind not in _NUMBERS or "numeric" not in (one.kind, other.kind):
         return True
-    return one.kind == other.kind and (one.precision, one.scale) == (other.precision, other.scale)
+    if one.kind != other.kind:
+        return False
+    if is_whole(one) or is_whole(other):
+        return is_whole(one) and is_whole(other) and (one.scale or 0) == (other.scale or 0)
+    return (one.precision is None) == (other.precision is None) and one.scale == other.scale

@@ -38,8 +38,8 @@ class LiteralCompiler(Compiler):
         whole = self.dialect.array_binder(output.sql_type)
         return self.dialect.literal(values if whole is None else whole(values), None)
 
-    def padded(self, slot: int, size: int, output: Output | None) -> str:
-        element = output.bind(self.dialect) if output is not None else None
+    def padded(self, slot: int, size: int, output: Output | None, convert: Converter | None = None) -> str:
+        element = convert or (output.bind(self.dialect) if output is not None else None)
         return ", ".join(self._literal(value, element, output) for value in self._value(slot))
 
     def _value(self, slot: int) -> Any:

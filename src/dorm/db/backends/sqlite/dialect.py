@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from dorm.db.backends.sqlite.fragments import SqliteFragments, is_scaled
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
 from dorm.db.rawsql import placeholders
 from dorm.db.statement import Template
-from dorm.db.types import SqlType
+from dorm.db.types import WHOLE_DIGITS, SqlType, digits_of
 from dorm.exceptions import InvalidValue, NotSupportedError
 
 if TYPE_CHECKING:
@@ -139,6 +140,9 @@ class SqliteDialect(SqliteFragments, Dialect):
             return _scaled_binder(sql_type) if is_scaled(sql_type) else str
         return _BINDERS.get(sql_type.kind)
 
+    def compared_binder(self, lookup: str, sql_type: SqlType) -> Converter | None:
+        return _comparing(lookup, sql_type.scale or 0) if lookup in _ROUNDING and is_scaled(sql_type) else None
+
     def loader(self, sql_type: SqlType) -> Converter | None:
         if sql_type.kind == "numeric":
             return _numeric_loader(sql_type)
@@ -159,6 +163,10 @@ class SqliteDialect(SqliteFragments, Dialect):
             return text if want.scale is None else f"dorm_decimal_fit({text}, {want.scale})"
         if is_scaled(want) and self.stores_as_text(have):
             return f"dorm_scaled({sql}, {want.scale or 0})"
+        digits = digits_of(have) if is_scaled(want) else None
+        if digits is not None and digits[1] <= (want.scale or 0):
+            more = (want.scale or 0) - digits[1]
+            return f"({sql} * {10**more})" if more else sql
         plain = self._plain(sql, have)
         return f"CAST(ROUND({plain} * {10 ** (want.scale or 0)}) AS INTEGER)" if is_scaled(want) else plain
 
@@ -183,6 +191,8 @@ class SqliteDialect(SqliteFragments, Dialect):
             return f"(dorm_decimal_op('{operator}', {lhs}, {rhs}) COLLATE dorm_decimal)"
         if operator == "#":
             return f"dorm_bitxor({lhs}, {rhs})"
+        if operator == "%" and left is not None and right is not None and is_scaled(left) and is_scaled(right):
+            return f"({lhs} % {rhs})"
         if operator == "%" and {one, other} & {"double", "numeric"}:
             return f"mod({lhs}, {rhs})"
         if operator in "+-" and one in _MOMENTS and other == "interval":
@@ -277,23 +287,51 @@ def _scaled_binder(sql_type: SqlType) -> Converter:
     scale = sql_type.scale or 0
 
     def bind(value: decimal.Decimal) -> int | float:
-        exact = decimal.Decimal(value).scaleb(scale)
+        exact = decimal.Decimal(value).scaleb(scale, _EVERY_DIGIT)
+        if exact.adjusted() >= WHOLE_DIGITS:
+            return math.copysign(_BEYOND_EVERY_COLUMN, exact)
         number = int(exact)
-        if number != exact:
-            # A condition compares with more digits than the column has: anything between the two neighbours will do.
-            if abs(number) > _LARGEST_WITH_HALF:
-                raise InvalidValue(
-                    f"SQLite cannot compare decimals of {sql_type.precision} digits, {scale} of them behind the "
-                    "point, with one that has more behind the point: round it before."
-                )
-            return number + math.copysign(0.5, exact)
-        return number if abs(number) < _BEYOND_EVERY_COLUMN else math.copysign(_BEYOND_EVERY_COLUMN, exact)
+        if number == exact:
+            return number
+        # Compared by a part of a key, or after a transform: anything between the two neighbours will do.
+        if abs(number) > _LARGEST_WITH_HALF:
+            raise InvalidValue(
+                f"SQLite cannot compare decimals of {sql_type.precision} digits, {scale} of them behind the point, "
+                "with one that has more behind the point in a key of several columns: round it before."
+            )
+        return number + math.copysign(0.5, exact)
 
     return bind
 
 
+@functools.cache
+def _comparing(lookup: str, scale: int) -> Converter:
+    """Return what binds a decimal with more digits than a column with *scale* of them has, for one lookup."""
+    rounding = _ROUNDING[lookup]
+
+    def bind(value: decimal.Decimal) -> int | float:
+        exact = decimal.Decimal(value).scaleb(scale, _EVERY_DIGIT)
+        if exact.adjusted() >= WHOLE_DIGITS:
+            return math.copysign(_BEYOND_EVERY_COLUMN, exact)
+        number = exact.to_integral_value(rounding or decimal.ROUND_DOWN)
+        return int(number) if rounding is not None or number == exact else _BETWEEN
+
+    return bind
+
+
+_ROUNDING = {
+    "exact": None,
+    "gt": decimal.ROUND_FLOOR,
+    "lte": decimal.ROUND_FLOOR,
+    "gte": decimal.ROUND_CEILING,
+    "lt": decimal.ROUND_CEILING,
+}
+"""To which side a comparison with a fraction of the last digit is one with a whole number of it."""
+_EVERY_DIGIT = decimal.Context(prec=decimal.MAX_PREC, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 _LARGEST_WITH_HALF = 2**51
 """The halves of larger numbers are no doubles any more."""
+_BETWEEN = 0.5
+"""What equals no whole number."""
 _BEYOND_EVERY_COLUMN = 9e18
 """More than 18 digits, in a form that a 64-bit integer compares with."""
 

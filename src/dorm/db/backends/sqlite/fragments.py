@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from dorm.db.fragments import Fragments
-from dorm.db.types import SqlType
+from dorm.db.types import SqlType, is_whole
 
 _INTEGERS = ("smallint", "integer", "bigint", "boolean")
 _DAY = 86_400_000_000
@@ -23,13 +23,9 @@ _JSON_TYPES = {"number": "'integer', 'real'", "text": "'text'", "boolean": "'tru
 _ENDINGS = {"hour": ":00:00", "minute": ":00", "second": ""}
 
 
-LARGEST_SCALED = 18
-"""Digits of a decimal that fit a 64-bit integer; longer ones are stored as text with the collation dorm_decimal."""
-
-
-def is_scaled(sql_type: SqlType) -> bool:
-    """True for decimals that are stored as a whole number of their last digit."""
-    return sql_type.kind == "numeric" and sql_type.precision is not None and sql_type.precision <= LARGEST_SCALED
+is_scaled = is_whole
+"""True for decimals that are stored as a whole number of their last digit; longer ones are text with the collation
+dorm_decimal."""
 
 
 def json_path(keys: tuple[str | int, ...]) -> str:
