@@ -70,13 +70,16 @@ def _duration(value: datetime.timedelta) -> str:
 
 
 def _value(each: Any, instance: Any) -> Any:
-    """Return one field's value of an instance; a field may write its own form (``value_to_string``)."""
+    """Return one field's value of an instance; a field of the user may write its own form (``value_to_string``)."""
     value = getattr(instance, each.attname)
-    own = getattr(each, "value_to_string", None)
-    plain = _plain(value)
-    if own is not None and value is not None and isinstance(plain, str) and not isinstance(value, str):
-        return own(instance) if type(each).__module__.partition(".")[0] != "dorm" else plain
-    return plain
+    own = type(each).value_to_string
+    if own.__module__.partition(".")[0] == "dorm" or value is None or isinstance(value, _AS_THEY_ARE):
+        return _plain(value)
+    return own(each, instance)
+
+
+_AS_THEY_ARE = (int, float, decimal.Decimal, datetime.date, datetime.time)
+"""Values that no field writes in a form of its own, as in Django."""
 
 
 def record(instance: Any, many: dict[str, list[Any]] | None = None) -> dict[str, Any]:

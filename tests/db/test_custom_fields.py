@@ -9,6 +9,7 @@ import pytest
 import dorm
 from dorm import F, Max
 from dorm.migrations.schema import create_tables
+from dorm.serialize import serialize
 from tests.support.faces import Face
 
 pytestmark = pytest.mark.usefixtures("empty_database")
@@ -171,3 +172,68 @@ def test_the_column_is_as_the_field_spells_it() -> None:
     assert Deal._meta.get_field("stored").db_type(connection).lower() == "varchar(12)"
     assert Deal._meta.get_field("tens").get_internal_type() == "IntegerField"
     assert Deal._meta.get_field("title").get_internal_type() == "CharField"
+
+
+class MarkedField(dorm.TextField[str]):
+    """Marks what is written to rows, and what is written to dumps."""
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        return f"saved {super().get_db_prep_save(value, connection)}"
+
+    def value_to_string(self, obj: Any) -> str:
+        return f"dumped {self.value_from_object(obj)}"
+
+
+class ShortKeyField(dorm.SmallIntegerField[int]):
+    """Columns that refer to it are wider than it is itself."""
+
+    def value_to_string(self, obj: Any) -> str:
+        raise AssertionError("whole numbers are written as they are")
+
+    def rel_db_type(self, connection: Any) -> str:
+        return "bigint"
+
+
+class Marked(dorm.Model):
+    number = ShortKeyField(primary_key=True)
+    text = MarkedField()
+    up = dorm.ForeignKey("self", null=True)
+
+    class Meta:
+        app_label = "custom"
+
+
+async def test_what_a_field_does_to_saved_values_conditions_do_without(face: Face) -> None:
+    await face(create_tables)([Marked])
+    await face(Marked.objects.create)(number=1, text="a")
+    await face(Marked.objects.bulk_create)([Marked(number=2, text="b"), Marked(number=3, text="c", up_id=1)])
+    assert await face(Marked.objects.filter(text="a").count)() == 0
+    assert await face(Marked.objects.filter(text="saved a").count)() == 1
+    await face(Marked.objects.filter(number=2).update)(text="d")
+    three = await face(Marked.objects.get)(number=3)
+    three.text = "e"
+    await face(three.save)(update_fields=["text"])
+    two = await face(Marked.objects.get)(number=2)
+    two.text = "f"
+    await face(Marked.objects.bulk_update)([two], ["text"])
+    texts = Marked.objects.order_by("number").values_list("text", flat=True)
+    assert await face.rows(texts) == ["saved a", "saved f", "saved e"]
+
+
+async def test_a_column_that_refers_to_a_field_has_the_type_it_names(face: Face, backend: str) -> None:
+    await face(create_tables)([Marked])
+    if backend == "postgresql":
+        sql = (
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            "WHERE attrelid = 'custom_marked'::regclass AND attname IN ('number', 'up_id')"
+        )
+    else:
+        sql = "SELECT name, type FROM pragma_table_info('custom_marked') WHERE name IN ('number', 'up_id')"
+    found = {row[0]: row[1].lower() for row in dorm.connection_for().execute(sql)}
+    assert found == {"number": "smallint" if backend == "postgresql" else "integer", "up_id": "bigint"}
+
+
+def test_dumps_have_the_form_that_a_field_gives() -> None:
+    (record,) = serialize(Marked(number=1, text="a"))
+    assert record["fields"] == {"text": "dumped a", "up": None}
+    assert record["pk"] == 1

@@ -156,3 +156,53 @@ def test_a_named_manager_that_migrations_may_not_use_has_a_plain_one_in_its_plac
     assert type(historical._default_manager) is dorm.Manager
     assert historical._default_manager.name == "everybody"
     assert historical is not Owner
+
+
+def test_a_manager_that_migrations_may_use_is_there_in_them() -> None:
+    registry = Registry()
+
+    class Counted(dorm.Manager):
+        use_in_migrations = True
+
+        def total(self) -> int:
+            return self.count()
+
+    class Owner(dorm.Model):
+        plain = dorm.Manager()
+        everybody = Counted()
+
+        class Meta:
+            app_label = "m1"
+            apps = registry
+
+    state = ProjectState.from_apps("m1", registry)
+    (migration,) = MigrationAutodetector(ProjectState(), state).migrations()
+    historical = applied(migration.operations, ProjectState()).apps.get_model("m1", "Owner")
+    assert [manager.name for manager in historical._meta.managers] == ["everybody"]
+    assert historical.everybody.total() == 0
+    assert Owner.plain.creation_counter < Owner.everybody.creation_counter
+    assert Owner._default_manager is Owner.plain
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ({"required_db_vendor": "sqlite"}, {"sqlite"}),
+        ({"required_db_vendor": "postgresql"}, {"postgresql"}),
+        ({"required_db_features": ["supports_array_parameters"]}, {"postgresql"}),
+        ({"required_db_features": ["no_such_feature"]}, set()),
+        ({"required_db_features": []}, {"sqlite", "postgresql"}),
+        ({"managed": False}, set()),
+    ],
+)
+def test_only_databases_that_a_model_asks_for_get_its_table(
+    backend: str, option: dict[str, Any], wanted: set[str]
+) -> None:
+    create = migrations.CreateModel("Chosen", [("id", dorm.BigAutoField(primary_key=True))], option)
+    state = applied([create], ProjectState())
+    assert dorm.connection_for().table_exists("m1_chosen") == (backend in wanted)
+    assert state.apps.get_model("m1", "Chosen")._meta.can_migrate(dorm.connection_for()) == (backend in wanted)
+    applied(
+        [migrations.AddField("Chosen", "name", dorm.TextField(default="")), migrations.DeleteModel("Chosen")], state
+    )
+    assert not dorm.connection_for().table_exists("m1_chosen")

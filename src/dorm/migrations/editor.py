@@ -97,17 +97,10 @@ class Editor:
     def allows(self, app_label: str, model: Any | None = None, **hints: Any) -> bool:
         """Tell whether the routers, and the model itself, want it in this database."""
         if model is not None:
-            meta = model._meta
-            if not meta.managed or meta.proxy or not can_migrate(meta, self.database):
+            if not model._meta.can_migrate(self.database):
                 return False
-            hints = {"model_name": meta.model_name, **hints}
+            hints = {"model_name": model._meta.model_name, **hints}
         return router.allow_migrate(self.database.alias, app_label, **hints)
-
-
-def can_migrate(meta: Any, database: Database) -> bool:
-    """Tell whether the model's own ``required_db_vendor`` allows it in *database*."""
-    vendor = getattr(meta, "required_db_vendor", None)
-    return vendor is None or vendor == database.vendor
 
 
 def text_statement(dialect: Dialect, sql: str, params: Sequence[Any] | None = None) -> Ddl:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dorm.conf.registry import Registry, registry
+from dorm.db.connection import connections
 from dorm.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured, choices_text, nearest
 from dorm.models.blank import Blank, blank_of
 from dorm.models.meta import (
@@ -485,12 +486,17 @@ class Options:
             )
 
     def can_migrate(self, connection: Any) -> bool:
-        """Return whether the table of this model belongs on the database of *connection* (a `Database`)."""
+        """Return whether the table of this model belongs on a database.
+
+        Args:
+            connection: what `connection_for` returns, or an alias.
+        """
         if self.proxy or not self.managed:
             return False
+        dialect = connections[connection if isinstance(connection, str) else connection.alias].dialect
         if self.required_db_vendor:
-            return bool(self.required_db_vendor == connection.dialect.vendor)
-        return all(getattr(connection.dialect, name, False) for name in self.required_db_features)
+            return self.required_db_vendor == dialect.vendor
+        return all(getattr(dialect, name, False) for name in self.required_db_features)
 
     def __repr__(self) -> str:
         return f"<Options of {self.label}>"
