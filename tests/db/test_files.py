@@ -307,3 +307,26 @@ async def test_bulk_update_keeps_files_by_its_own_face_and_a_rollback_removes_th
             raise RuntimeError
     assert Faced.saves == [face.name] * 2
     assert sorted(os.listdir(media / "scans")) == ["0.txt", "1.txt"]
+
+
+async def test_files_and_folders_get_the_modes_of_the_storage(face: Face, tmp_path: Path) -> None:
+    modes = {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+    for storage, wanted in (
+        (FileSystemStorage(tmp_path / "own", **modes), (0o700, 0o600)),
+        (FileSystemStorage(tmp_path / "usual"), (0o755, 0o644)),
+    ):
+        name = await face(storage.save)("a/b/c.txt", ContentFile(b"one"))
+        path = Path(storage.path(name))
+        found = [each.stat().st_mode & 0o777 for each in (path.parent, path.parent.parent, path)]
+        assert found == [wanted[0], wanted[0], wanted[1]]
+
+
+async def test_a_file_is_opened_by_its_field(face: Face) -> None:
+    await face(create_tables)([Paper])
+    paper = Paper(plain=ContentFile(b"one two", name="n.txt"), dated=ContentFile(b"3", name="m.txt"))
+    await face(paper.save)()
+    assert paper.dated.name == f"d/{datetime.datetime.now():%Y}/m.txt"
+    again = await face(Paper.objects.get)()
+    file = await face(again.plain.open)("rb")
+    with file:
+        assert file.read() == b"one two"

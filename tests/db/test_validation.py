@@ -234,3 +234,14 @@ async def test_a_composite_key_is_unique(face: Face) -> None:
         message for message, _ in (await errors(face, Seat(row=1, number=1)))["__all__"]
     ]
     assert await errors(face, Seat(row=1, number=2)) == {}
+
+
+async def test_the_domain_of_an_address_becomes_lower_case(face: Face) -> None:
+    await face(create_tables)([Editor])
+    editor = Editor(name="x", email="Ann.Bo@EXAMPLE.Com")
+    await face(editor.save)()
+    assert (await face(Editor.objects.get)()).email == "Ann.Bo@EXAMPLE.Com", "a save validates nothing"
+    await face(editor.full_clean)()
+    assert editor.email == "Ann.Bo@example.com"
+    for wrong in ("ann", "ann@", "@example.com", "a b@example.com"):
+        assert (await errors(face, Editor(name="y", email=wrong)))["email"][0][1] == "invalid"

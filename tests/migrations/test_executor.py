@@ -260,3 +260,35 @@ def test_an_operation_of_ones_own_sends_its_sql(project: Project) -> None:
     found = executor.migrate("shop", shop, dry_run=True)
     assert [params for _, params in found or []] == [["100%"]]
     assert rows("SELECT name FROM shop_author") == []
+
+
+async def test_receivers_are_told_of_a_migration_before_and_after(project: Project, executor: Executor) -> None:
+    folder = project.app("shop", {"0001_initial": FIRST})
+    told: list[tuple[str, Any, bool, Any]] = []
+
+    def receiver(sender: Any, **options: Any) -> None:
+        backwards = options["plan"][0][1]
+        apps = options.get("apps")
+        models = [] if apps is None else [each for each in apps.get_models() if each._meta.app_label == "shop"]
+        names = sorted(each.__name__ for each in models)
+        told.append((sender, options["using"], backwards, names))
+
+    async def awaited(sender: Any, **options: Any) -> None:
+        receiver(sender, **options)
+
+    chosen = awaited if executor.face.is_async else receiver
+    for signal in (dorm.signals.pre_migrate, dorm.signals.post_migrate):
+        signal.connect(chosen)
+    try:
+        await executor.migrate("shop", folder)
+        assert [each[:3] for each in told] == [("shop", "default", False)] * 2
+        assert (told[0][3], told[1][3]) == ([], ["Author", "Book"])
+        await executor.migrate_to("shop", folder, "zero")
+        assert [each[:3] for each in told[2:]] == [("shop", "default", True)] * 2
+        assert told[3][3] == []
+        told.clear()
+        await executor.migrate("shop", folder, dry_run=True)
+        assert told == []
+    finally:
+        for signal in (dorm.signals.pre_migrate, dorm.signals.post_migrate):
+            signal.disconnect(chosen)
