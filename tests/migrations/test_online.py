@@ -233,8 +233,7 @@ async def test_append_only_tables(project: Project, shop: Any, executor: Executo
     await executor.migrate("shop", shop)
     with pytest.raises(dorm.IntegrityError, match="append-only") as caught:
         execute("UPDATE things SET code = 'x'")
-    if connections["default"].vendor == "postgresql":
-        assert "table things is append-only: UPDATE is refused" in str(caught.value)
+    assert "table things is append-only" in str(caught.value)
     await executor.rollback("shop", shop, "1")
     execute("UPDATE items SET code = 'x'")
     if connections["default"].vendor == "postgresql":

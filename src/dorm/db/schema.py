@@ -9,7 +9,7 @@ an `Editor`, which sends them, or notes them down for a dry run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -191,6 +191,11 @@ class Editor(Protocol):
         """True when statements are noted down."""
         ...
 
+    @property
+    def append_only(self) -> Mapping[str, bool]:
+        """Tables that are append-only by then, in a dry run; and whether TRUNCATE is refused."""
+        ...
+
     def send(self, ddl: Ddl, /) -> Operation[None]:
         """Send one statement, or note it down."""
         ...
@@ -358,6 +363,7 @@ class Schema:
         if old.name != new.name:
             sql = f"ALTER TABLE {self.table(old.name)} RENAME TO {self.table(new.name)}"
             yield from editor.send(Ddl(sql, table=old.name, lock=self.lock_alter))
+            yield from self.rename_append_only(editor, old.name, new.name)
         yield from self.rename_parts(editor, old, new)
 
     def rename_column(self, editor: Editor, old: TableDef, new: TableDef, before: str, after: str) -> Operation[None]:
@@ -459,9 +465,17 @@ class Schema:
         """
         return None
 
-    def append_only_off(self, table: str, schema: str | None, there: bool) -> list[str]:
-        """Return the statements that undo `append_only`; *there* tells whether the table still exists."""
+    def append_only_off(self, table: str, schema: str | None) -> list[str]:
+        """Return the statements that undo `append_only`, also where the table is gone."""
         return []
+
+    def rename_append_only(self, editor: Editor, old: str, new: str) -> Operation[None]:
+        """Name what `append_only` made for a table that was called *old* after the name it has now.
+
+        A name that stayed behind would be taken for that of the next table called *old*.
+        """
+        return
+        yield
 
     def rehearsal(self, editor: Editor, empty: bool = False) -> Operation[Rehearsal | None]:
         """Return a copy of the tables for a dry run; None where changes ask the catalogue for nothing that changes.

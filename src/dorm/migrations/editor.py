@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from dorm.db.connection import Database, connections
@@ -33,6 +34,7 @@ class Editor:
     Attributes:
         notes: None, or where statements and comments are noted down instead of being sent. Reads are done all the same.
         inside: a transaction of the runner's is open around the operation (in a dry run: would be open).
+        append_only: in a dry run, the tables that take new rows only by then, and whether they refuse TRUNCATE.
         rehearsal: in a dry run, what the catalogue is read from, and on which the statements are done.
         tell: called with a few words by operations that take long, to say how far they are.
     """
@@ -44,7 +46,9 @@ class Editor:
         inside: bool = True,
         tell: Callable[[str], None] = lambda text: None,
         rehearsal: Rehearsal | None = None,
+        append_only: Mapping[str, bool] = MappingProxyType({}),
     ) -> None:
+        self.append_only = append_only
         self.database = database
         self.notes = notes
         self.inside = inside

@@ -348,7 +348,8 @@ def note_step(
     atomic = step.migration.runs_atomically and database.dialect.supports_transactional_ddl
     for operation, old, new in pieces(step, before):
         notes: list[Ddl | Comment] = []
-        editor = Editor(database, notes, inside=atomic, rehearsal=rehearsal)
+        protected = {each.table: each.append_only for each in old.models.values() if each.append_only is not None}
+        editor = Editor(database, notes, inside=atomic, rehearsal=rehearsal, append_only=protected)
         if step.backwards and not operation.reversible:
             editor.comment(f"{type(operation).__name__}: irreversible", failed=True)
         else:

@@ -33,6 +33,8 @@ class ModelState:
         fields: fields by name, in order, bound to no model.
         options: what ``Meta`` gave, plain values only.
         bases: classes, or ``"app.model"`` for models of the state.
+        append_only: not None when `MakeTableAppendOnly` protects the table; True when TRUNCATE is refused as well. No
+            part of what a model is: two states that differ in it are equal.
     """
 
     app_label: str
@@ -41,6 +43,7 @@ class ModelState:
     options: Mapping[str, Any] = attribute(default_factory=dict)
     bases: tuple[Any, ...] = (Model,)
     managers: tuple[tuple[str, Any], ...] = ()
+    append_only: bool | None = None
 
     @classmethod
     def made(

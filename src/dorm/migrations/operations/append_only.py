@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.operation import Operation as Doing
@@ -67,6 +68,12 @@ class MakeTableAppendOnly(Operation):
             f"block_truncate={self.block_truncate!r}, schema={self.schema!r})"
         )
 
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        # Nothing of a model changes; what renames its table in a dry run must know.
+        for each in list(state.models.values()):
+            if each.table == self.name and self.schema is None:
+                state.add_model(replace(each, append_only=self.block_truncate))
+
     def forwards(self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState) -> Doing[None]:
         schema = editor.dialect.schema
         unique = self._unique_sets(editor, to_state)
@@ -83,9 +90,7 @@ class MakeTableAppendOnly(Operation):
     def backwards(
         self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState
     ) -> Doing[None]:
-        schema = editor.dialect.schema
-        there = self.schema is not None or (yield from schema.table_exists(editor, self.name))
-        for text in schema.append_only_off(self.name, self.schema, there):
+        for text in editor.dialect.schema.append_only_off(self.name, self.schema):
             yield from editor.send(self._ddl(editor, text))
 
     def _ddl(self, editor: Editor, text: str) -> Ddl:

@@ -11,6 +11,7 @@ from dorm.db.request import CallUser
 from dorm.exceptions import MigrationError
 from dorm.migrations.editor import split_sql, text_statement
 from dorm.migrations.operations.base import Operation, OperationCategory
+from dorm.migrations.values import path_of
 
 if TYPE_CHECKING:
     from dorm.migrations.editor import Editor
@@ -160,7 +161,7 @@ class RunPython(Operation):
         if code is RunPython.noop or not editor.allows(app_label, None, **self.hints):
             return
         if editor.is_dry:
-            editor.comment(f"RunPython {getattr(code, '__qualname__', code)}: not executed")
+            editor.comment(f"RunPython {_named(code)}: not executed")
             return
         arguments = arguments_of(code, app_label, state.apps.complete(), editor)
         if inspect.iscoroutinefunction(code):
@@ -170,6 +171,12 @@ class RunPython(Operation):
 
     def describe(self) -> str:
         return "Raw Python operation"
+
+
+def _named(code: Callable[..., Any]) -> str:
+    """Return where a function is, as far as it tells; of another callable, its class."""
+    thing: Any = code if hasattr(code, "__qualname__") else type(code)
+    return path_of(thing)
 
 
 def arguments_of(code: Callable[..., Any], app_label: str, apps: StateApps, editor: Editor) -> tuple[Any, Any]:

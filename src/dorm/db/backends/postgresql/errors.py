@@ -27,13 +27,18 @@ _QUOTED = re.compile('".*"', re.DOTALL)
 _CLASSES: dict[str, type[DatabaseError]] = {
     "08": OperationalError,
     "0A": NotSupportedError,
+    "20": ProgrammingError,
+    "21": ProgrammingError,
     "22": DataError,
     "23": IntegrityError,
     "25": TransactionManagementError,
     "28": OperationalError,
+    "34": ProgrammingError,
     "3D": OperationalError,
+    "3F": ProgrammingError,
     "40": OperationalError,
     "42": ProgrammingError,
+    "44": ProgrammingError,
     "53": OperationalError,
     "55": OperationalError,
     "57": OperationalError,
@@ -91,7 +96,10 @@ def _translated(exc: Exception, lost: bool) -> DatabaseError:
     if state.startswith("23"):
         return IntegrityError(_constraint(exc, text))
     if state == "25006":
-        return OperationalError(text)
+        return OperationalError(
+            f"{text}: the server is a standby, or the session only reads (default_transaction_read_only). "
+            "Send it to the primary, in a session that may write."
+        )
     if state.startswith("22"):
         # `invalid input syntax for type integer: "..."`: what these quote is the value.
         return DataError(_QUOTED.sub('"..."', text))

@@ -40,6 +40,9 @@ _CASTS: dict[str, frozenset[str]] = {
 """Casts between types of different families."""
 
 
+_TRIGGERS = "SELECT tgname FROM pg_trigger WHERE tgrelid IN (to_regclass($1), to_regclass($2))"
+
+
 class PostgresSchema(Schema):
     """Statements for PostgreSQL 13 and later."""
 
@@ -169,13 +172,29 @@ class PostgresSchema(Schema):
             )
         return found
 
-    def append_only_off(self, table: str, schema: str | None, there: bool) -> list[str]:
+    def append_only_off(self, table: str, schema: str | None) -> list[str]:
         where = self._in_schema(schema, table)
-        names = [self._trigger(table, "trg"), self._trigger(table, "truncate_trg")] if there else []
+        names = [self._trigger(table, "trg"), self._trigger(table, "truncate_trg")]
         function = self._in_schema(schema, f"{table}_block_mod")
         return [f"DROP TRIGGER IF EXISTS {name} ON {where}" for name in names] + [
             f"DROP FUNCTION IF EXISTS {function}()"
         ]
+
+    def rename_append_only(self, editor: Editor, old: str, new: str) -> Operation[None]:
+        names = {self._trigger(old, event): self._trigger(new, event) for event in ("trg", "truncate_trg")}
+        known = editor.append_only.get(old)
+        if known is None:
+            # A dry run has not renamed the table.
+            found = yield from editor.read(_TRIGGERS, (self.quote(old), self.quote(new)))
+            is_there = [name for name in names if any(self.quote(row[0]) == name for row in found)]
+        else:
+            is_there = list(names)[: 1 + known]
+        for name in is_there:
+            sql = f"ALTER TRIGGER {name} ON {self.quote(new)} RENAME TO {names[name]}"
+            yield from editor.send(Ddl(sql, table=new, lock=self.lock_alter))
+        if is_there:
+            before, after = (self._in_schema(None, f"{name}_block_mod") for name in (old, new))
+            yield from editor.send(Ddl(f"ALTER FUNCTION {before}() RENAME TO {after}"))
 
     def _trigger(self, table: str, event: str) -> str:
         return self.quote(shortened(f"{table}_block_mod_{event}"))

@@ -45,6 +45,10 @@ def _translated(exc: Exception) -> DatabaseError:
         return QueryCanceled("the statement was interrupted")
     if isinstance(exc, apsw.CantOpenError):
         return OperationalError(f"{text}: does the folder of the file exist, and may this process write there?")
+    if isinstance(exc, apsw.ReadOnlyError):
+        return OperationalError(
+            f"{text}: may this process write the file and its folder? SQLite keeps its log beside the file."
+        )
     if isinstance(exc, apsw.NotADBError):
         return InternalError(f"{text}: NAME of the alias names a file of another kind, or an encrypted one.")
     if isinstance(exc, apsw.CorruptError):

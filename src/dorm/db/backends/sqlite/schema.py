@@ -104,8 +104,7 @@ class SqliteSchema(Schema):
         block_truncate: bool,
         unique: Sequence[Sequence[str]],
     ) -> list[str] | None:
-        message = self.dialect.quote_literal(f"table {table} is append-only")
-        stop = f"BEGIN SELECT RAISE(ABORT, {message}); END"
+        stop = f"BEGIN SELECT RAISE(ABORT, {self._refusal(table)}); END"
         where = self.quote(table)
         same = " OR ".join(
             " AND ".join(f"{self.quote(column)} = NEW.{self.quote(column)}" for column in columns) for columns in unique
@@ -116,12 +115,29 @@ class SqliteSchema(Schema):
             events["insert"] = f"BEFORE INSERT ON {where} WHEN EXISTS (SELECT 1 FROM {where} WHERE {same})"
         if allow_delete:
             del events["delete"]
-        found = self.append_only_off(table, schema, True)
+        found = self.append_only_off(table, schema)
         found += [f"CREATE TRIGGER {self._trigger(table, name)} {when} {stop}" for name, when in events.items()]
         return found
 
-    def append_only_off(self, table: str, schema: str | None, there: bool) -> list[str]:
+    def append_only_off(self, table: str, schema: str | None) -> list[str]:
         return [f"DROP TRIGGER IF EXISTS {self._trigger(table, name)}" for name in ("update", "delete", "insert")]
+
+    def rename_append_only(self, editor: Editor, old: str, new: str) -> Operation[None]:
+        for event in ("update", "delete", "insert"):
+            name = shortened(f"{old}_block_mod_trg_{event}")
+            texts = yield from editor.read(
+                "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ? AND tbl_name = ? COLLATE NOCASE",
+                (name, new),
+            )
+            for (text,) in texts:
+                # Triggers cannot be renamed. SQLite has changed the table's name in the text, but for the message.
+                rest = text.partition(self.quote(name))[2].replace(self._refusal(old), self._refusal(new))
+                yield from editor.send(Ddl(f"DROP TRIGGER {self.quote(name)}", table=new))
+                yield from editor.send(Ddl(f"CREATE TRIGGER {self._trigger(new, event)}{rest}", table=new))
+
+    def _refusal(self, table: str) -> str:
+        """Return the message of an append-only table, as a literal."""
+        return self.dialect.quote_literal(f"table {table} is append-only")
 
     def _trigger(self, table: str, event: str) -> str:
         return self.quote(shortened(f"{table}_block_mod_trg_{event}"))
