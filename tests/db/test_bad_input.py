@@ -124,7 +124,7 @@ async def test_what_the_database_cannot_take_is_an_error_of_dorm(face: Face, dat
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_file_that_may_not_be_written_is_told(face: Face, backend: str) -> None:
+async def test_a_file_that_may_not_be_written_is_told(face: Face, database: dict[str, Any]) -> None:
     async def sql(text: str) -> Any:
         connection = dorm.get_async_connection() if face.is_async else dorm.get_connection()
         found = connection.execute(text)
