@@ -14,6 +14,7 @@ import pytest
 
 import dorm
 from dorm import Q
+from dorm.db.connection import get_async_connection, get_connection
 from dorm.exceptions import ConnectionDoesNotExist
 from dorm.functions import Cast
 from tests.support.faces import Face
@@ -126,15 +127,14 @@ async def test_what_the_database_cannot_take_is_an_error_of_dorm(face: Face, dat
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_a_file_that_may_not_be_written_is_told(face: Face, database: dict[str, Any]) -> None:
     async def sql(text: str) -> Any:
-        connection = dorm.get_async_connection() if face.is_async else dorm.get_connection()
-        found = connection.execute(text)
-        return await found if face.is_async else found
+        return await get_async_connection().execute(text) if face.is_async else get_connection().execute(text)
 
     async with face.atomic():
         await sql("PRAGMA query_only = 1")
         try:
             with pytest.raises(dorm.OperationalError, match="readonly database: may this process write the file"):
-                await face(Author.objects.create)(name="a")
+                async with face.atomic():
+                    await face(Author.objects.create)(name="a")
         finally:
             await sql("PRAGMA query_only = 0")
 
