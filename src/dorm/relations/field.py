@@ -11,19 +11,46 @@ from dorm.models.base import Model
 T = TypeVar("T")
 
 
-class RelationField(Field[T]):
+class Pointing:
+    """What every field that leads to a model given by itself or by its name knows: which one it is.
+
+    Attributes:
+        to: the other model as it was given. model: the one with the field.
+    """
+
+    to: Any
+    model: Any
+    _target: type[Model] | None
+
+    @property
+    def target(self) -> type[Model]:
+        """The model at the other end."""
+        if self._target is None:
+            self.model._meta.apps.settle()
+        if self._target is None:
+            raise ImproperlyConfigured(
+                f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
+                "or name it as 'app.Model'."
+            )
+        return self._target
+
+    @property
+    def related_model(self) -> type[Model]:
+        """The model at the other end, under Django's name."""
+        return self.target
+
+
+class RelationField(Pointing, Field[T]):
     """A field that leads to another model.
 
     Attributes:
-        to: the other model as it was given. relation: the direction from here; its reverse is `remote_field`.
+        relation: the direction from here; its reverse is `remote_field`.
     """
 
     is_relation = True
-    to: Any
     relation: Any
     remote_field: Any
     limit_choices_to: Any
-    _target: type[Model] | None
 
     @property
     def related_name(self) -> str | None:
@@ -46,23 +73,6 @@ class RelationField(Field[T]):
     def loader(self) -> Any:
         """What loads the relation for many instances."""
         return self.relation.loader
-
-    @property
-    def target(self) -> type[Model]:
-        """The model at the other end."""
-        if self._target is None:
-            self.model._meta.apps.settle()
-        if self._target is None:
-            raise ImproperlyConfigured(
-                f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
-                "or name it as 'app.Model'."
-            )
-        return self._target
-
-    @property
-    def related_model(self) -> type[Model]:
-        """The model at the other end, under Django's name."""
-        return self.target
 
     def get_limit_choices_to(self) -> Any:
         """Return the condition of *limit_choices_to*; a function is called for it."""

@@ -13,10 +13,11 @@ from dorm.contrib.contenttypes.managers import GenericRelatedManager, generic_ma
 from dorm.contrib.contenttypes.models import content_types, key_of
 from dorm.contrib.contenttypes.relations import GenericForward, GenericRel
 from dorm.db.operation import Operation, arun, operation, run
-from dorm.exceptions import FieldDoesNotExist, ImproperlyConfigured, InvalidValue, UnsavedInstance
+from dorm.exceptions import FieldDoesNotExist, InvalidValue, UnsavedInstance
 from dorm.models.base import Model
 from dorm.queryset import late
 from dorm.queryset.loaders import Missing
+from dorm.relations.field import Pointing
 from dorm.relations.naming import check_reference
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class GenericForeignKey(VirtualField):
             values[self.ct_attname] = types[0].pk
 
 
-class GenericRelation(VirtualField):
+class GenericRelation(Pointing, VirtualField):
     """The rows whose generic foreign key points at this model's rows; they are deleted with them.
 
     Args:
@@ -278,23 +279,6 @@ class GenericRelation(VirtualField):
         self._target = target
         if self.related_query_name is not None and not self.is_inherited:
             target._meta.add_relation(self.remote_field)
-
-    @property
-    def target(self) -> type[Model]:
-        """The model with the generic foreign key."""
-        if self._target is None:
-            self.model._meta.apps.settle()
-        if self._target is None:
-            raise ImproperlyConfigured(
-                f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
-                "or name it as 'app.Model'."
-            )
-        return self._target
-
-    @property
-    def related_model(self) -> type[Model]:
-        """The model with the generic foreign key, under Django's name."""
-        return self.target
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else generic_manager(self, instance)
