@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -23,6 +25,7 @@ from dorm.contrib.otel import uninstrument
 from dorm.contrib.outbox import OutboxEvent, OutboxRelay, record_event
 from dorm.db.connection import get_async_connection, get_connection
 from dorm.migrations.schema import create_tables
+from dorm.test import override_settings
 from tests.support.faces import Face
 
 
@@ -34,6 +37,15 @@ class Event(OutboxEvent):
 class Key(IdempotencyRecord):
     class Meta:
         app_label = "contrib_tests"
+
+
+@pytest.mark.parametrize("field", [Event._meta.get_field("created_at"), Key._meta.get_field("created_at")], ids=str)
+def test_times_without_a_zone_are_those_of_the_setting(field: Any) -> None:
+    with override_settings(USE_TZ=False, TIME_ZONE="Pacific/Kiritimati"):  # 14 hours before UTC
+        made = field.get_default()
+    assert made.tzinfo is None
+    there = datetime.now(ZoneInfo("Pacific/Kiritimati")).replace(tzinfo=None)
+    assert there - timedelta(hours=1) < made <= there
 
 
 @pytest.fixture(autouse=True)

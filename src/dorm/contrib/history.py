@@ -10,10 +10,10 @@ table in a migration with `append_only`.
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import dorm
+from dorm import timezone
 from dorm.conf.settings import settings
 from dorm.contrib.pii import sentinel
 from dorm.db.operation import Operation, arun, operation, run
@@ -42,11 +42,6 @@ def reset_history_user(token: Token[Any]) -> None:
 def current_history_user() -> Any:
     """Return who makes the changes here, None when nobody said."""
     return _user.get()
-
-
-def _now() -> datetime:
-    now = datetime.now(UTC)
-    return now if settings.USE_TZ else now.replace(tzinfo=None)
 
 
 class HistoryManager(dorm.Manager[Any]):
@@ -96,7 +91,7 @@ def track_history(model: M) -> M:
             "__doc__": f"A state of a {model.__name__}.",
             **columns,
             "history_id": dorm.BigAutoField(primary_key=True),
-            "history_date": dorm.DateTimeField(default=_now),
+            "history_date": dorm.DateTimeField(default=timezone.now),
             "history_type": dorm.CharField(max_length=1),
             "history_user_id": dorm.BigIntegerField(null=True),
             "objects": HistoryManager(),

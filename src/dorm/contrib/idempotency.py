@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import dorm
-from dorm.conf.settings import settings
+from dorm import timezone
 from dorm.exceptions import IntegrityError
 from dorm.transaction import atomic
-
-
-def _now() -> datetime:
-    now = datetime.now(UTC)
-    return now if settings.USE_TZ else now.replace(tzinfo=None)
 
 
 class IdempotencyRecord(dorm.Model):
@@ -23,7 +18,7 @@ class IdempotencyRecord(dorm.Model):
 
     key = dorm.CharField(max_length=200, unique=True)
     response = dorm.JSONField(null=True)
-    created_at = dorm.DateTimeField(default=_now, db_index=True)
+    created_at = dorm.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:
         abstract = True
@@ -95,7 +90,7 @@ async def aidempotency_key(key: str, *, model: Any, using: str = "default") -> A
 def _expired(model: Any, seconds: float, using: str) -> Any:
     if isinstance(seconds, bool) or not seconds >= 0:
         raise ValueError(f"older_than_seconds must be a number from 0, not {seconds!r}")
-    return model._base_manager.using(using).filter(created_at__lt=_now() - timedelta(seconds=seconds))
+    return model._base_manager.using(using).filter(created_at__lt=timezone.now() - timedelta(seconds=seconds))
 
 
 def purge_expired(model: Any, *, older_than_seconds: float, using: str = "default") -> int:

@@ -13,11 +13,10 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import dorm
-from dorm.conf.settings import settings
+from dorm import timezone
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser
@@ -31,11 +30,6 @@ PUBLISHED: Final = "published"
 DEAD: Final = "dead"
 
 
-def _now() -> datetime:
-    now = datetime.now(UTC)
-    return now if settings.USE_TZ else now.replace(tzinfo=None)
-
-
 class OutboxEvent(dorm.Model):
     """Abstract: one event. ``status`` is pending, published or dead (given up after *max_attempts*)."""
 
@@ -44,7 +38,7 @@ class OutboxEvent(dorm.Model):
     status = dorm.CharField(max_length=10, default=PENDING, db_index=True)
     attempts = dorm.IntegerField(default=0)
     last_error = dorm.CharField(max_length=200, default="")
-    created_at = dorm.DateTimeField(default=_now)
+    created_at = dorm.DateTimeField(default=timezone.now)
     published_at = dorm.DateTimeField(null=True)
 
     class Meta:
@@ -136,7 +130,7 @@ class OutboxRelay:
             event.status = DEAD if event.attempts >= self.max_attempts else PENDING
             _log.warning("event %s was not sent (attempt %d): %s", event.pk, event.attempts, event.last_error)
         else:
-            event.status, event.published_at, event.last_error = PUBLISHED, _now(), ""
+            event.status, event.published_at, event.last_error = PUBLISHED, timezone.now(), ""
         names = ["attempts", "status", "published_at", "last_error"]
         yield CallUser(event.save, event.asave, using=self.using, update_fields=names)
         return int(event.status == PUBLISHED)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dorm
-from dorm.conf.settings import settings
+from dorm import timezone
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import CallUser
 from dorm.transaction import in_transaction
-
-
-def _now() -> datetime:
-    now = datetime.now(UTC)
-    return now if settings.USE_TZ else now.replace(tzinfo=None)
 
 
 class SoftDeleteQuerySet(dorm.QuerySet[Any]):
@@ -24,14 +19,14 @@ class SoftDeleteQuerySet(dorm.QuerySet[Any]):
         """Mark the rows as deleted; *hard* removes them. Return how many, and how many of each model."""
         if hard:
             return super().delete()
-        number = self.update(deleted_at=_now())
+        number = self.update(deleted_at=timezone.now())
         return number, {self.model._meta.label: number} if number else {}
 
     async def adelete(self, *, hard: bool = False) -> tuple[int, dict[str, int]]:
         """Async twin of `delete`."""
         if hard:
             return await super().adelete()
-        number = await self.aupdate(deleted_at=_now())
+        number = await self.aupdate(deleted_at=timezone.now())
         return number, {self.model._meta.label: number} if number else {}
 
     def restore(self) -> int:
@@ -114,7 +109,7 @@ class SoftDeleteModel(dorm.Model):
 @operation
 def _marked(obj: Any, using: str | None, cascade: bool) -> Operation[tuple[int, dict[str, int]]]:
     counts: dict[str, int] = {}
-    marking = _mark(obj, using, cascade, _now(), counts)
+    marking = _mark(obj, using, cascade, timezone.now(), counts)
     if cascade:
         yield from in_transaction(marking, using or obj._state.db or "default")
     else:
