@@ -16,7 +16,10 @@ import dorm
 from dorm.contrib import circuit_breaker, lag_router, sharding
 from dorm.contrib.circuit_breaker import CircuitBreaker, CircuitOpenError, CircuitState
 from dorm.contrib.lag_router import LagAwareReadRouter
+from dorm.db.connection import get_async_connection, get_connection
+from dorm.exceptions import ImproperlyConfigured
 from tests.contrib.models import Customer
+from tests.support.faces import Face
 
 
 class Clock:
@@ -255,3 +258,49 @@ def test_a_forked_child_probes_by_itself_and_a_report_admits_no_second_probe(emp
     go_on.set()
     thread.join(10)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+TABLE = "contrib_tests_customer"
+
+
+@pytest.mark.parametrize(
+    ("sql", "writes"),
+    [
+        (f"SELECT id FROM {TABLE}", False),
+        (f"WITH c AS (SELECT id FROM {TABLE}) SELECT * FROM c", False),
+        (f"WITH c AS (SELECT id FROM {TABLE} FOR UPDATE) SELECT * FROM c", False),
+        (f"EXPLAIN DELETE FROM {TABLE}", False),
+        ("SHOW wal_level", False),
+        (f"WITH c AS (INSERT INTO {TABLE} (name, email) VALUES ('Ann', '') RETURNING id) SELECT * FROM c", True),
+        (f"WITH c AS (DELETE FROM {TABLE} RETURNING id) SELECT count(*) FROM c", True),
+        (f"SELECT id INTO copied FROM {TABLE}", True),
+        (f"EXPLAIN ANALYZE DELETE FROM {TABLE}", True),
+        (f"UPDATE {TABLE} SET name = 'Bob'", True),
+    ],
+)
+async def test_what_writes_is_noted_whatever_it_begins_with(
+    shop: dict[str, Any], face: Face, sql: str, writes: bool
+) -> None:
+    if dorm.connections["default"].vendor != "postgresql":
+        with pytest.raises(ImproperlyConfigured, match="no log positions"):
+            lag_router.read_your_writes("default")
+        return
+    end = lag_router.read_your_writes("default")
+    try:
+        with lag_router.reading_after(None):
+            await _execute(face, sql)
+            assert (lag_router.position.get() is not None) is writes
+            lag_router.position.set(None)
+            async with face.atomic():
+                await _execute(face, sql.replace("copied", "copied_too"))
+                assert lag_router.position.get() is None  # others may read it once it is committed
+            assert (lag_router.position.get() is not None) is writes
+    finally:
+        end()
+
+
+async def _execute(face: Face, sql: str) -> None:
+    if face.is_async:
+        await get_async_connection("default").execute(sql)
+    else:
+        get_connection("default").execute(sql)

@@ -23,6 +23,7 @@ from dorm.db.operation import arun, ask, run
 from dorm.db.perform import perform
 from dorm.db.request import FetchTable
 from dorm.db.statement import Statement, Template
+from dorm.db.template import is_read
 from dorm.expressions import RawSQL, Value
 from tests.contrib.models import Customer
 from tests.support.faces import Face
@@ -178,7 +179,7 @@ def test_the_loop_is_never_blocked() -> None:
     ],
 )
 def test_only_single_reads_are_explained(sql: str, reads: bool) -> None:
-    assert slow_explain.is_read(sql, "postgresql") is reads
+    assert is_read(sql, "postgresql") is reads
 
 
 def test_the_environment_switches_it_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Seque
 from contextlib import contextmanager
 from contextvars import ContextVar
 from http.cookies import SimpleCookie
-from typing import Any, Final
+from typing import Any
 
 from dorm.conf.settings import settings
 from dorm.db import hooks
@@ -29,7 +29,7 @@ from dorm.db.operation import Operation
 from dorm.db.pool import ForkAware
 from dorm.db.request import CallUser, Query, StatementRequest
 from dorm.db.statement import Statement, Template
-from dorm.db.template import first_word
+from dorm.db.template import first_word, is_read
 from dorm.exceptions import ImproperlyConfigured
 from dorm.transaction import aon_commit, on_commit
 
@@ -331,8 +331,6 @@ def _in_loop() -> bool:
 
 # -- reading one's own writes ------------------------------------------------------------------------------------
 
-_READS: Final = ("SELECT", "EXPLAIN", "SHOW", "SET")  # a WITH may write
-
 
 def read_your_writes(primary: str = "default") -> hooks.Uninstall:
     """Note the primary's log position after each commit, so that `LagAwareReadRouter` reads where it was replayed.
@@ -350,7 +348,7 @@ def read_your_writes(primary: str = "default") -> hooks.Uninstall:
     def hook(request: StatementRequest[Any], proceed: hooks.Proceed) -> Operation[Any]:
         reply = yield from proceed(request)
         statement = request.statement
-        if statement.template.reads or first_word(statement.sql) in _READS:
+        if statement.template.reads or not _may_write(statement.sql, request.source.vendor):
             return reply
         database: Database = request.source  # type: ignore[assignment]  # sources are databases
         block = database.block_identity
@@ -362,6 +360,13 @@ def read_your_writes(primary: str = "default") -> hooks.Uninstall:
         return reply
 
     return hooks.install(hook, alias=primary)
+
+
+def _may_write(sql: str, vendor: str) -> bool:
+    word = first_word(sql)
+    if word == "EXPLAIN":
+        return "ANALY" in sql.upper()  # ANALYZE, or ANALYSE, runs what it explains
+    return word not in ("SHOW", "SET") and not is_read(sql, vendor)
 
 
 def _after_commit(database: Database, sql: str, note: Callable[[Any], None]) -> None:

@@ -16,7 +16,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from time import monotonic, perf_counter, time
 from typing import Any, Final
 
@@ -25,13 +24,12 @@ from dorm.db import hooks
 from dorm.db.connection import Database
 from dorm.db.copying import OpenCopy
 from dorm.db.forks import in_child
-from dorm.db.lexer import Unlexable, lexemes
 from dorm.db.operation import Operation
 from dorm.db.probe import probe
 from dorm.db.request import Connection, ExecuteMany, OpenCursor, QueryMany, Script, StatementRequest
 from dorm.db.statement import Statement, Template
-from dorm.db.template import MASK, is_secret, shown_sql, template_of
-from dorm.exceptions import ImproperlyConfigured, NotSupportedError
+from dorm.db.template import MASK, is_read, is_secret, shown_sql, template_of
+from dorm.exceptions import NotSupportedError
 
 _log = logging.getLogger("dorm.db.slow_explain")
 
@@ -39,7 +37,6 @@ MOST_PLANS: Final = 200
 """Plans kept for `recent_plans`."""
 
 _MOST_TEMPLATES = 2_000
-_NOT_A_READ = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "INTO", "REPLACE"})
 _TEXT = re.compile(r"'(?:[^']|'')*'")
 _COMPARED = re.compile(r"(?<=[=<>~] )-?\d[\d.]*")
 """A number that something is compared with; those of costs and rows have no space before them."""
@@ -162,24 +159,6 @@ def _is_due(request: StatementRequest[Any]) -> bool:
             _state.latest.clear()
         _state.latest[key] = now
     return True
-
-
-@lru_cache(1024)
-def is_read(sql: str, vendor: str) -> bool:
-    """True when *sql* is one SELECT or WITH that holds no data-modifying part; False whenever that is not certain."""
-    try:
-        found = lexemes(sql, vendor)
-    except (Unlexable, ImproperlyConfigured):
-        return False
-    while found and found[-1].text == ";":
-        found.pop()
-    words = [each.text.upper() if each.kind == "word" else "" for each in found]
-    if not words or words[0] not in ("SELECT", "WITH") or any(each.text == ";" for each in found):
-        return False
-    locks = ("FOR", "KEY")
-    return all(
-        word not in _NOT_A_READ or (word == "UPDATE" and at and words[at - 1] in locks) for at, word in enumerate(words)
-    )
 
 
 def _capture(request: StatementRequest[Any], elapsed: float) -> Operation[None]:

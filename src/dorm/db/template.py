@@ -51,6 +51,7 @@ _KEYWORDS = frozenset(
 _BEFORE_OPERANDS = _KEYWORDS - {"NULL", "END", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "DEFAULT", "KEY"}
 _NO_SPACE_BEFORE = frozenset({",", ")", "(", ".", ";", "::"})
 _NO_SPACE_AFTER = frozenset({"(", ".", "::"})
+_CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "INTO", "REPLACE"})
 MARK = Lexeme("mark", "?", False)
 
 
@@ -113,6 +114,27 @@ def first_word(template: str) -> str:
         return word.upper()
     found = re.match(r"\w+", template.lstrip("( "))
     return found.group().upper() if found else ""
+
+
+@lru_cache(1024)
+def is_read(sql: str, vendor: str) -> bool:
+    """True when *sql* is one SELECT or WITH without a part that changes rows; False whenever that is not certain.
+
+    What the functions do that it calls is not seen.
+    """
+    try:
+        found = lexemes(sql, vendor)
+    except (Unlexable, ImproperlyConfigured):
+        return False
+    while found and found[-1].text == ";":
+        found.pop()
+    words = [each.text.upper() if each.kind == "word" else "" for each in found]
+    if not words or words[0] not in ("SELECT", "WITH") or any(each.text == ";" for each in found):
+        return False
+    locks = ("FOR", "KEY")
+    return all(
+        word not in _CHANGES or (word == "UPDATE" and at and words[at - 1] in locks) for at, word in enumerate(words)
+    )
 
 
 # -- making them -------------------------------------------------------------------------------------------------
