@@ -258,3 +258,27 @@ def test_the_table_comes_with_a_migration(tmp_path: Path) -> None:
             [sys.executable, "-m", "dorm", *command], cwd=tmp_path, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Pinned(Bookmark):
+    class Meta:
+        app_label = "generic"
+        proxy = True
+
+
+class NearTag(TaggedItem):
+    class Meta:
+        app_label = "generic"
+        proxy = True
+
+
+async def test_proxies_have_the_generic_relations_and_keys_of_their_model(face: Face) -> None:
+    site, _first, _second = await tagged(face)
+    pinned = await face(Pinned.objects.get)(pk=site.pk)
+    assert names(await face.rows(pinned.tags.all()), "tag") == ["a", "b"]
+    assert await face(Pinned.objects.filter(tags__tag="a").count)() == 1
+    assert Pinned._meta.get_field("tags") is Bookmark._meta.get_field("tags")
+    with pytest.raises(ValueError, match=r"unsaved related object 'content_object': save the Note first"):
+        await face(NearTag(tag="x", content_object=Note(text="new")).save)()
+    assert await face(pinned.delete)() == (3, {"generic.TaggedItem": 2, "generic.Pinned": 1})
+    assert names(await face.rows(TaggedItem.objects.all()), "tag") == ["c"]

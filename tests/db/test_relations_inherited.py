@@ -146,3 +146,43 @@ async def test_a_proxy_is_the_model_whose_table_it_has(face: Face) -> None:
     assert await face.rows(Cook.objects.filter(review=review)) == [cook]
     assert type((await face(Review.objects.select_related("star").get)(pk=review.pk)).star) is Star
     assert await face(star.inn_set.count)() == 1
+
+
+class Supplier(Place):
+    """Its customers are of the table that it extends itself."""
+
+    customers = dorm.ManyToManyField(Place, related_name="provider")
+    guests = dorm.ManyToManyField(Place, through="Visit", related_name="hosts")
+
+    class Meta:
+        app_label = "inherited"
+
+
+class Visit(dorm.Model):
+    host = dorm.ForeignKey(Supplier, related_name="visits")
+    guest = dorm.ForeignKey(Place, related_name="visited")
+
+    class Meta:
+        app_label = "inherited"
+
+
+async def test_many_to_many_between_a_child_and_its_parent(face: Face) -> None:
+    create_tables([Supplier, Visit])
+    inn = await face(Inn.objects.create)(name="inn")
+    supplier = await face(Supplier.objects.create)(name="mill")
+    place = await face(Place.objects.get)(name="inn")
+    await face(supplier.customers.add)(inn)
+    await face(supplier.guests.set)([place])
+    assert names(await face.rows(supplier.customers.all())) == names(await face.rows(supplier.guests.all())) == ["inn"]
+    for near in (inn, place):
+        assert await face.rows(near.provider.all()) == await face.rows(near.hosts.all()) == [supplier]
+    assert await face.rows(Inn.objects.filter(provider__name="mill", hosts__name="mill")) == [inn]
+    (found,) = await face.rows(Supplier.objects.prefetch_related("customers", "guests"))
+    assert list(found.customers.all()) == list(found.guests.all()) == [place]
+    (near,) = await face.rows(Place.objects.filter(name="inn").prefetch_related("provider"))
+    assert list(near.provider.all()) == [supplier]
+    assert [field.name for field in Supplier.customers.through._meta.fields] == ["id", "supplier", "place"]
+    await face(inn.provider.clear)()
+    assert not await face(supplier.customers.exists)()
+    count, _ = await face(supplier.delete)()
+    assert count == 3

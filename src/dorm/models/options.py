@@ -260,6 +260,7 @@ class Options:
             source = self.concrete_model._meta
             self.table_fields = source.table_fields
             self.fields, self.many_to_many = source.fields, source.many_to_many
+            self.private_fields = source.private_fields
         else:
             above = [parent._meta for parent in self.parents]
             inherited = dict.fromkeys(field for meta in above for field in meta.fields)

@@ -313,6 +313,8 @@ def _through_keys(field: ManyToManyField[Any]) -> tuple[ForeignKey[Any], Foreign
     """Return the two keys of the through model, by ``through_fields`` or because there is one to each side."""
     meta = field.through._meta
     keys = [key for key in meta.fields if isinstance(key, ForeignKey)]
+    if field.has_own_table:
+        return keys[0], keys[1]
     if field.through_fields is not None:
         named = [meta.find(name) for name in field.through_fields]
         for name, key, model in zip(field.through_fields, named, (field.model, field.target), strict=True):
@@ -322,8 +324,7 @@ def _through_keys(field: ManyToManyField[Any]) -> tuple[ForeignKey[Any], Foreign
                     f"{model.__name__}. Foreign keys: {choices_text([each.name for each in keys])}."
                 )
         return named[0], named[1]  # type: ignore[return-value]  # checked above
-    ours = [key for key in keys if _leads_to(key, field.model)]
-    theirs = [key for key in keys if _leads_to(key, field.target)]
+    ours, theirs = _keys_to(field.model, keys), _keys_to(field.target, keys)
     if field.model._meta.concrete_model is field.target._meta.concrete_model:
         if len(ours) == 2:
             return ours[0], ours[1]
@@ -336,6 +337,12 @@ def _through_keys(field: ManyToManyField[Any]) -> tuple[ForeignKey[Any], Foreign
         f"{field}: {meta.object_name} has more than one foreign key to "
         f"{(field.model if len(ours) > 1 else field.target).__name__}: name the two to use in through_fields."
     )
+
+
+def _keys_to(model: Any, keys: list[ForeignKey[Any]]) -> list[ForeignKey[Any]]:
+    """Return the *keys* to *model* itself; those to tables that it extends where there are none."""
+    exact = [key for key in keys if key.target._meta.concrete_model is model._meta.concrete_model]
+    return exact or [key for key in keys if _leads_to(key, model)]
 
 
 def _leads_to(key: ForeignKey[Any], model: Any) -> bool:
