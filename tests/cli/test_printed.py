@@ -162,3 +162,41 @@ def test_who_may_only_read_is_told_so_and_can_print(blog: Scratch, database_sett
             assert "Traceback" not in refused.err
         finally:
             connection.execute(f"DROP ROLE {role}")
+
+
+def test_a_field_changed_online_leaves_nothing_to_make(blog: Scratch) -> None:
+    blog.ok("makemigrations")
+    blog.app(
+        "blog",
+        blog.folder.joinpath("blog/models.py")
+        .read_text()
+        .replace("import dorm\n\n", "")
+        .replace("max_length=100)", "max_length=70)", 1),
+    )
+    assert blog.run("makemigrations", "--check").code == 1
+    online = """
+    import dorm
+    from dorm import migrations
+
+    dependencies = [("blog", "0001_initial")]
+    operations = [
+        migrations.SeparateDatabaseAndState(
+            database_operations=[migrations.AlterColumnTypeOnline("Author", "name", "varchar(70)")],
+            state_operations=[migrations.AlterField("Author", "name", dorm.CharField(max_length=70))],
+        ),
+    ]
+    """
+    blog.write("blog/migrations/0002_online.py", online)
+    assert blog.run("makemigrations", "--check").code == 0
+
+
+def test_dependants_that_are_undone_too_are_listed(blog: Scratch) -> None:
+    blog.app("shop", "class Order(dorm.Model):\n    author = dorm.ForeignKey('blog.Author', on_delete=dorm.CASCADE)\n")
+    blog.settings(apps="['blog', 'shop']")
+    blog.ok("makemigrations")
+    blog.ok("migrate")
+    ran = blog.run("migrate", "blog", "zero", "--dry-run")
+    assert "warning: shop depends on what is undone, and is undone too." in ran.err
+    assert "-- Unapply shop.0001_initial" in ran.out
+    assert ran.out.index("-- Unapply shop.0001_initial") < ran.out.index("-- Unapply blog.0001_initial")
+    assert "warning" not in blog.run("migrate", "shop", "zero", "--dry-run").err

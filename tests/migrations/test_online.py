@@ -76,6 +76,41 @@ async def test_a_reader_makes_it_give_up_soon(
     await executor.migrate("shop", shop)
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_its_time_out_is_not_that_of_the_next_and_its_lock_is_gone(
+    project: Project, shop: Any, executor: Executor, database_settings: dict[str, Any]
+) -> None:
+    """What follows runs with the server's own time-out, and while it runs the table can be read."""
+    follows = """
+        ops.AlterColumnTypeOnline("Item", "code", "text", lock_timeout="123ms"),
+        ops.RunSQL("CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS value"),
+        ops.RunSQL("CREATE TABLE locks AS SELECT count(*) FROM pg_locks WHERE relation = 'items'::regclass "
+                   "AND mode = 'AccessExclusiveLock'"),
+    """
+    second(project, follows, atomic=False)
+    await executor.migrate_to("shop", shop, "1")
+    with psycopg.connect(database_settings["URL"], autocommit=True) as connection:
+        ((default,),) = connection.execute("SHOW lock_timeout").fetchall()
+    await executor.migrate("shop", shop)
+    assert rows("SELECT value FROM seen") != [("123ms",)]
+    assert rows("SELECT value FROM seen") in ([(default,)], [("5s",)])  # the second is the runner's own
+    assert rows("SELECT * FROM locks") == [(0,)]
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_without_the_old_type_there_is_no_way_back(project: Project, shop: Any, executor: Executor) -> None:
+    operation = ops.AlterColumnTypeOnline("Item", "code", "text")
+    assert (operation.reversible, ops.AlterColumnTypeOnline("Item", "code", "text", old_type="varchar").reversible) == (
+        False,
+        True,
+    )
+    second(project, 'ops.AlterColumnTypeOnline("Item", "code", "text")')
+    await executor.migrate("shop", shop)
+    with pytest.raises(NotImplementedError, match=r"irreversible.*old_type"):
+        await executor.rollback("shop", shop, "1")
+    assert rows("SELECT name FROM dorm_migrations ORDER BY name") == [("0001_initial",), ("0002_second",)]
+
+
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_other_backends_refuse_it(project: Project, shop: Any, executor: Executor) -> None:
     second(project, 'ops.AlterColumnTypeOnline("Item", "code", "text")')

@@ -129,8 +129,8 @@ def refuse_irreversible(steps: Sequence[Step]) -> None:
                 if not operation.reversible:
                     raise IrreversibleError(
                         f"{step.migration} cannot be undone: {type(operation).__name__} ({operation.describe()}) is "
-                        "irreversible. Give it a reverse, or go back only as far as the migration after it. "
-                        "Nothing was changed."
+                        f"irreversible. Give it {operation.way_back}, or go back only as far as the migration after "
+                        "it. Nothing was changed."
                     )
 
 

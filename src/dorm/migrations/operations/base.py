@@ -36,6 +36,7 @@ class Operation:
 
     Attributes:
         reversible: it can be undone. A migration with another one is refused before anything of it is undone.
+        way_back: what an operation that is not reversible lacks, for the message.
         runs_outside: it must run outside transactions, so that its migration has to be ``atomic = False``.
         own_transaction: outside a transaction it opens one of its own.
         is_data: it changes rows in a way that must not be repeated without thought.
@@ -43,6 +44,7 @@ class Operation:
     """
 
     reversible: bool = True
+    way_back: ClassVar[str] = "a reverse"
     runs_outside: ClassVar[bool] = False
     own_transaction: ClassVar[bool] = False
     is_data: ClassVar[bool] = False

@@ -73,6 +73,7 @@ class AlterColumnTypeOnline(Operation):
 
     category = OperationCategory.ALTERATION
     own_transaction = True
+    way_back = "old_type"
 
     def __init__(
         self,
