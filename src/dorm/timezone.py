@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -70,7 +70,7 @@ def deactivate() -> None:
 
 
 @contextmanager
-def override(zone: datetime.tzinfo | str | None) -> Iterator[None]:
+def override(zone: datetime.tzinfo | str | None) -> Generator[None]:
     """Make *zone* the current one inside the block; None means the default."""
     before = _override.get()
     _override.set(_zone(zone) if isinstance(zone, str) else zone)

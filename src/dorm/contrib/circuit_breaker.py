@@ -6,7 +6,7 @@ import enum
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -132,7 +132,7 @@ class CircuitBreaker:
         self._ended(error)
 
     @asynccontextmanager
-    async def aprotect(self) -> AsyncIterator[CircuitBreaker]:
+    async def aprotect(self) -> AsyncGenerator[CircuitBreaker]:
         """Protect a block of asyncio code."""
         self.admit()
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -59,7 +59,7 @@ def _checked(key: Any) -> str:
 
 
 @contextmanager
-def idempotency_key(key: str, *, model: Any, using: str = "default") -> Iterator[Idempotent]:
+def idempotency_key(key: str, *, model: Any, using: str = "default") -> Generator[Idempotent]:
     """Run the block in a transaction that owns *key*: a second request waits for the first and then replays it.
 
     When the block raises, key and work are rolled back together, so that a retry does the work.
@@ -75,7 +75,7 @@ def idempotency_key(key: str, *, model: Any, using: str = "default") -> Iterator
 
 
 @asynccontextmanager
-async def aidempotency_key(key: str, *, model: Any, using: str = "default") -> AsyncIterator[Idempotent]:
+async def aidempotency_key(key: str, *, model: Any, using: str = "default") -> AsyncGenerator[Idempotent]:
     """Async twin of `idempotency_key`."""
     _checked(key)
     async with atomic(using):

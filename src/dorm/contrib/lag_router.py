@@ -16,7 +16,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from http.cookies import SimpleCookie
@@ -53,7 +53,7 @@ def position_number(text: str) -> int:
 
 
 @contextmanager
-def reading_after(text: str | None) -> Iterator[None]:
+def reading_after(text: str | None) -> Generator[None]:
     """Have reads in the block see at least *text*, a position that another request's commit gave."""
     if text is not None:
         position_number(text)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -260,7 +260,7 @@ class Broadcaster:
 
     # -- subscribers ---------------------------------------------------------------------------------------------
     @asynccontextmanager
-    async def subscribe(self, channel: str, *, on_gap: Callable[[], Any] | None = None) -> AsyncIterator[Subscription]:
+    async def subscribe(self, channel: str, *, on_gap: Callable[[], Any] | None = None) -> AsyncGenerator[Subscription]:
         """Give an async iterator of the notifications on *channel* that are committed from now on.
 
         Raises: KeyError: a channel that is not listened on. RuntimeError: the broadcaster is not open.
@@ -273,7 +273,7 @@ class Broadcaster:
     @asynccontextmanager
     async def _subscribed(
         self, channels: frozenset[str], on_gap: Callable[[], Any] | None
-    ) -> AsyncIterator[Subscription]:
+    ) -> AsyncGenerator[Subscription]:
         if self._state != "open":
             raise RuntimeError("the broadcaster is not open: subscribe inside 'async with'")
         subscription = Subscription(channels, self.maxsize, self.overflow, on_gap)
@@ -344,7 +344,7 @@ class Broadcaster:
 
 
 @asynccontextmanager
-async def listen(*channels: str, using: str = "default") -> AsyncIterator[AsyncIterator[Notification]]:
+async def listen(*channels: str, using: str = "default") -> AsyncGenerator[AsyncIterator[Notification]]:
     """Give an async iterator of the notifications on *channels*; a lost session raises OperationalError.
 
     Raises: ValueError: no channel; NotSupportedError: another engine than PostgreSQL.

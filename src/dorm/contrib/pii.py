@@ -5,7 +5,7 @@ Text becomes ``"[REDACTED]"``, everything else None; None stays None.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -25,7 +25,7 @@ def is_masking() -> bool:
 
 
 @contextmanager
-def masking() -> Iterator[None]:
+def masking() -> Generator[None]:
     """Tell fields that the rows loaded in the block are going to be masked."""
     before = _masking.get()
     _masking.set(True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from dorm.conf.settings import settings
@@ -25,7 +25,7 @@ class QueryCount:
 
 
 @contextmanager
-def query_count_guard(warn_above: int | None = None, *, label: str | None = None) -> Iterator[QueryCount]:
+def query_count_guard(warn_above: int | None = None, *, label: str | None = None) -> Generator[QueryCount]:
     """Count the statements of the block; log one WARNING at its end when there were more than *warn_above*.
 
     Args:

@@ -11,7 +11,7 @@ import math
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -218,7 +218,7 @@ class QueryLog:
 
 
 @contextmanager
-def query_log(*, max_records: int = MOST_RECORDS) -> Iterator[QueryLog]:
+def query_log(*, max_records: int = MOST_RECORDS) -> Generator[QueryLog]:
     """Record the statements of the block."""
     with QueryLog(max_records=max_records) as log:
         yield log

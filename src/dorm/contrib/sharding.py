@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ def _aliases(num_shards: int, aliases: Sequence[str] | None) -> Sequence[str]:
 
 
 @contextmanager
-def with_shard_key(key: Any) -> Iterator[None]:
+def with_shard_key(key: Any) -> Generator[None]:
     """Route the models of a `HashShardRouter` to the shard of *key* in the block; in sync and async code."""
     before = _key.get()
     _key.set(key)

@@ -9,7 +9,7 @@ block inherit its context and would use the same connection at the same time: th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _pins: ContextVar[dict[str, _Pin]] = ContextVar("dorm_task_pins", default={})  #
 
 
 @asynccontextmanager
-async def pinned_connection(*, using: str = "default") -> AsyncIterator[AsyncConnectionHandle]:
+async def pinned_connection(*, using: str = "default") -> AsyncGenerator[AsyncConnectionHandle]:
     """Hold one connection of *using* for the statements of this task; the block gets its handle.
 
     Raises: NotSupportedError: PgBouncer hands connections out for less than a session.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
@@ -304,7 +304,7 @@ async def adrop_schema(name: str, *, using: str = "default") -> None:
 
 
 @contextmanager
-def _seen(using: str, name: str) -> Iterator[None]:
+def _seen(using: str, name: str) -> Generator[None]:
     before = set_search_path(using, (name, *_shared()))
     try:
         yield

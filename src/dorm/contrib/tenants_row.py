@@ -10,7 +10,7 @@ leads to no others; what an expression of ``update()`` computes, and many-to-man
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -30,7 +30,7 @@ class NoActiveTenantError(DormError):
 
 
 @contextmanager
-def current_tenant(tenant_id: Any) -> Iterator[str]:
+def current_tenant(tenant_id: Any) -> Generator[str]:
     """Make *tenant_id* the active tenant in the block, in sync and async code and the tasks it starts."""
     if tenant_id is None or str(tenant_id) == "":
         raise ValueError("a tenant has an id: None and empty texts are none")
@@ -118,7 +118,8 @@ def _refuse_moves(fields: Any) -> None:
 
 
 def _refuse_upsert(options: dict[str, Any]) -> None:
-    if options.get("update_conflicts") and "tenant_id" not in tuple(options.get("unique_fields") or ()):
+    unique = options.get("unique_fields")
+    if options.get("update_conflicts") and not (unique and "tenant_id" in tuple(unique)):
         raise NoActiveTenantError(
             "the row that an upsert meets may be another tenant's: make 'tenant_id' one of the unique_fields, with a "
             "unique constraint over them"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 
@@ -57,7 +57,7 @@ async def aundone(connection: AsyncConnection) -> None:
 
 
 @contextmanager
-def seeing(dialect: Dialect, connection: SyncConnection, path: tuple[str, ...] | None, alone: bool) -> Iterator[None]:
+def seeing(dialect: Dialect, connection: SyncConnection, path: tuple[str, ...] | None, alone: bool) -> Generator[None]:
     """Let *connection*, on which no transaction is open, search *path* for one request.
 
     Behind a PgBouncer that keeps no session the request gets a transaction of its own; so does a statement on a server
@@ -94,7 +94,7 @@ def seeing(dialect: Dialect, connection: SyncConnection, path: tuple[str, ...] |
 @asynccontextmanager
 async def aseeing(
     dialect: Dialect, connection: AsyncConnection, path: tuple[str, ...] | None, alone: bool
-) -> AsyncIterator[None]:
+) -> AsyncGenerator[None]:
     """Asyncio form of `seeing`."""
     if path is None:
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, TypeVar
@@ -75,7 +75,7 @@ class Stage:
         self.console.print(Panel(Text(f"{type(exc).__name__}: {exc}"), border_style="red", expand=False))
 
     @contextmanager
-    def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def progress(self, what: str, total: int | None) -> Generator[Callable[[int], None]]:
         """Show a progress bar; the function given counts further."""
         columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console) as progress:

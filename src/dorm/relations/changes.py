@@ -331,10 +331,15 @@ def _pairs(manager: ManyRelatedManager[Any], keys: list[Any] | None) -> Q:
     """Return the condition on the through table for the pairs of the instance with *keys*, None for all."""
     source, link = manager.relation.source, manager.relation.link
     own = _own_key(manager)
-    found = Q(**{source.name: own} if keys is None else {source.name: own, f"{link.name}__in": keys})
-    if _is_symmetrical(manager):
-        found |= Q(**{link.name: own} if keys is None else {link.name: own, f"{source.name}__in": keys})
-    return found
+    found = _led(source.name, link.name, own, keys)
+    return found | _led(link.name, source.name, own, keys) if _is_symmetrical(manager) else found
+
+
+def _led(start: str, end: str, own: Any, keys: list[Any] | None) -> Q:
+    wanted: dict[str, Any] = {start: own}
+    if keys is not None:
+        wanted[f"{end}__in"] = keys
+    return Q(**wanted)
 
 
 @operation

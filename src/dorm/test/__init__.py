@@ -1,5 +1,7 @@
 """Help for tests of projects that use dorm: rollback after each test, counted statements, settings for a while."""
 
+from typing import TYPE_CHECKING
+
 from dorm.test.capture import (
     CaptureQueriesContext,
     assert_max_queries,
@@ -13,6 +15,9 @@ from dorm.test.capture import (
 from dorm.test.cases import DormTestCase, setUpTestData
 from dorm.test.databases import TestDatabases, rolled_back
 from dorm.test.overrides import modify_settings, override_settings
+
+if TYPE_CHECKING:
+    from dorm.test.plugin import atransactional_db, transactional_db
 
 __all__ = [
     "CaptureQueriesContext",

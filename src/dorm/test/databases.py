@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from dorm.transaction import Handle, Options, enter, leave
 
 
 @contextmanager
-def rolled_back(aliases: Sequence[str] = ("default",)) -> Iterator[None]:
+def rolled_back(aliases: Sequence[str] = ("default",)) -> Generator[None]:
     """Run a block in a transaction of each alias that is rolled back at the end.
 
     Blocking and asyncio code, in any event loop and thread, see the same transaction: the test, and what it tests.

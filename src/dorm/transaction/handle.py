@@ -6,7 +6,7 @@ a database and may be used by every thread and task.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -139,7 +139,7 @@ class ConnectionHandle(_Handle):
         return self._pinned()
 
     @contextmanager
-    def _pinned(self) -> Iterator[ConnectionHandle]:
+    def _pinned(self) -> Generator[ConnectionHandle]:
         entered = not self.database.in_block
         block = run(raw.held(self.database))
         try:
@@ -242,7 +242,7 @@ class AsyncConnectionHandle(_Handle):
         return self._pinned()
 
     @asynccontextmanager
-    async def _pinned(self) -> AsyncIterator[AsyncConnectionHandle]:
+    async def _pinned(self) -> AsyncGenerator[AsyncConnectionHandle]:
         entered = not self.database.in_block
         block = await arun(raw.held(self.database))
         try:

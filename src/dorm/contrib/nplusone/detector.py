@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -193,21 +193,21 @@ def _block_gate(request: StatementRequest[Any]) -> None:
 
 
 @contextmanager
-def detect(*, threshold: int = 5, raise_on_detect: bool = False) -> Iterator[NPlusOneDetector]:
+def detect(*, threshold: int = 5, raise_on_detect: bool = False) -> Generator[NPlusOneDetector]:
     """Collect what the block repeats; see `NPlusOneDetector`."""
     with NPlusOneDetector(threshold, raise_on_detect=raise_on_detect) as detector:
         yield detector
 
 
 @asynccontextmanager
-async def adetect(*, threshold: int = 5, raise_on_detect: bool = False) -> AsyncIterator[NPlusOneDetector]:
+async def adetect(*, threshold: int = 5, raise_on_detect: bool = False) -> AsyncGenerator[NPlusOneDetector]:
     """Async twin of `detect`."""
     with NPlusOneDetector(threshold, raise_on_detect=raise_on_detect) as detector:
         yield detector
 
 
 @contextmanager
-def assert_no_nplusone(threshold: int = 5) -> Iterator[NPlusOneDetector]:
+def assert_no_nplusone(threshold: int = 5) -> Generator[NPlusOneDetector]:
     """Raise `NPlusOneError` from the statement that the block repeats more than *threshold* times."""
     with NPlusOneDetector(threshold, raise_on_detect=True) as detector:
         yield detector

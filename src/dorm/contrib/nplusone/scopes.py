@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 from asyncio import _get_running_loop
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
@@ -167,7 +167,7 @@ def inherit() -> None:
 
 
 @contextmanager
-def request_scope() -> Iterator[Scope]:
+def request_scope() -> Generator[Scope]:
     """Count what the block does, tasks it starts included, apart from everything else; works in async code too."""
     before = _scope.get()
     scope = Scope()
@@ -184,7 +184,7 @@ def is_ignored() -> bool:
 
 
 @contextmanager
-def ignore_nplusone() -> Iterator[None]:
+def ignore_nplusone() -> Generator[None]:
     """Don't count what the block does: keyset pagination and bulk workers repeat statements for good reasons."""
     before = _ignored.get()
     _ignored.set(True)

@@ -123,7 +123,7 @@ class CreateModel(ModelOperation):
         return bool(self.options.get("proxy"))
 
     def _with(self, **changes: Any) -> CreateModel:
-        parts = {
+        parts: dict[str, Any] = {
             "name": self.name,
             "fields": self.fields,
             "options": self.options,

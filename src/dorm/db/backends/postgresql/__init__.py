@@ -124,7 +124,7 @@ class PostgresBackend:
     def _server(self, config: DatabaseConfig) -> psycopg.Connection[Any]:
         """Connect to the server's own database, from which others can be made and dropped."""
         given = {"host": config.host, "port": config.port, "user": config.user, "password": config.password}
-        options = {key: value for key, value in {**given, **config.options}.items() if value}
+        options: dict[str, Any] = {key: value for key, value in {**given, **config.options}.items() if value}
         return psycopg.connect(dbname="postgres", autocommit=True, **options)
 
 
