@@ -336,6 +336,24 @@ def test_a_standby_that_lost_its_primary_is_behind(cluster: Cluster, router: Lag
     _until(router, "replica", 30)
 
 
+def test_a_standby_restarted_under_an_idle_primary_is_current(cluster: Cluster, router: LagAwareReadRouter) -> None:
+    for _ in range(5):  # the server's own housekeeping may commit something in between
+        cluster.execute("primary", "CHECKPOINT")
+        ((written,),) = cluster.execute("primary", "SELECT pg_current_wal_lsn()::text")
+        end = time.monotonic() + 20
+        while cluster.execute("replica", f"SELECT pg_last_wal_replay_lsn() < '{written}'") != [(False,)]:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        cluster.execute("replica", "CHECKPOINT")  # it will begin here, with no transaction to replay
+        cluster.stop("replica")
+        cluster.start("replica", "-c hot_standby=on")
+        _until(router, "replica", 30)
+        if cluster.execute("replica", "SELECT pg_last_xact_replay_timestamp()") == [(None,)]:
+            break
+    assert router.probe("replica")[0] == 0.0
+    assert cluster.execute("replica", "SELECT pg_last_xact_replay_timestamp()") == [(None,)]
+
+
 def test_a_replica_that_is_none_and_a_role_that_sees_nothing_are_told(
     cluster: Cluster, router: LagAwareReadRouter, caplog: pytest.LogCaptureFixture
 ) -> None:
