@@ -17,7 +17,7 @@ import pytest
 
 import dorm
 from dorm.contrib import advisory
-from dorm.contrib.advisory import key_numbers
+from dorm.contrib.advisory import key_for, key_numbers
 from dorm.contrib.prometheus import metrics_response
 from tests.contrib.raw import raw
 from tests.support.faces import Face
@@ -67,6 +67,12 @@ class _With:
 )
 def test_keys(key: Any, numbers: tuple[int, ...]) -> None:
     assert key_numbers(key) == numbers
+
+
+def test_keys_of_several_parts_are_told_apart() -> None:
+    parts = [("order", 42), ("order", "42"), ("order:42",), ("a", "b"), ("a\x1fstr:1:b",), ("a", "", "b"), ("ab",), ()]
+    assert len({key_for(*each) for each in parts}) == len(parts)
+    assert key_for("order", 42) == key_for("order", 42)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,8 @@ def _shown(value: object) -> str:
 
 def key_for(*parts: Any) -> str:
     """Return one text key from several parts, told apart whatever they contain: ``key_for("order", 42)``."""
-    return "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    texts = ((type(part).__name__, str(part)) for part in parts)
+    return "\x1f".join(f"{kind}:{len(text)}:{text}" for kind, text in texts)
 
 
 # -- sessions ----------------------------------------------------------------------------------------------------
