@@ -152,6 +152,29 @@ def test_the_breaker_of_a_replica_by_a_fake_clock() -> None:
 
 
 @pytest.mark.usefixtures("aliases")
+def test_without_a_cooldown_each_cache_time_has_its_probe() -> None:
+    clock = Clock()
+    router = Probed(replicas=["r1"], failure_threshold=1, cooldown_seconds=0, cache_seconds=1, clock=clock)
+    router.answer = OSError("down")
+    for number in range(1, 6):
+        clock.now = number * 2.0
+        for _ in range(3):
+            assert router.db_for_read(Customer) == "default"
+        assert router.probes == number
+        assert not router.snapshot()["r1"]["breaker_open"]
+    assert router.snapshot()["r1"]["consecutive_failures"] == 5
+
+
+@pytest.mark.usefixtures("aliases")
+@pytest.mark.parametrize("options", [{"replicas": ["r1", "r2"]}, {"replicas": ["r1"], "primary": "r2"}])
+def test_aliases_that_nobody_configured_are_named(options: dict[str, Any]) -> None:
+    router = Probed(**options)
+    with pytest.raises(ImproperlyConfigured, match="'r2'"):
+        router.db_for_read(Customer)
+    assert router.probes == 0
+
+
+@pytest.mark.usefixtures("aliases")
 def test_lag_is_no_failure_and_positions_are_obeyed(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     router = Probed(replicas=["r1"], failure_threshold=1, clock=clock, rng=random.Random(1))

@@ -370,6 +370,41 @@ def test_the_sync_sibling() -> None:
     assert loader.load(1).result() == 10
 
 
+def test_none_is_a_key_too() -> None:
+    calls: list[list[Any]] = []
+
+    def batch(keys: list[Any]) -> dict[Any, Any]:
+        calls.append(keys)
+        return {key: None for key in keys if key == 1}
+
+    async def main() -> None:
+        loader: DataLoader[Any, Any] = DataLoader(batch, missing="absent")
+        wanted = [None, "absent"]  # None in a mapping is a value; what is left out is missing
+        assert await loader.load_many([1, None]) == wanted
+        loader.clear_key(None)
+        assert await loader.load_many([1, None]) == wanted
+        assert calls == [[1, None], [None]]
+        loader.clear(None)
+        assert await loader.load_many([1, None]) == wanted
+        assert calls == [[1, None], [None], [1, None]]
+        assert loader.clear("never asked for") is loader
+        for refuses in (loader.clear, loader.clear_key):
+            with pytest.raises(TypeError, match="unhashable"):
+                refuses([])
+
+    asyncio.run(main())
+    calls.clear()
+    loader: SyncDataLoader[Any, Any] = SyncDataLoader(batch, missing="absent")
+    for forget in (loader.clear_key, loader.clear):
+        assert loader.load_many([1, None]) == [None, "absent"]
+        forget(None)
+    assert loader.load_many([1, None]) == [None, "absent"]
+    assert calls == [[1, None], [None], [1, None]]
+    for forget in (loader.clear, loader.clear_key):
+        with pytest.raises(TypeError, match="unhashable"):
+            forget([])
+
+
 @pytest.mark.usefixtures("shop")
 def test_loaders_of_relations() -> None:
     ann, bob = Customer.objects.create(name="Ann"), Customer.objects.create(name="Bob")

@@ -477,13 +477,19 @@ class SyncDataLoader(Generic[K, V]):
         return self
 
     def clear(self, key: K | None = None) -> SyncDataLoader[K, V]:
-        """Forget *key*; without one everything."""
-        self._values = {} if key is None else {known: v for known, v in self._values.items() if known[1] != key}
+        """Forget *key*; without a key, or with None, forget everything. A key that is None: `clear_key`."""
+        return self.clear_all() if key is None else self.clear_key(key)
+
+    def clear_key(self, key: K | None) -> SyncDataLoader[K, V]:
+        """Forget *key*, None included."""
+        hash(key)
+        self._values = {known: value for known, value in self._values.items() if known[1] != key}
         return self
 
     def clear_all(self) -> SyncDataLoader[K, V]:
         """Forget everything."""
-        return self.clear()
+        self._values = {}
+        return self
 
 
 # -- loaders of models -------------------------------------------------------------------------------------------
