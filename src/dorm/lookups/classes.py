@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from dorm.expressions.core import Expression, Func, as_expression
 from dorm.lookups.registry import RegisterLookupMixin, apply, bilateral_of
-from dorm.lookups.values import normal_value, value_key
+from dorm.lookups.values import AnyNumber, normal_value, value_key
 from dorm.sql.node import BOOLEAN_OUTPUT, Literals, Node, Output, QueryLike, Scope
 from dorm.sql.plan import as_given
 
@@ -67,9 +67,13 @@ class Lookup(Expression):
         return (kind, self.lhs.key(values), value_key(self._name, self.rhs, values))
 
     def resolve(self, scope: Scope) -> Node:
-        from dorm.lookups.core import build_entry
+        from dorm.lookups.core import NUMBER_LOOKUPS, build_entry, holds_whole_numbers
 
-        return build_entry(type(self), self._name, self.lhs.resolve(scope), self.rhs, scope)
+        lhs, rhs = self.lhs.resolve(scope), self.rhs
+        if isinstance(rhs, AnyNumber) and not (holds_whole_numbers(lhs) and self._name in NUMBER_LOOKUPS):
+            # Another condition beside this one compares with a number that its column cannot hold.
+            rhs = tuple(map(as_expression, rhs.value)) if isinstance(rhs.value, tuple) else as_expression(rhs.value)
+        return build_entry(type(self), self._name, lhs, rhs, scope)
 
     @classmethod
     def overrides(cls) -> bool:

@@ -103,6 +103,9 @@ def with_any_number(given: Any) -> Any:
         return given
     changed = copy.copy(given)
     changed.__dict__.update({name: with_any_number(value) for name, value in vars(given).items()})
+    lookup = getattr(given, "builtin", None)
+    if lookup is not None:  # a Lookup: its right side
+        changed.__dict__["rhs"] = any_number(lookup, changed.__dict__["rhs"])
     return changed
 
 

@@ -38,7 +38,7 @@ from dorm.sql.boolean import (
     disjunction,
     negation,
 )
-from dorm.sql.node import Column, Fixed, Literals, Node, Param, QueryLike, Text
+from dorm.sql.node import Column, Fixed, FixedSlots, Literals, Node, Param, QueryLike, Text
 from dorm.sql.plan import Prepares, Unkept
 from dorm.sql.row import Row
 from dorm.sql.select import ExistsSelect, Join, Order, Select, SubSelect
@@ -150,10 +150,11 @@ class Resolver:
 
     def _embedded(self, node: type[SubSelect], query: QueryLike, width: int) -> Node:
         part = query.as_part(width)
-        if self._declared is not None and part.slots:
-            raise FieldError("Meta.ordering takes no queryset with values: annotate it, and order by its name.")
-        base = self._first_slot + len(self.prepares)
-        self.prepares.extend([None] * part.slots)
+        if self._declared is None:
+            base = self._first_slot + len(self.prepares)
+            self.prepares.extend([None] * part.slots)
+        else:
+            base = FixedSlots.all_of(tuple([self._declared.pop() for _ in range(part.slots)]))
         outer = {name: self.reference(name) if isinstance(name, str) else name.resolve(self) for name in part.outers}
         for name, meant in outer.items():
             if isinstance(name, NameOfKey) and not isinstance(meant, (Row, OuterReference)):

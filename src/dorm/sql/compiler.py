@@ -114,12 +114,18 @@ class Compiler:
         sql_type = output.sql_type if output is not None else None
         held = self._held(slot)
         if converter is None:
-            return self._parameter(held, sql_type, None if isinstance(slot, Fixed) else self._base + slot)
+            place = self.place(slot)
+            return self._parameter(held, sql_type, None if isinstance(place, Fixed) else place)
         return self._parameter(f"{self._named(converter)}({held})", sql_type)
 
     def _held(self, slot: int) -> str:
         """Return what *slot* holds, in the source of the binder."""
-        return self._named(slot.value) if isinstance(slot, Fixed) else f"v[{self._base + slot}]"
+        place = self.place(slot)
+        return self._named(place.value) if isinstance(place, Fixed) else f"v[{place}]"
+
+    def place(self, slot: int) -> int:
+        """Return where among all values that of *slot* of this query is; a `Fixed` one holds it."""
+        return slot if isinstance(slot, Fixed) else self._base + slot
 
     def supplied(self, supply: Callable[[], Any], sql_type: SqlType) -> str:
         """Return a placeholder for what *supply* returns each time a statement is bound (the current time zone)."""

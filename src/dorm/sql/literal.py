@@ -43,7 +43,8 @@ class LiteralCompiler(Compiler):
         return ", ".join(self._literal(value, element, output) for value in self._value(slot))
 
     def _value(self, slot: int) -> Any:
-        return slot.value if isinstance(slot, Fixed) else self._values[self._base + slot]
+        place = self.place(slot)
+        return place.value if isinstance(place, Fixed) else self._values[place]
 
     def select(self, select: Select) -> str:
         raise NotSupportedError("a subquery cannot stand in a constraint, an index or the expression of a column.")

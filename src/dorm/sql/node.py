@@ -15,7 +15,7 @@ import itertools
 import operator
 import uuid
 from collections.abc import Callable, Hashable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar, cast
 
 from dorm.db.types import (
     BIGINT,
@@ -379,11 +379,30 @@ class Fixed(int):
     _numbers = itertools.count(1_000_000)
 
     @classmethod
-    def of(cls, value: Any) -> Fixed:
+    def of(cls, value: Any) -> Self:
         """Return a slot of its own for *value*."""
         made = cls(next(cls._numbers))
         made.value = value
         return made
+
+
+class FixedSlots(Fixed):
+    """The first slot of a subquery whose values are all known with the text; adding leads to the others."""
+
+    values: tuple[Any, ...]
+
+    @classmethod
+    def all_of(cls, values: tuple[Any, ...]) -> FixedSlots:
+        """Return the first slot of as many as there are *values*."""
+        made = cls.of(values[0] if values else None)
+        made.values = values
+        return made
+
+    def __add__(self, places: int) -> Fixed:
+        return places if isinstance(places, Fixed) else self.all_of(self.values[places:])
+
+    def __radd__(self, base: int) -> FixedSlots:
+        return self
 
 
 class Column(Node):
