@@ -57,6 +57,8 @@ CREATE TABLE city (
     label text GENERATED ALWAYS AS ("Class" || ' %%') STORED,
     CONSTRAINT fair_price CHECK (price > 0 AND price < 100),
     CONSTRAINT city_pair UNIQUE (country_number, "Class"),
+    CONSTRAINT city_place_late UNIQUE (country_number, many) DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT city_many_late UNIQUE (many) DEFERRABLE INITIALLY IMMEDIATE,
     CONSTRAINT no_overlap EXCLUDE USING gist (country_number WITH =, days WITH &&) WHERE (pop > 5)
 );
 CREATE INDEX city_by_country ON city (country_number);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 
@@ -38,7 +39,11 @@ class FoundReference:
 
 @dataclass(frozen=True)
 class FoundIndex:
-    """An index, or the one behind a UNIQUE constraint; columns are None for expressions."""
+    """An index, or the one behind a UNIQUE constraint; columns are None for expressions.
+
+    Attributes:
+        deferrable: when a constraint is checked: empty for at once, else "immediate" or "deferred" as `Deferrable`.
+    """
 
     name: str
     columns: tuple[str | None, ...]
@@ -46,6 +51,7 @@ class FoundIndex:
     constraint: bool = False
     where: str | None = None
     definition: str = ""
+    deferrable: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,15 @@ class FoundTable:
     @property
     def unique_sets(self) -> set[tuple[str, ...]]:
         """The sets of columns that are unique, without conditions."""
-        return {
-            tuple(name for name in each.columns if name is not None)
-            for each in self.indexes
-            if each.unique and each.where is None and None not in each.columns
-        }
+        return {columns for columns, _ in self._uniques()}
+
+    @property
+    def candidate_keys(self) -> set[tuple[str, ...]]:
+        """Those of `unique_sets` that are checked at once, so that references may refer to them."""
+        return {columns for columns, deferrable in self._uniques() if not deferrable}
+
+    def _uniques(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        for each in self.indexes:
+            columns = tuple(name for name in each.columns if name is not None)
+            if each.unique and each.where is None and len(columns) == len(each.columns):
+                yield columns, each.deferrable

@@ -144,7 +144,7 @@ class _Model:
     def _stand_in(self) -> str:
         """Return the column that is taken for the key of a table or view that has none."""
         required = {column.name for column in self.table.columns if not column.null}
-        singles = [next(iter(each)) for each in sorted(self.table.unique_sets) if len(each) == 1]
+        singles = [next(iter(each)) for each in sorted(self.table.candidate_keys) if len(each) == 1]
         return next((name for name in singles if name in required), self.table.columns[0].name)
 
     # -- fields --------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class _Model:
     def _can_refer(self, reference: FoundReference) -> bool:
         target = self._target(reference)
         return target.primary_key == reference.targets or (
-            len(target.primary_key) == 1 and reference.targets in target.unique_sets
+            len(target.primary_key) == 1 and reference.targets in target.candidate_keys
         )
 
     def _target(self, reference: FoundReference) -> FoundTable:
@@ -183,7 +183,7 @@ class _Model:
     def _relation(self, column: FoundColumn, reference: FoundReference, key: bool, more: dict[str, str]) -> FieldSource:
         target = self.classes[reference.table]
         where = "'self'" if reference.table == self.table.name else repr(target)
-        single = (column.name,) in self.table.unique_sets
+        single = (column.name,) in self.table.candidate_keys
         kind = "OneToOneField" if single or key else "ForeignKey"
         if self._target(reference).primary_key != reference.targets:
             more["to_field"] = repr(self.made[reference.table].attributes[reference.targets[0]])
@@ -213,7 +213,7 @@ class _Model:
             source = FieldSource(f"Positive{source.kind}")
         if column.collation and source.kind in ("CharField", "TextField"):
             more["db_collation"] = repr(column.collation)
-        if (column.name,) in self.table.unique_sets and not key:
+        if (column.name,) in self.table.candidate_keys and not key:
             more["unique"] = "True"
         elif self._automatic_index(column):
             more["db_index"] = "True"
@@ -252,6 +252,7 @@ class _Model:
         parts = index_parts(index.definition) if index.definition else None
         return (
             index.where is None
+            and not index.deferrable
             and all(name in self.attributes for name in index.columns)
             and (
                 parts is None
@@ -330,6 +331,8 @@ class _Model:
             arguments.append(f"include={[self.attributes[name] for name in parts.include]!r}")
         if not parts.nulls_distinct:
             arguments.append("nulls_distinct=False")
+        if index.deferrable:
+            arguments.append(f"deferrable=dorm.Deferrable.{index.deferrable.upper()}")
         return f"dorm.{kind}({', '.join(arguments)})"
 
     def _expression(self, part: Part) -> str:

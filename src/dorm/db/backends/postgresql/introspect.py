@@ -49,7 +49,9 @@ SELECT x.indrelid::bigint, i.relname::text, x.indisunique, x.indisprimary,
        pg_get_expr(x.indpred, x.indrelid), pg_get_indexdef(x.indexrelid),
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey::int2[]) WITH ORDINALITY AS u(num, place)
              LEFT JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = u.num AND u.num > 0
-             WHERE u.place <= x.indnkeyatts ORDER BY u.place)
+             WHERE u.place <= x.indnkeyatts ORDER BY u.place),
+       COALESCE((SELECT CASE WHEN k.condeferred THEN 'deferred' ELSE 'immediate' END FROM pg_constraint k
+                 WHERE k.conindid = x.indexrelid AND k.contype = 'u' AND k.condeferrable), '')
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_namespace n ON n.oid = i.relnamespace
 WHERE n.nspname = current_schema()
 ORDER BY i.relname
@@ -79,7 +81,9 @@ def read_tables(editor: Editor) -> Operation[list[FoundTable]]:
                 if row[1] == "f"
             ),
             indexes=tuple(
-                FoundIndex(row[0], tuple(row[6]), row[1], row[3], row[4], row[5]) for row in indexes[oid] if not row[2]
+                FoundIndex(row[0], tuple(row[6]), row[1], row[3], row[4], row[5], row[7])
+                for row in indexes[oid]
+                if not row[2]
             ),
             checks=tuple((row[0], row[2]) for row in constraints[oid] if row[1] == "c"),
             triggers=tuple(row[0] for row in triggers[oid]),
