@@ -192,8 +192,8 @@ class Editor(Protocol):
         ...
 
     @property
-    def append_only(self) -> Mapping[str, bool]:
-        """Tables that are append-only by then, in a dry run; and whether TRUNCATE is refused."""
+    def append_only(self) -> Mapping[str, bool] | None:
+        """In a dry run the tables that are append-only by then, and whether they refuse TRUNCATE; else None."""
         ...
 
     def send(self, ddl: Ddl, /) -> Operation[None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from dorm.db.connection import Database, connections
@@ -46,7 +45,7 @@ class Editor:
         inside: bool = True,
         tell: Callable[[str], None] = lambda text: None,
         rehearsal: Rehearsal | None = None,
-        append_only: Mapping[str, bool] = MappingProxyType({}),
+        append_only: Mapping[str, bool] | None = None,
     ) -> None:
         self.append_only = append_only
         self.database = database

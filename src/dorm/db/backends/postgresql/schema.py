@@ -40,9 +40,6 @@ _CASTS: dict[str, frozenset[str]] = {
 """Casts between types of different families."""
 
 
-_TRIGGERS = "SELECT tgname FROM pg_trigger WHERE tgrelid IN (to_regclass($1), to_regclass($2))"
-
-
 class PostgresSchema(Schema):
     """Statements for PostgreSQL 13 and later."""
 
@@ -182,13 +179,14 @@ class PostgresSchema(Schema):
 
     def rename_append_only(self, editor: Editor, old: str, new: str) -> Operation[None]:
         names = {self._trigger(old, event): self._trigger(new, event) for event in ("trg", "truncate_trg")}
-        known = editor.append_only.get(old)
-        if known is None:
-            # A dry run has not renamed the table.
-            found = yield from editor.read(_TRIGGERS, (self.quote(old), self.quote(new)))
+        planned = editor.append_only
+        if planned is None:
+            found = yield from editor.read(
+                "SELECT tgname FROM pg_trigger WHERE tgrelid = $1::regclass", (self.quote(new),)
+            )
             is_there = [name for name in names if any(self.quote(row[0]) == name for row in found)]
         else:
-            is_there = list(names)[: 1 + known]
+            is_there = list(names)[: 1 + planned[old]] if old in planned else []
         for name in is_there:
             sql = f"ALTER TRIGGER {name} ON {self.quote(new)} RENAME TO {names[name]}"
             yield from editor.send(Ddl(sql, table=new, lock=self.lock_alter))
