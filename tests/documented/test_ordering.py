@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import dorm
-from dorm import Case, Count, F, Value, When
+from dorm import Case, Count, Exists, F, OuterRef, Subquery, Value, When
 from dorm.functions import Coalesce, Lower
 from tests.support.faces import Face, names
 
@@ -64,7 +64,36 @@ class Loop(dorm.Model):
         ordering = ["up"]
 
 
-MODELS = (Shelf, Box, Item, Label, Task, Loop)
+class Sheet(dorm.Model):
+    folder = dorm.CharField(max_length=9)
+    word = dorm.CharField(max_length=9)
+    rank = dorm.IntegerField()
+
+    class Meta:
+        app_label = "doc_order"
+
+
+class Folder(dorm.Model):
+    name = dorm.CharField(max_length=9)
+
+    class Meta:
+        app_label = "doc_order"
+        ordering = [
+            Exists(Sheet.objects.filter(folder=OuterRef("name"), word="y")).desc(),
+            Coalesce(Subquery(Sheet.objects.filter(folder=OuterRef("name"), rank=1).values("word")[:1]), Value("zz")),
+            "-name",
+        ]
+
+
+class Tab(dorm.Model):
+    folder = dorm.ForeignKey(Folder, on_delete=dorm.CASCADE, related_name="tabs")
+    number = dorm.IntegerField()
+
+    class Meta:
+        app_label = "doc_order"
+
+
+MODELS = (Shelf, Box, Item, Label, Task, Loop, Folder, Sheet, Tab)
 
 
 async def _shelves(face: Face) -> list[Shelf]:
@@ -167,3 +196,24 @@ async def test_only_what_was_deferred_before_is_all(face: Face) -> None:
     assert shelf.get_deferred_fields() == set()
     shelf = await face(Shelf.objects.defer("name").only("name", "rank").first)()
     assert shelf.get_deferred_fields() == {"name"}
+
+
+async def test_subqueries_with_values_in_meta_ordering(face: Face) -> None:
+    for name, words in (("a", ["x", "y"]), ("b", []), ("c", ["z", "z", "q"]), ("d", ["y"])):
+        folder = await face(Folder.objects.create)(name=name)
+        await face(Tab.objects.create)(folder=folder, number=len(words))
+        for rank, word in enumerate(words):
+            await face(Sheet.objects.create)(folder=name, word=word, rank=rank)
+    # First those with a sheet "y", then by the word of the sheet of rank 1.
+    assert names(await face.rows(Folder.objects.all())) == ["a", "d", "c", "b"]
+    assert names(await face.rows(Folder.objects.reverse())) == ["b", "c", "d", "a"]
+    assert names(await face.rows(Folder.objects.exclude(name="a").filter(name__gt="b"))) == ["d", "c"]
+    assert names(await face.rows(Folder.objects.filter(name__in=["b", "c"])[:1])) == ["c"]
+    assert "'y'" in str(Folder.objects.all().query)
+    # Seen from a relation, beside values of the query's own.
+    tabs = Tab.objects.filter(number__lt=3).exclude(folder__name="b").order_by("folder")
+    assert [tab.number for tab in await face.rows(tabs)] == [2, 1]
+    # Within a subquery, and within a subquery of that one.
+    inner = Folder.objects.filter(tabs__number__lt=2)[:1]
+    assert names(await face.rows(Folder.objects.filter(pk__in=inner))) == ["d"]
+    assert [tab.number for tab in await face.rows(Tab.objects.filter(folder__in=inner, number__gt=0))] == [1]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import Q
+from dorm import ExpressionWrapper, F, Q
+from dorm.lookups import Exact, GreaterThan, GreaterThanOrEqual, In, LessThan, LessThanOrEqual, Range
 from tests.support.faces import Face
 
 
@@ -84,6 +85,22 @@ async def test_beside_other_conditions_and_below_a_not(face: Face) -> None:
     assert await _values(face, ~Q(value=FAR)) == [0, 6, 7, None]
     kept = Number.objects.exclude(value__lt=FAR).values_list("value", flat=True)
     assert await face.rows(kept) == [None]
+
+
+async def test_conditions_that_are_objects(face: Face) -> None:
+    for number, below, above in ((6.5, [0, 6], [7]), (FAR, [0, 6, 7], []), (-0.5, [], [0, 6, 7])):
+        assert await _values(face, GreaterThan(F("value"), number)) == above
+        assert await _values(face, GreaterThanOrEqual(F("value"), number)) == above
+        assert await _values(face, LessThan(F("value"), number)) == below
+        assert await _values(face, LessThanOrEqual(F("value"), number)) == below
+        assert await _values(face, Exact(F("value"), number)) == []
+        assert await _values(face, GreaterThan(F("value"), 6)) == [7]
+    assert await _values(face, In(F("value"), [6, 6.5, FAR])) == [6]
+    assert await _values(face, Range(F("value"), (0.5, 6.5))) == [6]
+    # Beside one whose left side holds such numbers.
+    scaled = ExpressionWrapper(F("value") * 1.0, output_field=dorm.FloatField())
+    assert await _values(face, GreaterThan(F("value"), 0.5) & Q(GreaterThan(scaled, 6.5))) == [7]
+    assert await _values(face, GreaterThan(F("value"), 0.5), Range(scaled, (5.5, 6.5))) == [6]
 
 
 async def test_keys_that_cannot_exist(face: Face) -> None:

@@ -67,12 +67,16 @@ class Lookup(Expression):
         return (kind, self.lhs.key(values), value_key(self._name, self.rhs, values))
 
     def resolve(self, scope: Scope) -> Node:
-        from dorm.lookups.core import NUMBER_LOOKUPS, build_entry, holds_whole_numbers
+        from dorm.lookups.core import NUMBER_LOOKUPS, build_entry, holds_whole_numbers, known
 
         lhs, rhs = self.lhs.resolve(scope), self.rhs
         if isinstance(rhs, AnyNumber) and not (holds_whole_numbers(lhs) and self._name in NUMBER_LOOKUPS):
             # Another condition beside this one compares with a number that its column cannot hold.
-            rhs = tuple(map(as_expression, rhs.value)) if isinstance(rhs.value, tuple) else as_expression(rhs.value)
+            rhs = (
+                tuple([known(each, lhs) for each in rhs.value])
+                if isinstance(rhs.value, tuple)
+                else known(rhs.value, lhs)
+            )
         return build_entry(type(self), self._name, lhs, rhs, scope)
 
     @classmethod

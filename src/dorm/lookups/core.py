@@ -293,6 +293,12 @@ def _prepare(output: Output | None) -> Callable[[Any], Any] | None:
     return compared
 
 
+def known(value: Any, lhs: Node) -> Node:
+    """Return the node of a value that is known with the text, as what *lhs* is compared with it."""
+    prepare = _prepare(lhs.output)
+    return Param(Fixed.of(value if prepare is None else prepare(value)), lhs.output)
+
+
 def compare(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     """Build ``exact``, ``gt`` and their like."""
     if isinstance(value, AnyNumber):
