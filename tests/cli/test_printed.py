@@ -137,7 +137,10 @@ def test_printed_sql_makes_what_migrate_makes(blog: Scratch, database_settings: 
     run(copy, blog.ok("sqlmigrate", "blog", "0002", "--backwards"))
     blog.ok("migrate", "blog", "0001")
     assert schema(real) == schema(copy)
-    run(copy, blog.ok("sqlmigrate", "blog", "0001", "--backwards"))
+    blog.ok("migrate", "blog", "0002")
+    run(copy, blog.ok("sqlmigrate", "blog", "0002"))
+    assert schema(real) == schema(copy)
+    run(copy, blog.ok("migrate", "blog", "zero", "--dry-run"))
     blog.ok("migrate", "blog", "zero")
     assert schema(real) == schema(copy)
 
@@ -200,3 +203,33 @@ def test_dependants_that_are_undone_too_are_listed(blog: Scratch) -> None:
     assert "-- Unapply shop.0001_initial" in ran.out
     assert ran.out.index("-- Unapply shop.0001_initial") < ran.out.index("-- Unapply blog.0001_initial")
     assert "warning" not in blog.run("migrate", "shop", "zero", "--dry-run").err
+
+
+def test_what_cannot_be_rendered_is_said_at_its_place(blog: Scratch) -> None:
+    broken = """
+    from dorm import migrations
+
+
+    class Broken(migrations.Operation):
+        def database_forwards(self, app_label, connection, from_state, to_state):
+            raise RuntimeError("not today")
+
+        def database_backwards(self, app_label, connection, from_state, to_state):
+            pass
+
+        def describe(self):
+            return "Break"
+
+
+    dependencies = []
+    operations = [migrations.RunSQL("SELECT 1"), Broken(), migrations.RunSQL("SELECT 2")]
+    """
+    blog.write("blog/migrations/__init__.py", "")
+    blog.write("blog/migrations/0001_broken.py", broken)
+    ran = blog.run("sqlmigrate", "blog", "0001")
+    assert ran.code == 1
+    parts = [line for line in ran.out.splitlines() if line.startswith(("SELECT", "-- Broken"))]
+    assert parts == ["SELECT 1;", "-- Broken: Break", "-- Broken: cannot be rendered: not today", "SELECT 2;"]
+    back = blog.run("sqlmigrate", "blog", "0001", "--backwards")
+    assert back.code == 1
+    assert back.out.count("-- RunSQL: irreversible") == 2

@@ -176,3 +176,23 @@ async def test_a_schema_of_its_own(
         assert leftovers() == []
     finally:
         execute("DROP SCHEMA audit CASCADE")
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_partitions_of_now_and_later(project: Project, executor: Executor) -> None:
+    made = (
+        "CREATE TABLE logs (id bigint, day date) PARTITION BY RANGE (day);"
+        "CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')"
+    )
+    first = f"""
+    dependencies = []
+    operations = [ops.RunSQL({made!r}, "DROP TABLE logs"), ops.MakeTableAppendOnly("logs")]
+    """
+    await executor.migrate("log", project.app("log", {"0001_initial": first}))
+    execute("CREATE TABLE logs_2 PARTITION OF logs FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')")
+    execute("INSERT INTO logs VALUES (1, '2024-02-03'), (2, '2025-02-03')")
+    refused("UPDATE logs SET id = 3", "logs_1")
+    for partition in ("logs_1", "logs_2"):
+        refused(f"DELETE FROM {partition}", partition)
+    refused("TRUNCATE logs", "logs")
+    assert rows("SELECT count(*) FROM logs") == [(2,)]
