@@ -68,7 +68,8 @@ async def test_the_session_that_came_back_last_serves_next(configured: dict[str,
     assert len(await several_sessions(face)) == 3
     assert len({await session(face) for _ in range(20)}) == 1
     stats = dorm.pool_stats("default")
-    assert stats["pool_size"] == stats["pool_available"] >= 3  # one too many may have been asked for in a rush
+    # One too many may have been asked for in a rush, and be on its way.
+    assert stats["pool_size"] >= stats["pool_available"] >= 3
     assert stats["in_use"] == 0
     assert stats["requests_num"] >= 23
     await closed(face)

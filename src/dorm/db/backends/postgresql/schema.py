@@ -182,7 +182,7 @@ class PostgresSchema(Schema):
         planned = editor.append_only
         if planned is None:
             found = yield from editor.read(
-                "SELECT tgname FROM pg_trigger WHERE tgrelid = $1::regclass", (self.quote(new),)
+                "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass($1)", (self.quote(new),)
             )
             is_there = [name for name in names if any(self.quote(row[0]) == name for row in found)]
         else:
