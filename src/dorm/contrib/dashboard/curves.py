@@ -114,7 +114,7 @@ class Curves:
     def add(self, key: Key, times: Sequence[float], errors: int, now: float | None = None) -> None:
         """Count statements that ended lately: their milliseconds, and how many of them failed."""
         at = int(now if now is not None else time()) // STEP_SECONDS
-        places = [bisect_right(_BOUNDS, ms) for ms in times]
+        places = list(map(place_of, times))
         with self._lock:
             self._every.step(at).add(times, places, errors)
             curve = self._by_key.get(key)
