@@ -19,8 +19,9 @@ from dorm.contrib.querylog import QueryLog
 from dorm.db import hooks
 from dorm.db.connection import get_async_connection, get_connection
 from dorm.db.lease import Acquire, Release
-from dorm.db.operation import arun, ask, run
+from dorm.db.operation import adrive, arun, ask, drive, run
 from dorm.db.perform import perform
+from dorm.db.probe import probe
 from dorm.db.request import FetchTable
 from dorm.db.statement import Statement, Template
 from dorm.db.template import is_read
@@ -190,6 +191,34 @@ def test_the_environment_switches_it_on(monkeypatch: pytest.MonkeyPatch) -> None
     before = len(slow_explain.recent_plans())
     Customer.objects.count()
     assert len(slow_explain.recent_plans()) > before or before == slow_explain.MOST_PLANS
+
+
+async def test_outside_a_block_a_plan_is_read_in_a_transaction_of_its_own_that_only_reads(face: Face) -> None:
+    database = dorm.connections["default"]
+    asked: list[str] = []
+
+    def noted(request: Any) -> Any:
+        statement = getattr(request, "statement", None)
+        asked.append(statement.sql if statement is not None else type(request).__name__)
+        return request
+
+    class Blocking:
+        def perform(self, request: Any) -> Any:
+            return noted(request).perform()
+
+    class Asyncio:
+        def perform(self, request: Any) -> Any:
+            return noted(request).aperform()
+
+    found = probe(database, Statement(Template("SELECT 1"), (), internal=True), 1000)
+    table = await adrive(found, Asyncio()) if face.is_async else drive(found, Blocking())
+    assert table.rows == [(1,)]
+    begins, asks, ends = (next(at for at, text in enumerate(asked) if text.startswith(word))
+                          for word in ("BEGIN", "SELECT 1", "Rollback"))  # fmt: skip
+    assert begins < asks < ends
+    assert asked[begins] == database.dialect.begin(read_only=True).sql
+    assert asked[begins] != database.dialect.begin().sql
+    assert "COMMIT" not in asked
 
 
 async def test_the_environment_may_change_its_mind(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
