@@ -77,7 +77,9 @@ class Dialect(Fragments, ABC):
     supports_exclusion: bool = False
     """EXCLUDE constraints."""
     supports_index_extras: bool = False
-    """Indexes have methods, operator classes, INCLUDE and tablespaces; elsewhere these, which change no result, go."""
+    """Indexes have methods, operator classes and INCLUDE; elsewhere these, which change no result, are left out."""
+    supports_tablespaces: bool = False
+    """Tables and indexes can be told where they are kept; elsewhere that is left out."""
     supports_update_conflicts: bool = False
     supports_conflict_targets: bool = False
     """An upsert names the unique constraint that is meant."""

@@ -43,7 +43,7 @@ def index_of(model: Any, index: Any, database: Database) -> IndexDef:
         where=_condition(index.condition, model, database),
         include=_include(index.include, meta, database),
         options=index.options() if extras else "",
-        tablespace=(index.db_tablespace or "") if extras else "",
+        tablespace=(index.db_tablespace or "") if dialect.supports_tablespaces else "",
         columns=tuple(column.removeprefix("-") for column in columns if "(" not in column),
     )
 

@@ -38,7 +38,7 @@ def table_of(model: Any, database: Database) -> TableDef:
         foreign_keys=tuple(_references(fields)),
         indexes=(*indexes, *[each for each in constraints if isinstance(each, IndexDef)]),
         comment=getattr(meta, "db_table_comment", "") or None,
-        tablespace=getattr(meta, "db_tablespace", "") or "",
+        tablespace=(getattr(meta, "db_tablespace", "") or "") if database.dialect.supports_tablespaces else "",
     )
 
 

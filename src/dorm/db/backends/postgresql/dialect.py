@@ -123,6 +123,7 @@ class PostgresDialect(PostgresFragments, Dialect):
     supports_nulls_not_distinct = True
     supports_exclusion = True
     supports_index_extras = True
+    supports_tablespaces = True
     supports_nulls_ordering = True
     supports_default_keyword_in_insert = True
     supports_ignore_conflicts = True
