@@ -73,6 +73,8 @@ async def test_rows_answer_to_positions_and_names(handle: Handle) -> None:
 
 async def test_placeholders_are_the_same_everywhere(handle: Handle) -> None:
     assert (await handle.execute("SELECT %s AS a, '%s' AS b, 5 %% 3 AS c -- %s", [7]))[0] == (7, "%s", 2)
+    # In quotes as well: https://docs.djangoproject.com/en/5.2/topics/db/sql/#connections-and-cursors
+    assert (await handle.execute("SELECT '30%%' AS a, %s AS b -- 5%%", [7]))[0] == ("30%", 7)
     assert (await handle.execute("SELECT '100%' AS a"))[0] == ("100%",)
     assert (await handle.execute("SELECT '100%' AS a, 7 % 4 AS b"))[0] == ("100%", 3)
     assert (await handle.execute("SELECT %(x)s AS a, %(y)s AS b, %(x)s AS c", {"x": 1, "y": "z"}))[0] == (1, "z", 1)

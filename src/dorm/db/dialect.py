@@ -129,7 +129,7 @@ class Dialect(Fragments, ABC):
     def raw_sql(self, sql: str, has_params: bool) -> str:
         """Return a user's SQL with its ``%s`` as the dialect's placeholders and ``%%`` as a percent sign.
 
-        Both only when *has_params*; text in quotes and comments is left alone.
+        Both only when *has_params*; quotes hold no placeholders, and comments stay as they are.
         """
         raise NotSupportedError(f"{self.vendor} takes no raw SQL")
 

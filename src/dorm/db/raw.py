@@ -9,6 +9,7 @@ from dorm.db.block import Block, Lease, current_owner
 from dorm.db.ceilings import check_rowcount
 from dorm.db.copying import CopyIn, OpenCopy
 from dorm.db.database import Database
+from dorm.db.dialect import Dialect
 from dorm.db.hooks import chain
 from dorm.db.lease import CurrentBlock, Release, Rollback, acquired, begun
 from dorm.db.limits import in_use, limit_of
@@ -36,10 +37,15 @@ def statement_of(database: Database, sql: str, params: Any) -> Statement:
         raise ProgrammingError(f"SQL is text, not {type(sql).__name__}.")
     dialect = database.dialect
     text, values = bound(sql, params, dialect.raw_placeholder)
-    return Statement(Template(text, natural=True), tuple([_driven(dialect, value) for value in values]))
+    return Statement(Template(text, natural=True), driven(dialect, values))
 
 
-def _driven(dialect: Any, value: Any) -> Any:
+def driven(dialect: Dialect, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return parameters of a user's SQL as the driver takes them."""
+    return tuple([_driven(dialect, value) for value in values])
+
+
+def _driven(dialect: Dialect, value: Any) -> Any:
     cls = type(value)
     if cls in _PLAIN:
         return value

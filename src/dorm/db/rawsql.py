@@ -1,4 +1,8 @@
-"""A user's SQL text: ``%s`` as the dialect's placeholders, with quotes and comments left alone."""
+"""A user's SQL text: ``%s`` as the dialect's placeholders, but in quotes and comments.
+
+A percent sign is ``%%`` in quotes as well, which is what drivers make of it that search and replace:
+``LIKE '30%%'`` looks for a text that begins with 30.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,10 @@ _TOKEN = re.compile(
 
 
 def placeholders(sql: str, placeholder: Callable[[int], str]) -> str:
-    """Return *sql* with each ``%s`` as ``placeholder(n)``, counted from 1, and each ``%%`` as a percent sign."""
+    """Return *sql* with each ``%s`` as ``placeholder(n)``, counted from 1, and each ``%%`` as a percent sign.
+
+    Quotes hold no placeholders, and comments stay as they are.
+    """
     return _replaced(sql, placeholder)[0]
 
 
@@ -35,12 +42,10 @@ def _replaced(sql: str, placeholder: Callable[[int], str]) -> tuple[str, tuple[s
 
     def replaced(match: re.Match[str]) -> str:
         text = match.group()
-        if text == "%%":
-            return "%"
         if text == "%s" or match.group("name") is not None:
             names.append(match.group("name"))
             return placeholder(len(names))
-        return text
+        return text if text.startswith(("--", "/*")) else text.replace("%%", "%")
 
     return _TOKEN.sub(replaced, sql), tuple(names)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.perform import perform
-from dorm.db.rawsql import count_placeholders
+from dorm.db.raw import driven
+from dorm.db.rawsql import count_placeholders, placeholders
 from dorm.db.request import FetchTable
 from dorm.db.router import router
 from dorm.db.statement import Statement, Template
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 _NAMED = re.compile(r"%\((\w+)\)s|%%")
+
+
+class RawQuery:
+    """A SELECT that the user wrote, to look at: as text its values stand in it as literals."""
+
+    def __init__(self, sql: str, params: tuple[Any, ...], dialect: Dialect) -> None:
+        self.sql = sql
+        self.params = params
+        self._dialect = dialect
+
+    def __str__(self) -> str:
+        if not self.params:
+            return self.sql
+        return placeholders(self.sql, lambda number: self._dialect.literal(self.params[number - 1]))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
 
 
 class RawQuerySet(Generic[M]):
@@ -79,12 +97,12 @@ class RawQuerySet(Generic[M]):
         return list(self._columns or ())
 
     @property
-    def query(self) -> str:
-        """The text that is sent."""
-        return self._sql
+    def query(self) -> RawQuery:
+        """The SELECT: ``str(rows.query)`` shows it with its values."""
+        return RawQuery(self._sql, self._bound, connections[self.db].dialect)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.raw_query}>"
+        return f"<{type(self).__name__}: {self.query}>"
 
     # -- rows ----------------------------------------------------------------------------------------------------
     def __iter__(self) -> Iterator[M]:
@@ -120,7 +138,8 @@ class RawQuerySet(Generic[M]):
         if self._rows is None:
             database = connections[self.db]
             text = database.dialect.raw_sql(self._sql, bool(self._bound))
-            statement = Statement(Template(text, natural=True, model=self.model._meta.label), self._bound)
+            template = Template(text, natural=True, model=self.model._meta.label)
+            statement = Statement(template, driven(database.dialect, self._bound))
             table = yield from perform(FetchTable(database, statement))
             self._columns = tuple(self.translations.get(name, name) for name in table.columns)
             found = _instances(self.model, self._columns, table.rows, database.dialect, database.alias)
@@ -157,7 +176,7 @@ def _instances(model: Any, columns: tuple[str, ...], rows: list[Any], dialect: D
     by_column = {field.column: field for field in meta.fields}
     by_column.update({field.attname: field for field in meta.fields})
     fields = [by_column.get(name) for name in columns]
-    if not any(field is meta.pk for field in fields):
+    if not all(any(field is key for field in fields) for key in meta.pk_fields):
         raise FieldDoesNotExist("Raw query must include the primary key")
     taken = [(position, field, field.load(dialect)) for position, field in enumerate(fields) if field is not None]
     taken.sort(key=lambda each: meta.fields.index(each[1]))
