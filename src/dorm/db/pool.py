@@ -7,7 +7,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from weakref import WeakSet
 
 from dorm.db.forks import in_child
 from dorm.db.limits import is_over
@@ -15,6 +16,9 @@ from dorm.exceptions import DeadlineExceeded, PoolTimeout
 
 if TYPE_CHECKING:
     import asyncio
+
+Holder: TypeAlias = "asyncio.Task[Any] | int"
+"""Who holds a permit: a task, or the number of a thread."""
 
 
 class ForkAware:
@@ -26,6 +30,14 @@ class ForkAware:
     def forked(self) -> None:
         """Forget what belongs to the parent, without closing it."""
         raise NotImplementedError
+
+
+class Holders(Protocol):
+    """Something whose users hold permits of a `FairSemaphore`."""
+
+    def holders(self) -> list[tuple[Holder, float]]:
+        """Return who holds one since when, in seconds of the monotonic clock."""
+        ...
 
 
 class Waiter:
@@ -50,13 +62,13 @@ class FairSemaphore(ForkAware):
         super().__init__()
         self.permits = permits
         self.what = what
+        self.pools: WeakSet[Holders] = WeakSet()
         self.forked()
 
     def forked(self) -> None:
         self._free = self.permits
         self._queue: deque[Waiter] = deque()
         self._lock = threading.Lock()
-        self._holders: dict[int, tuple[asyncio.Task[Any] | threading.Thread, float]] = {}
 
     @property
     def in_use(self) -> int:
@@ -166,24 +178,16 @@ class FairSemaphore(ForkAware):
         if not self._forget(waiter):
             self.release()
 
-    # -- who holds what ------------------------------------------------------------------------------------------
-    def held(self, thing: object, who: asyncio.Task[Any] | threading.Thread) -> None:
-        """Note that *who* holds a permit for *thing*, for messages."""
-        self._holders[id(thing)] = (who, time.monotonic())
-
-    def returned(self, thing: object) -> None:
-        """Forget who held it."""
-        self._holders.pop(id(thing), None)
-
     def holders(self) -> str:
         """Return who holds permits since when, as the end of a message."""
-        now = time.monotonic()
-        listed = [f"{_named(who)} since {now - since:.1f} s" for who, since in list(self._holders.values())]
+        now, names = time.monotonic(), {thread.ident: thread.name for thread in threading.enumerate()}
+        held = [each for pool in list(self.pools) for each in pool.holders()]
+        listed = [f"{_named(who, names)} since {now - since:.1f} s" for who, since in held]
         return f" (held by {', '.join(listed)})" if listed else ""
 
 
-def _named(who: asyncio.Task[Any] | threading.Thread) -> str:
-    return f"thread {who.name}" if isinstance(who, threading.Thread) else f"task {who.get_name()}"
+def _named(who: Holder, threads: dict[int | None, str]) -> str:
+    return f"thread {threads.get(who, who)}" if isinstance(who, int) else f"task {who.get_name()}"
 
 
 def _done(future: asyncio.Future[None]) -> None:

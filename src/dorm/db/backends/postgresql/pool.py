@@ -25,7 +25,7 @@ from dorm.db.backends.postgresql.connect import MOST_PREPARED, failure, paramete
 from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
 from dorm.db.driver import AsyncConnection, AsyncPool, SyncConnection, SyncPool
 from dorm.db.limits import within
-from dorm.db.pool import FairSemaphore, ForkAware
+from dorm.db.pool import FairSemaphore, ForkAware, Holder
 from dorm.exceptions import OperationalError
 
 C = TypeVar("C", PostgresConnection, PostgresAsyncConnection)
@@ -111,11 +111,12 @@ class _Common:
         self.permits = permits
         self.made = Made()
         self.suspect_before = 0.0
-        self.held: dict[int, PostgresConnection | PostgresAsyncConnection] = {}
+        self.held: dict[int, tuple[PostgresConnection | PostgresAsyncConnection, Holder, float]] = {}
         self.at_hand: list[Any] = []
         self.is_closed = False
         self._served_at_hand = 0
         self._looks_in_vain = 0
+        permits.pools.add(self)
 
     def options(self, raw: type[Any]) -> dict[str, Any]:
         """Return the arguments of the library's pool."""
@@ -151,24 +152,20 @@ class _Common:
         connection.handed_out_at = time.monotonic()
         return connection
 
-    def must_ping(self, returned_at: float) -> bool:
+    def must_ping(self, returned_at: float, now: float) -> bool:
         """True for a connection that was idle for long, or was returned before one was found dead."""
         if returned_at < self.suspect_before:
             return True
-        return self.config.pool_check and time.monotonic() - returned_at > IDLE_BEFORE_PING
+        return now - returned_at > IDLE_BEFORE_PING and self.config.pool_check
 
-    def taken(
-        self, connection: PostgresConnection | PostgresAsyncConnection, who: asyncio.Task[Any] | threading.Thread
-    ) -> None:
-        """Note who holds *connection*."""
-        self.held[id(connection)] = connection
-        self.permits.held(connection, who)
+    def holders(self) -> list[tuple[Holder, float]]:
+        """Return who holds a connection since when."""
+        return [(who, since) for _, who, since in list(self.held.values())]
 
     def returned(self, connection: PostgresConnection | PostgresAsyncConnection) -> bool:
         """Forget who held *connection*; close it unless somebody else may have it. False when it came back before."""
         if self.held.pop(id(connection), None) is None:
             return False
-        self.permits.returned(connection)
         if not connection.is_clean:
             connection.abort()
         connection.returned_at = time.monotonic()
@@ -238,7 +235,6 @@ class PostgresPool(_Common, ForkAware, SyncPool):
         except BaseException:
             self.permits.release()
             raise
-        self.taken(connection, threading.current_thread())
         return connection
 
     def _checked_out(self) -> PostgresConnection:
@@ -247,9 +243,11 @@ class PostgresPool(_Common, ForkAware, SyncPool):
                 connection: PostgresConnection = self.at_hand.pop()
             except IndexError:
                 connection = self._of_the_library()
-            if self.must_ping(connection.returned_at) and not connection.ping():
+            now = time.monotonic()
+            if self.must_ping(connection.returned_at, now) and not connection.ping():
                 self._put(connection)
                 continue
+            self.held[id(connection)] = connection, threading.get_ident(), now
             return connection
 
     def _of_the_library(self) -> PostgresConnection:
@@ -334,8 +332,6 @@ class PostgresAsyncPool(_Common, AsyncPool):
         except BaseException:
             self.permits.release()
             raise
-        task = asyncio.current_task()
-        self.taken(connection, threading.current_thread() if task is None else task)
         return connection
 
     async def _checked_out(self) -> PostgresAsyncConnection:
@@ -344,8 +340,10 @@ class PostgresAsyncPool(_Common, AsyncPool):
                 connection: PostgresAsyncConnection = self.at_hand.pop()
             except IndexError:
                 connection = await self._of_the_library()
-            if self.must_ping(connection.returned_at) and not await self._pinged(connection):
+            now = time.monotonic()
+            if self.must_ping(connection.returned_at, now) and not await self._pinged(connection):
                 continue
+            self.held[id(connection)] = connection, asyncio.current_task() or threading.get_ident(), now
             return connection
 
     async def _of_the_library(self) -> PostgresAsyncConnection:
@@ -417,7 +415,7 @@ class PostgresAsyncPool(_Common, AsyncPool):
     def loop_is_gone(self) -> None:
         for raw in list(self.made.raw):
             raw.pgconn.finish()
-        for connection in list(self.held.values()):
+        for connection, _, _ in list(self.held.values()):
             if self.returned(connection):
                 self.permits.release()
 
