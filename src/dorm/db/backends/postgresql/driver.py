@@ -21,6 +21,7 @@ from dorm.db.backends.postgresql.cursors import (
     PostgresCursor,
 )
 from dorm.db.backends.postgresql.errors import DRIVER_ERRORS
+from dorm.db.backends.postgresql.prepared import AsyncPreparedCursor, PreparedCursor
 from dorm.db.backends.postgresql.session import IDLE, IN_TRANSACTION, SessionState
 from dorm.db.driver import AsyncConnection, AsyncCursor, Notified, Rows, SyncConnection, SyncCursor
 from dorm.db.statement import Statement, Template
@@ -44,9 +45,9 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
 
     def __init__(self, raw: psycopg.Connection[Any], alias: str) -> None:
         super().__init__(raw, alias)
-        self._typed: psycopg.RawCursor[Any] = psycopg.RawCursor(raw)
+        self._typed = PreparedCursor(raw)
         self._control = psycopg.RawCursor(raw)
-        self._natural: psycopg.RawCursor[Any] | None = None
+        self._natural: PreparedCursor | None = None
         self._cursor = self._typed
         # psycopg types a query as LiteralString; dorm's texts are compiled, never spliced.
         self._run: Any = self._typed.execute
@@ -55,7 +56,7 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
     def _choose(self, template: Template) -> Any:
         """Make the cursor that types parameters as *template* wants it the one in use; return its ``execute``."""
         if template.natural:
-            chosen = self._natural = self._natural or natural(psycopg.RawCursor(self.raw))
+            chosen = self._natural = self._natural or natural(PreparedCursor(self.raw))
             self._cursor = chosen
             return chosen.execute
         self._cursor = self._typed
@@ -127,7 +128,7 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
 
     def query(self, statement: Statement) -> Rows:
         self._send(statement)
-        return self._cursor.fetchall()
+        return self._cursor.rows()
 
     def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
         found: list[Rows] = []
@@ -164,7 +165,7 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
         described = self._cursor.description
         if described is None:
             return _NO_NAMES, []
-        return tuple(column.name for column in described), self._cursor.fetchall()
+        return tuple(column.name for column in described), self._cursor.rows()
 
     def execute_many(self, statement: Statement) -> int:
         self._flush()
@@ -178,7 +179,7 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
         found: Rows = []
         for params in statement.params:
             self._send(Statement(statement.template, params))
-            found.extend(self._cursor.fetchall())
+            found.extend(self._cursor.rows())
         return found
 
     def script(self, statement: Statement) -> int:
@@ -289,9 +290,9 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
 
     def __init__(self, raw: psycopg.AsyncConnection[Any], alias: str) -> None:
         super().__init__(raw, alias)
-        self._typed: psycopg.AsyncRawCursor[Any] = psycopg.AsyncRawCursor(raw)
+        self._typed = AsyncPreparedCursor(raw)
         self._control = psycopg.AsyncRawCursor(raw)
-        self._natural: psycopg.AsyncRawCursor[Any] | None = None
+        self._natural: AsyncPreparedCursor | None = None
         self._cursor = self._typed
         # psycopg types a query as LiteralString; dorm's texts are compiled, never spliced.
         self._run: Any = self._typed.execute
@@ -300,7 +301,7 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
     def _choose(self, template: Template) -> Any:
         """Make the cursor that types parameters as *template* wants it the one in use; return its ``execute``."""
         if template.natural:
-            chosen = self._natural = self._natural or natural(psycopg.AsyncRawCursor(self.raw))
+            chosen = self._natural = self._natural or natural(AsyncPreparedCursor(self.raw))
             self._cursor = chosen
             return chosen.execute
         self._cursor = self._typed
@@ -372,7 +373,7 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
 
     async def query(self, statement: Statement) -> Rows:
         await self._send(statement)
-        return await self._cursor.fetchall()
+        return self._cursor.rows()
 
     async def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
         found: list[Rows] = []
@@ -409,7 +410,7 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
         described = self._cursor.description
         if described is None:
             return _NO_NAMES, []
-        return tuple(column.name for column in described), await self._cursor.fetchall()
+        return tuple(column.name for column in described), self._cursor.rows()
 
     async def execute_many(self, statement: Statement) -> int:
         await self._flush()
@@ -423,7 +424,7 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
         found: Rows = []
         for params in statement.params:
             await self._send(Statement(statement.template, params))
-            found.extend(await self._cursor.fetchall())
+            found.extend(self._cursor.rows())
         return found
 
     async def script(self, statement: Statement) -> int:
