@@ -230,15 +230,18 @@ async def test_the_environment_may_change_its_mind(face: Face, monkeypatch: pyte
     try:
         await face(Customer.objects.count)()
         assert not slow_explain.is_installed()
-        monkeypatch.setenv("DORM_SLOW_QUERY_EXPLAIN", "on")
-        await face(Customer.objects.count)()  # it is slow, so the variable is looked at
+        for times, said in enumerate(["on", "1", "yes"], 1):
+            monkeypatch.setenv("DORM_SLOW_QUERY_EXPLAIN", said)
+            await face(Customer.objects.count)()
+            assert len(found) == times, "the first statement is explained already"
+            monkeypatch.setenv("DORM_SLOW_QUERY_EXPLAIN", "no")
+            await face(Customer.objects.count)()
+            assert len(found) == times
+            assert not slow_explain.is_installed()
+        dorm.configure(SLOW_QUERY_EXPLAIN=False)
+        monkeypatch.setenv("DORM_SLOW_QUERY_EXPLAIN", "yes")
         await face(Customer.objects.count)()
-        assert len(found) == 1
-        monkeypatch.setenv("DORM_SLOW_QUERY_EXPLAIN", "no")
-        await face(Customer.objects.count)()
-        await face(Customer.objects.count)()
-        assert len(found) == 1
-        assert not slow_explain.is_installed()
+        assert len(found) == 3, "what is configured counts, not the environment"
     finally:
         remove()
 

@@ -132,8 +132,7 @@ def _explain_slow(request: StatementRequest[Any], proceed: hooks.Proceed) -> Ope
     reply = yield from proceed(request)
     elapsed = perf_counter() - start
     slow = settings.knobs.slow_query_seconds
-    # The statement may have been the one that found the switch turned off in the environment.
-    if slow is not None and elapsed >= slow and _state.uninstall is not None and _is_due(request):
+    if slow is not None and elapsed >= slow and _is_due(request):
         try:
             yield from _capture(request, elapsed)
         except Exception as exc:  # noqa: BLE001  # a stated boundary: the user's statement has ended well

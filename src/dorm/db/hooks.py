@@ -22,7 +22,7 @@ from importlib import import_module
 from time import perf_counter
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from dorm.conf.settings import settings, slow_explain_variable
+from dorm.conf.settings import FIXED, settings, slow_explain_variable
 from dorm.db.forks import in_child
 from dorm.db.operation import Operation
 from dorm.db.request import StatementRequest
@@ -126,6 +126,8 @@ class Chain:
 
     Attributes:
         active: False when there is nothing to do: the one check that a statement pays.
+        environment: what the environment said of the switch that is read again at each statement; `FIXED` once it is
+            configured.
     """
 
     def __init__(self) -> None:
@@ -133,7 +135,7 @@ class Chain:
         self._entries: dict[str, tuple[_Entry, ...]] = {"gate": (), "hook": (), "observer": ()}
         self._links: dict[tuple[str, bool], _Links] = {}
         self._waiting: tuple[str, ...] = ()
-        self._environment = slow_explain_variable()
+        self.environment: object = FIXED
         self._forked()
         in_child(self, Chain._forked)
 
@@ -193,6 +195,7 @@ class Chain:
     # -- modules that settings switch on -------------------------------------------------------------------------
     def follow_settings(self, names: frozenset[str] | None = None) -> None:
         """Have the modules that settings switch on look at them again, unloaded ones at the next statement."""
+        self.environment = FIXED if settings.given("SLOW_QUERY_EXPLAIN") is not None else slow_explain_variable()
         wanted = []
         for module, (switch, watched) in _BY_SETTING.items():
             if names is not None and not names & watched:
@@ -206,11 +209,8 @@ class Chain:
             self._changed()
 
     def follow_environment(self) -> None:
-        """Look at the switches again if their variables changed; whoever finds a statement slow calls it."""
-        now = slow_explain_variable()
-        if now != self._environment:
-            self._environment = now
-            self.follow_settings(frozenset({"SLOW_QUERY_EXPLAIN"}))
+        """Look at the switch again: the next statement finds that its variable is not what `environment` says."""
+        self.follow_settings(frozenset({"SLOW_QUERY_EXPLAIN"}))
 
     def _load(self) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ import logging
 from time import perf_counter
 from typing import Any, TypeVar
 
-from dorm.conf.settings import FIXED, settings, slow_query_variable
+from dorm.conf.settings import FIXED, settings, slow_explain_variable, slow_query_variable
 from dorm.db.database import Database
 from dorm.db.hooks import chain
 from dorm.db.limits import is_over, within
@@ -37,6 +37,8 @@ def perform(request: StatementRequest[T], admitted: bool = False) -> Operation[T
         admitted: the gates of the chain have judged it already (`dorm.db.hooks.Chain.admit`).
     """
     # Not a generator itself: each one that an operation passes through costs every statement a tenth of a microsecond.
+    if chain.environment is not FIXED and slow_explain_variable() != chain.environment:
+        chain.follow_environment()
     if chain.active:
         return chain.around(request, _announced, admitted)
     if pre_query.is_connected or post_query.is_connected:
@@ -67,7 +69,6 @@ def _send(request: StatementRequest[T]) -> Operation[T]:
     if slow is not None and elapsed >= slow and not request.statement.internal:
         text = shown_sql(request.statement, database.vendor)
         logger.warning("slow query on %s: %.1f ms: %s", database.alias, elapsed * 1000, text)
-        chain.follow_environment()
     if logger.isEnabledFor(logging.DEBUG):
         _record(request, database, elapsed)
     return reply
