@@ -51,8 +51,6 @@ POSTGRESQL = [
     'ops.DropPolicy("mine", "shop_item", reverse_using="size > 1")',
     'ops.DisableRowLevelSecurity("shop_item")',
 ]
-OUTSIDE = ("concurrently", "AddPGEnumValue", "BackfillBatch", "SetNotNullOnline", "AlterColumnTypeOnline")
-"""Steps that run outside the runner's transaction."""
 
 
 def everything() -> list[Any]:
@@ -70,12 +68,7 @@ def everything() -> list[Any]:
 def test_every_other_operation_goes_forward_back_and_forward(project: Project) -> None:
     native = connections["default"].vendor == "postgresql"
     steps = [*EVERYWHERE, *(POSTGRESQL if native else [])]
-    before: list[str] = []
-    for number, step in enumerate(steps, 1):
-        atomic = "atomic = False\n" if any(word in step for word in OUTSIDE) else ""
-        dependencies = f"dependencies = [('shop', '{before[-1]}')]\n" if before else "dependencies = []\n"
-        before.append(f"{number:04}_step")
-        folder = project.app("shop", {before[-1]: f"{atomic}{dependencies}operations = [{step}]\n"})
+    folder = project.steps("shop", steps)
     executor = MigrationExecutor("default", 0)
     executor.migrate_to("shop", folder, "3")
     execute("INSERT INTO shop_group (id) VALUES (1)")

@@ -74,15 +74,7 @@ def shape() -> list[Any]:
 
 @pytest.mark.slow
 def test_forward_back_and_forward_keeps_rows_and_gives_the_same_schema(project: Project) -> None:
-    before: list[str] = []
-    for number, step in enumerate(STEPS, 1):
-        name = f"{number:04}_step"
-        touch = (
-            "\n\ndef touch(app_label, registry):\n    assert registry.get_model('shop', 'Book').objects.count() >= 0\n"
-        )
-        body = f"dependencies = [('shop', '{before[-1]}')]\n" if before else "dependencies = []\n"
-        folder = project.app("shop", {name: f"{body}{touch}\n\noperations = [{step}]\n"})
-        before.append(name)
+    folder = project.steps("shop", STEPS)
     assert len(STEPS) == 40
     executor = MigrationExecutor("default", 0)
     executor.migrate_to("shop", folder, "3")

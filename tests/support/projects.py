@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
@@ -16,6 +16,15 @@ import dorm
 from dorm.migrations import operations as ops
 
 """
+TOUCH = """
+
+def touch(app_label, registry):
+    assert registry.get_model('shop', 'Book').objects.count() >= 0
+
+"""
+"""A function for RunPython."""
+OUTSIDE = ("concurrently", "AddPGEnumValue", "BackfillBatch", "SetNotNullOnline", "AlterColumnTypeOnline")
+"""Steps that run outside the runner's transaction."""
 
 
 class Project:
@@ -41,6 +50,17 @@ class Project:
         path = self.folder / label / "migrations" / f"{name}.py"
         path.write_text(HEADER + dedent(body))
         return path
+
+    def steps(self, label: str, operations: Sequence[str]) -> Path:
+        """Write an app with a migration for each text of operations, numbered from 1; return its folder."""
+        folder = self.app(label)
+        before = ""
+        for number, text in enumerate(operations, 1):
+            atomic = "atomic = False\n" if any(word in text for word in OUTSIDE) else ""
+            body = f"{atomic}dependencies = [{before}]\n{TOUCH}\noperations = [{text}]\n"
+            self.migration(label, f"{number:04}_step", body)
+            before = f"({label!r}, '{number:04}_step')"
+        return folder
 
 
 @contextmanager
