@@ -30,6 +30,8 @@ EVERYWHERE = [
     'ops.SetLockTimeout(3000), ops.AddField("Item", "note", dorm.TextField(null=True))',
     'ops.AddIndex("Item", dorm.Index(fields=["slug"], name="by_slug"), concurrently=True)',
     'ops.RemoveIndex("Item", "by_slug", concurrently=True)',
+    'ops.AlterField("Item", "note", dorm.CharField(max_length=30, null=True)),'
+    ' ops.AddIndex("Item", dorm.Index(fields=["note"], name="by_note"), concurrently=True)',
     'ops.DeleteModel("Extra")',
 ]
 POSTGRESQL = [

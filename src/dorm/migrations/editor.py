@@ -16,7 +16,7 @@ from dorm.db.router import router
 from dorm.db.schema import Ddl, Rehearsal, TableDef
 from dorm.db.statement import Row, Statement, Template
 from dorm.migrations.tables import table_of
-from dorm.transaction import reading
+from dorm.transaction import in_savepoint, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Editor:
         append_only: in a dry run, the tables that take new rows only by then, and whether they refuse TRUNCATE.
         rehearsal: in a dry run, what the catalogue is read from, and on which the statements are done.
         tell: called with a few words by operations that take long, to say how far they are.
+        lock_timeout: how long the transactions that an operation opens by itself wait for locks; None: for ever.
+        completed: notes that the operation is done, for one that does it in the transaction of its change; or None.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class Editor:
         tell: Callable[[str], None] = lambda text: None,
         rehearsal: Rehearsal | None = None,
         append_only: Mapping[str, bool] | None = None,
+        lock_timeout: str | None = None,
+        completed: Callable[[], Operation[None]] | None = None,
     ) -> None:
         self.append_only = append_only
         self.database = database
@@ -53,6 +57,8 @@ class Editor:
         self.inside = inside
         self.tell = tell
         self.rehearsal = rehearsal
+        self.lock_timeout = lock_timeout
+        self.completed = completed
 
     @property
     def dialect(self) -> Dialect:
@@ -76,6 +82,34 @@ class Editor:
                 self.rehearsal.do(ddl.sql, ddl.params)
             return
         yield from perform(self.dialect.schema.request(self.database, ddl))
+
+    def send_shortly(
+        self, ddls: Sequence[Ddl], lock_timeout: str | None = None, completes: bool = False
+    ) -> Operation[None]:
+        """Send statements in a transaction of their own, which gives up when it waits too long for a lock.
+
+        Inside a transaction of the runner's they go into that one, and its limit is theirs.
+
+        Args:
+            lock_timeout: another limit than that of this editor.
+            completes: with them the operation is done, which is noted in the same transaction.
+        """
+        if self.inside and (self.is_dry or self.database.in_block):
+            yield from self._send_all(ddls)
+            return
+        limit = lock_timeout or self.lock_timeout
+        if limit is not None:
+            ddls = [Ddl(self.dialect.lock_timeout.format(limit), internal=True), *ddls]
+        if self.is_dry:
+            yield from self._send_all([Ddl("BEGIN"), *ddls, Ddl("COMMIT")] if len(ddls) > 1 else ddls)
+        else:
+            yield from in_savepoint(self._send_all(ddls, completes), self.database.alias)
+
+    def _send_all(self, ddls: Sequence[Ddl], completes: bool = False) -> Operation[None]:
+        for ddl in ddls:
+            yield from self.send(ddl)
+        if completes and self.completed is not None:
+            yield from self.completed()
 
     def read(self, sql: str, params: Sequence[Any] = (), /) -> Operation[list[Row]]:
         """Read from the catalogue: in a dry run as it is after the statements so far."""

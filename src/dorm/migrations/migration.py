@@ -58,7 +58,8 @@ class Migration:
         if not self.atomic:
             return False
         # What opens transactions of its own may stand alone in a migration without saying more (features 6.2).
-        return not self.operations or not all(each.own_transaction for each in self.operations)
+        changes = list(_changes(self.operations))
+        return not changes or not all(each.own_transaction for each in changes)
 
     @property
     def may_be_repeated(self) -> bool:
@@ -125,6 +126,15 @@ def _joined(fragments: list[str]) -> str:
             return f"{name}_and_more"
         name = longer
     return name[: _LONGEST_FRAGMENT + 9]
+
+
+def _changes(operations: Sequence[Operation]) -> Iterator[Operation]:
+    """Yield the operations that change the database."""
+    for operation in operations:
+        if isinstance(operation, SeparateDatabaseAndState):
+            yield from _changes(operation.database_operations)
+        else:
+            yield operation
 
 
 def _flat(operations: Sequence[Operation]) -> Iterator[Operation]:

@@ -58,14 +58,15 @@ def step_lines(notes: StepNotes, dialect: Dialect, heading: str, with_locks: boo
     """Yield the lines of one migration."""
     yield commented(heading)
     # A switch of the enforcement of foreign keys does nothing inside a transaction when a client sends it.
-    switched = bool(notes.before) and any(ddl.enforce is not None for ddl in notes.statements)
+    wrapped = bool(notes.before) or any(part.before for part in notes.parts)
+    switched = wrapped and any(ddl.enforce is not None for ddl in notes.statements)
     if switched:
         yield "PRAGMA foreign_keys = OFF;"
     for ddl in notes.before:
         yield from statement(ddl, dialect)
     for part in notes.parts:
         yield commented(f"{type(part.operation).__name__}: {part.operation.describe()}")
-        for note in part.notes:
+        for note in (*part.before, *part.notes, *part.after):
             if isinstance(note, Comment):
                 yield commented(note.text)
                 continue

@@ -170,7 +170,7 @@ def _atomic(database: Database, step: Step, before: ProjectState, options: Optio
     if not options.fake and not (options.fake_initial and (yield from is_there(editor, step, before))):
         yield from set_lock_timeout(editor, options.lock_timeout)
         for operation, old, new in pieces(step, before):
-            _refuse_outside(step.migration, operation)
+            _check_inside(database, step.migration, operation)
             yield from run_operation(editor, step, operation, old, new)
     elif not options.fake:
         options.report("faked", step)
@@ -186,9 +186,18 @@ def _record(editor: Editor, step: Step) -> Operation[None]:
             yield from change(editor, (label, name))
 
 
-def _refuse_outside(migration: Migration, operation: Any) -> None:
-    if operation.runs_outside or (operation.own_transaction and not migration.runs_atomically):
-        what = operation.describe()
+def _check_inside(database: Database, migration: Migration, operation: Any) -> None:
+    """Refuse an operation that cannot run in the transaction of its migration; warn of one that should not."""
+    what = operation.describe()
+    if operation.own_transaction and database.dialect.has_online_ddl:
+        _log.warning(
+            "%s: %s (%s) runs in the migration's transaction, which holds all its locks to the end: add 'atomic = "
+            "False' to the migration",
+            migration,
+            type(operation).__name__,
+            what,
+        )
+    if operation.runs_outside:
         raise MigrationError(
             f"{migration}: {type(operation).__name__} ({what}) must run outside a transaction: add 'atomic = False' to "
             "the migration, and better give it a migration of its own."
@@ -266,8 +275,15 @@ def _piece(
     options: Options,
 ) -> Operation[None]:
     """Run one operation and note it: in one transaction where that can be."""
-    outside = operation.runs_outside or operation.own_transaction or getattr(operation, "atomic", None) is False
-    editor = Editor(database, inside=not outside, tell=options.tell)
+    outside = _stands_outside(operation)
+    plain = Editor(database)
+    editor = Editor(
+        database,
+        inside=not outside,
+        tell=options.tell,
+        lock_timeout=options.lock_timeout,
+        completed=(lambda: recorder.advance(plain, step.node, reached)) if outside else None,
+    )
 
     def inside() -> Operation[None]:
         yield from set_lock_timeout(editor, options.lock_timeout)
@@ -279,6 +295,11 @@ def _piece(
         return
     yield from run_operation(editor, step, operation, old, new)
     yield from recorder.advance(editor, step.node, reached)
+
+
+def _stands_outside(operation: Any) -> bool:
+    """True for an operation that a migration without a transaction of its own runs in none of the runner's either."""
+    return bool(operation.runs_outside or operation.own_transaction or getattr(operation, "atomic", None) is False)
 
 
 def is_there(editor: Editor, step: Step, before: ProjectState) -> Operation[bool]:
@@ -314,10 +335,12 @@ def is_there(editor: Editor, step: Step, before: ProjectState) -> Operation[bool
 
 @dataclass(frozen=True)
 class OperationNotes:
-    """What one operation would do."""
+    """What one operation would do; *before* and *after* are what the runner adds."""
 
     operation: Any
     notes: tuple[Ddl | Comment, ...]
+    before: tuple[Ddl, ...] = ()
+    after: tuple[Ddl, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -345,22 +368,39 @@ def note_step(
 ) -> Operation[StepNotes]:
     """Return what a step would send; nothing is sent but reads."""
     parts = []
-    atomic = step.migration.runs_atomically and database.dialect.supports_transactional_ddl
+    transactional = database.dialect.supports_transactional_ddl
+    atomic = step.migration.runs_atomically and transactional
     for operation, old, new in pieces(step, before):
         notes: list[Ddl | Comment] = []
         protected = {each.table: each.append_only for each in old.models.values() if each.append_only is not None}
-        editor = Editor(database, notes, inside=atomic, rehearsal=rehearsal, append_only=protected)
+        editor = Editor(
+            database,
+            notes,
+            inside=atomic or (transactional and not _stands_outside(operation)),
+            rehearsal=rehearsal,
+            append_only=protected,
+            lock_timeout=options.lock_timeout,
+        )
         if step.backwards and not operation.reversible:
             editor.comment(f"{type(operation).__name__}: irreversible", failed=True)
         else:
             yield from _note(editor, step, operation, old, new)
-        parts.append(OperationNotes(operation, tuple(notes)))
-    first: list[Ddl | Comment] = []
-    if atomic:
-        first.append(Ddl("BEGIN"))
-        yield from set_lock_timeout(Editor(database, first), options.lock_timeout)
-    opening = tuple(each for each in first if isinstance(each, Ddl))
-    return StepNotes(step, tuple(parts), opening, (Ddl("COMMIT"),) if atomic else ())
+        alone = transactional and not atomic and not _stands_outside(operation)
+        wrapped = alone and any(isinstance(note, Ddl) for note in notes)
+        parts.append(OperationNotes(operation, tuple(notes), *(yield from _transaction(database, options, wrapped))))
+    before_all, after_all = yield from _transaction(database, options, atomic)
+    return StepNotes(step, tuple(parts), before_all, after_all)
+
+
+def _transaction(
+    database: Database, options: Options, wanted: bool
+) -> Operation[tuple[tuple[Ddl, ...], tuple[Ddl, ...]]]:
+    """Return the statements that the runner sends before and after what it runs in a transaction."""
+    if not wanted:
+        return (), ()
+    notes: list[Any] = [Ddl("BEGIN")]
+    yield from set_lock_timeout(Editor(database, notes), options.lock_timeout)
+    return tuple(notes), (Ddl("COMMIT"),)
 
 
 def _note(editor: Editor, step: Step, operation: Any, old: ProjectState, new: ProjectState) -> Operation[None]:

@@ -18,7 +18,6 @@ from dorm.migrations.operations.changes import bound, model_of
 from dorm.migrations.operations.fields import AddField
 from dorm.migrations.operations.indexes import IndexOperation
 from dorm.migrations.tables import column_def, fill_of
-from dorm.transaction import in_savepoint
 
 if TYPE_CHECKING:
     from dorm.migrations.editor import Editor
@@ -117,7 +116,7 @@ class AlterColumnTypeOnline(Operation):
     def _alter(
         self, app_label: str, editor: Editor, state: ProjectState, new_type: str, using: str | None
     ) -> Doing[None]:
-        if editor.inside and (editor.is_dry or editor.database.in_block):
+        if editor.inside if editor.is_dry else editor.database.in_block:
             raise MigrationError(
                 f"AlterColumnTypeOnline({self.model_name!r}, {self.column!r}) was reached inside a transaction, which "
                 "would hold the lock to its end: set 'atomic = False' in the migration, or give it one of its own."
@@ -132,18 +131,8 @@ class AlterColumnTypeOnline(Operation):
             lock="ACCESS EXCLUSIVE",
             rewrites=True,
         )
-        limit = Ddl(editor.dialect.lock_timeout.format(duration(self.lock_timeout, "lock_timeout")), internal=True)
-        if editor.is_dry:
-            for ddl in (Ddl("BEGIN"), limit, alter, Ddl("COMMIT")):
-                yield from editor.send(ddl)
-            return
-
-        def inside() -> Doing[None]:
-            yield from editor.send(limit)
-            yield from editor.send(alter)
-
         try:
-            yield from in_savepoint(inside(), editor.database.alias)
+            yield from editor.send_shortly([alter], duration(self.lock_timeout, "lock_timeout"), completes=True)
         except OperationalError as exc:
             if exc.sqlstate != "55P03":
                 raise
@@ -401,15 +390,14 @@ class SetNotNullOnline(Operation):
         table = self._table(app_label, to_state)
         name, column = schema.quote(shortened(f"{table}_{self.column}_not_null")), schema.quote(self.column)
 
-        def alter(change: str, lock: str = "ACCESS EXCLUSIVE", scans: bool = False) -> Doing[None]:
-            sql = f"ALTER TABLE {schema.table(table)} {change}"
-            yield from editor.send(Ddl(sql, table=table, lock=lock, scans=scans))
+        def alter(change: str, lock: str = "ACCESS EXCLUSIVE", scans: bool = False) -> Ddl:
+            return Ddl(f"ALTER TABLE {schema.table(table)} {change}", table=table, lock=lock, scans=scans)
 
-        yield from alter(f"DROP CONSTRAINT IF EXISTS {name}")
-        yield from alter(f"ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID")
-        yield from alter(f"VALIDATE CONSTRAINT {name}", "SHARE UPDATE EXCLUSIVE", scans=True)
-        yield from alter(f"ALTER COLUMN {column} SET NOT NULL")
-        yield from alter(f"DROP CONSTRAINT {name}")
+        # What a run that was stopped left there is dropped: no step of this one asks how far the last one came.
+        check = f"ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID"
+        yield from editor.send_shortly([alter(f"DROP CONSTRAINT IF EXISTS {name}"), alter(check)])
+        yield from editor.send_shortly([alter(f"VALIDATE CONSTRAINT {name}", "SHARE UPDATE EXCLUSIVE", scans=True)])
+        yield from editor.send_shortly([alter(f"ALTER COLUMN {column} SET NOT NULL"), alter(f"DROP CONSTRAINT {name}")])
 
     def backwards(
         self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState
@@ -418,7 +406,7 @@ class SetNotNullOnline(Operation):
             schema = editor.dialect.schema
             table = self._table(app_label, to_state)
             sql = f"ALTER TABLE {schema.table(table)} ALTER COLUMN {schema.quote(self.column)} DROP NOT NULL"
-            yield from editor.send(Ddl(sql, table=table, lock="ACCESS EXCLUSIVE"))
+            yield from editor.send_shortly([Ddl(sql, table=table, lock="ACCESS EXCLUSIVE")])
 
     def describe(self) -> str:
         return f"Make {self.model_name}.{self.column} NOT NULL, online"

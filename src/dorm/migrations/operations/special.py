@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -217,6 +218,10 @@ class SeparateDatabaseAndState(Operation):
         return any(operation.runs_outside for operation in self.database_operations)
 
     @property
+    def own_transaction(self) -> bool:  # type: ignore[override]  # an answer of the instance
+        return any(operation.own_transaction for operation in self.database_operations)
+
+    @property
     def is_data(self) -> bool:  # type: ignore[override]  # an answer of the instance
         return any(operation.is_data for operation in self.database_operations)
 
@@ -233,7 +238,7 @@ class SeparateDatabaseAndState(Operation):
             operation.state_forwards(app_label, state)
 
     def forwards(self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState) -> Doing[None]:
-        state = from_state
+        state, editor = from_state, self._part_of(editor)
         for operation in self.database_operations:
             after = state.clone()
             operation.state_forwards(app_label, after)
@@ -243,7 +248,7 @@ class SeparateDatabaseAndState(Operation):
     def backwards(
         self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState
     ) -> Doing[None]:
-        states = [to_state]
+        states, editor = [to_state], self._part_of(editor)
         for operation in self.database_operations:
             after = states[-1].clone()
             operation.state_forwards(app_label, after)
@@ -251,6 +256,13 @@ class SeparateDatabaseAndState(Operation):
         for number in range(len(self.database_operations) - 1, -1, -1):
             operation = self.database_operations[number]
             yield from operation.backwards(app_label, editor, states[number + 1], states[number])
+
+    def _part_of(self, editor: Editor) -> Editor:
+        """Return the editor for the operations in it: with one of several this one is not done."""
+        if len(self.database_operations) > 1:
+            editor = copy.copy(editor)
+            editor.completed = None
+        return editor
 
     def describe(self) -> str:
         return "Custom state/database change combination"
