@@ -51,16 +51,16 @@ def checked_timeout(timeout: Any) -> int | None:
     return timeout
 
 
-@operation
 def fetched(
     database: Database, statement: Statement, plan: Plan[Any], wanted: CacheSettings | None
 ) -> Operation[list[Any]]:
     """Return the rows of a SELECT, through the cache where *wanted* says so."""
+    # Not a generator itself, as `perform` is none.
     if wanted is None:
-        return (yield from perform(Query(database, statement)))
+        return perform(Query(database, statement))
     from dorm.cache import reading
 
-    return (yield from reading.fetched(database, statement, plan, wanted))
+    return reading.fetched(database, statement, plan, wanted)
 
 
 @operation

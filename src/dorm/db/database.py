@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextvars import ContextVar
@@ -49,6 +50,7 @@ class Database:
         self.backend = load_backend(config.engine)
         self.dialect = self.backend.dialect(config)
         self.vendor = self.dialect.vendor
+        self.logger = logging.getLogger(f"dorm.db.backends.{self.vendor}")
         self._shared = self.backend.shared(config)
         self._block = _block_variable(config.alias)
         self._pinned: Block | None = None

@@ -19,15 +19,6 @@ from dorm.signals import post_query, pre_query
 T = TypeVar("T")
 
 _log = logging.getLogger("dorm.db")
-_loggers: dict[str, logging.Logger] = {}
-
-
-def logger_of(vendor: str) -> logging.Logger:
-    """Return the logger of an engine's statements."""
-    found = _loggers.get(vendor)
-    if found is None:
-        found = _loggers.setdefault(vendor, logging.getLogger(f"dorm.db.backends.{vendor}"))
-    return found
 
 
 def perform(request: StatementRequest[T], admitted: bool = False) -> Operation[T]:
@@ -65,7 +56,7 @@ def _send(request: StatementRequest[T]) -> Operation[T]:
     if knobs.environment is not FIXED and slow_query_variable() != knobs.environment:
         knobs = settings.current_knobs()
     slow = knobs.slow_query_seconds
-    logger = logger_of(database.vendor)
+    logger = database.logger
     if slow is not None and elapsed >= slow and not request.statement.internal:
         text = shown_sql(request.statement, database.vendor)
         logger.warning("slow query on %s: %.1f ms: %s", database.alias, elapsed * 1000, text)
@@ -76,7 +67,7 @@ def _send(request: StatementRequest[T]) -> Operation[T]:
 
 def _record(request: StatementRequest[Any], database: Database, elapsed: float, outcome: str = "") -> None:
     """Log one statement with its parameters, those of columns with secret names masked."""
-    logger = logger_of(database.vendor)
+    logger = database.logger
     if logger.isEnabledFor(logging.DEBUG):
         statement = request.statement
         params = shown_params(statement.sql, statement.params, database.vendor)

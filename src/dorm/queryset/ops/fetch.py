@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dorm.cache.wanted import CacheSettings, fetched
 from dorm.db.connection import Database, connections
 from dorm.db.operation import Operation, operation
-from dorm.db.perform import perform
-from dorm.db.request import Query as Fetch
 from dorm.db.router import router
 from dorm.exceptions import NotSupportedError, TransactionManagementError
 from dorm.queryset import build, selects
@@ -17,11 +14,9 @@ from dorm.queryset.hydration import hydrated
 from dorm.queryset.selects import MOST_NAMED_ROWS
 
 if TYPE_CHECKING:
-    from dorm.db.dialect import Dialect
     from dorm.models.state import FetchOrigin
     from dorm.queryset.query import Query
     from dorm.queryset.queryset import QuerySet
-    from dorm.queryset.selects import Compiled
     from dorm.sql.plan import Plan
 
 
@@ -61,21 +56,16 @@ def rows(
     database: Database,
     cache: CacheSettings | None = None,
     origins: list[FetchOrigin] | None = None,
-    select: Callable[[Plan[Query], Dialect], Compiled] = selects.rows,
 ) -> Operation[list[Any]]:
-    """Fetch and hydrate the rows of a plan, all or those of *select*, from the query cache where *cache* says so.
+    """Fetch and hydrate the rows of a plan, from the query cache where *cache* says so.
 
     Args:
         origins: as of `hydrated`.
     """
-    compiled = select(plan, database.dialect)
+    compiled = selects.rows(plan, database.dialect)
     if compiled.empty:
         return []
-    statement = compiled.statement(values)
-    if cache is None:
-        found = yield from perform(Fetch(database, statement))
-    else:
-        found = yield from fetched(database, statement, plan, cache)
+    found = yield from fetched(database, compiled.statement(values), plan, cache)
     return hydrated(compiled, plan.query, found, database.alias, origins)
 
 
@@ -105,7 +95,12 @@ def get(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -
             )
         plan, values = build.filtered(plan, values, args, kwargs)
     database = reading(qs)
-    found = yield from rows(plan, values, database, qs._cache, None, selects.single)
+    compiled = selects.single(plan, database.dialect)
+    found: list[Any] = []
+    if not compiled.empty:
+        # As `rows` does it: a generator less is a twentieth of a point read.
+        found = yield from fetched(database, compiled.statement(values), plan, qs._cache)
+        found = hydrated(compiled, plan.query, found, database.alias)
     if len(found) == 1:
         if qs._follows:
             yield from qs._prefetching(found, database.alias)

@@ -34,7 +34,10 @@ class SqlitePool(SyncPool, ForkAware):
         self._opened = 0
 
     def perform(self, request: StatementRequest[T], /) -> T:
-        connection = self.acquire()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.acquire()
         try:
             return request.on(connection)
         finally:
