@@ -261,10 +261,9 @@ def dependents(meta: Any) -> list[Any]:
 
 def is_listened(model: Any) -> bool:
     """Return whether anybody wants to know of deleted rows of *model*."""
-    signals = (pre_delete, post_delete)
-    return not model._meta.auto_created and any(
-        signal.is_connected and signal.live_receivers(model) for signal in signals
-    )
+    if not pre_delete.is_connected and not post_delete.is_connected:
+        return False
+    return not model._meta.auto_created and bool(pre_delete.live_receivers(model) or post_delete.live_receivers(model))
 
 
 def is_plain(model: Any, link: Any = None) -> bool:
@@ -272,7 +271,7 @@ def is_plain(model: Any, link: Any = None) -> bool:
     meta = model._meta
     return (
         not is_listened(model)
-        and all(each is link for each in meta.concrete_model._meta.parents.values())
+        and not [each for each in meta.concrete_model._meta.parents.values() if each is not link]
         and not dependents(meta)
-        and not any(hasattr(field, "bulk_related_objects") for field in meta.private_fields)
+        and not [field for field in meta.private_fields if hasattr(field, "bulk_related_objects")]
     )
