@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
@@ -39,36 +39,56 @@ def _require(compiler: Compiler, what: str) -> None:
         raise SearchNotSupported(f"{what} needs PostgreSQL, not {compiler.dialect.display_name}.")
 
 
-def _checked_config(config: Any) -> str | None:
-    """Return the name of a text search configuration; refuse what could not be one."""
+def _checked_config(config: Any) -> Any:
+    """Return the name of a text search configuration, or an expression; refuse what could not be one."""
     config = getattr(config, "config", config)
-    if config is None or (isinstance(config, str) and _NAME.match(config)):
+    if config is None or isinstance(config, Node) or (isinstance(config, str) and _NAME.match(config)):
         return config
     raise ValueError(f"config takes the name of a text search configuration, not {config!r}.")
 
 
-def _config_sql(compiler: Compiler, config: str | None) -> str:
-    return "" if config is None else f"{compiler.dialect.quote_literal(config)}::regconfig, "
-
-
 class SearchConfig:
-    """The name of a text search configuration."""
+    """The name of a text search configuration, or an expression that gives it."""
 
-    def __init__(self, config: str) -> None:
+    def __init__(self, config: str | Node) -> None:
         self.config = _checked_config(config)
 
 
-class SearchVector(Func):
+class _Configured(Func):
+    """A function of texts and a text search configuration; one that is an expression is the last argument."""
+
+    arity = None
+
+    def __init__(self, *args: Any, config: Any, **extra: Any) -> None:
+        self.config = _checked_config(config)
+        super().__init__(*args, *([self.config] if isinstance(self.config, Node) else []), **extra)
+
+    @property
+    def texts(self) -> tuple[Node, ...]:
+        """The arguments without the configuration."""
+        return self.args[:-1] if isinstance(self.config, Node) else self.args
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (*super().options(), isinstance(self.config, Node) or self.config)
+
+    def config_sql(self, compiler: Compiler) -> str:
+        """Return the configuration as the first argument of a call."""
+        if isinstance(self.config, Node):
+            return f"({self.args[-1].sql(compiler)})::regconfig, "
+        return "" if self.config is None else f"{compiler.dialect.quote_literal(self.config)}::regconfig, "
+
+
+class SearchVector(_Configured):
     """The words of texts, to be searched: ``SearchVector("title", "body")``; vectors are joined by ``+``.
 
     Args:
         expressions: field names and expressions; NULL counts as empty.
-        config: text search configuration; None: the server's default.
+        config: name of a text search configuration, or an expression that gives it (``F("language")``); None: the
+            server's default.
         weight: ``"A"`` (most) to ``"D"``.
     """
 
     function = "to_tsvector"
-    arity = None
 
     def __init__(self, *expressions: Any, config: Any = "english", weight: Any = None, **extra: Any) -> None:
         if not expressions:
@@ -76,39 +96,36 @@ class SearchVector(Func):
         weight = getattr(weight, "value", weight)
         if weight is not None and weight not in ("A", "B", "C", "D"):
             raise ValueError(f"weight is one of A, B, C and D, not {weight!r}.")
-        super().__init__(*expressions, **extra)
-        self.config = _checked_config(config)
+        super().__init__(*expressions, config=config, **extra)
         self.weight = weight
 
     def options(self) -> tuple[Hashable, ...]:
-        return (*super().options(), self.config, self.weight)
+        return (*super().options(), self.weight)
 
     def infer_output(self) -> Output | None:
         return VECTOR
 
     def render(self, compiler: Compiler) -> str:
         _require(compiler, "SearchVector")
-        parts = [f"COALESCE(({arg.sql(compiler)})::text, '')" for arg in self.args]
+        parts = [f"COALESCE(({arg.sql(compiler)})::text, '')" for arg in self.texts]
         words = " || ' ' || ".join(parts)
-        text = f"to_tsvector({_config_sql(compiler, self.config)}{words})"
+        text = f"to_tsvector({self.config_sql(compiler)}{words})"
         return text if self.weight is None else f"setweight({text}, '{self.weight}')"
 
     def __add__(self, other: Any) -> Any:
         return CombinedSearch(self, "||", other, VECTOR)
 
 
-class SearchQuery(Func):
+class SearchQuery(_Configured):
     """What is searched for; queries are combined by ``&``, ``|`` and ``~``.
 
     Args:
-        value: the words. config: text search configuration; None: the server's default.
+        value: the words. config: text search configuration, as that of `SearchVector`.
         search_type: ``"plain"`` (all words), ``"phrase"``, ``"raw"`` (the server's own syntax), ``"websearch"``.
         invert: find what does not match.
 
     Raises: ValueError: another *search_type*.
     """
-
-    arity = None
 
     def __init__(
         self,
@@ -121,13 +138,12 @@ class SearchQuery(Func):
     ) -> None:
         if search_type not in _FUNCTIONS:
             raise ValueError(f"Unknown search_type argument {search_type!r}: take one of {', '.join(_FUNCTIONS)}.")
-        super().__init__(value if isinstance(value, Node) else Value(value), **extra)
-        self.config = _checked_config(config)
+        super().__init__(value if isinstance(value, Node) else Value(value), config=config, **extra)
         self.search_type: SearchType = search_type
         self.invert = invert
 
     def options(self) -> tuple[Hashable, ...]:
-        return (*super().options(), self.config, self.search_type, self.invert)
+        return (*super().options(), self.search_type, self.invert)
 
     def infer_output(self) -> Output | None:
         return QUERY
@@ -135,7 +151,7 @@ class SearchQuery(Func):
     def render(self, compiler: Compiler) -> str:
         _require(compiler, "SearchQuery")
         value = self.args[0].sql(compiler)
-        text = f"{_FUNCTIONS[self.search_type]}({_config_sql(compiler, self.config)}{value})"
+        text = f"{_FUNCTIONS[self.search_type]}({self.config_sql(compiler)}{value})"
         return f"!!({text})" if self.invert else text
 
     def __and__(self, other: Any) -> Any:
@@ -153,8 +169,8 @@ class CombinedSearch(Expression):
     """Two vectors or two queries joined."""
 
     def __init__(self, lhs: Any, operator: str, rhs: Any, output: Output) -> None:
-        if not isinstance(rhs, (SearchVector, SearchQuery, CombinedSearch)):
-            kind = "SearchVector" if output is VECTOR else "SearchQuery"
+        single, kind = (SearchVector, "SearchVector") if output is VECTOR else (SearchQuery, "SearchQuery")
+        if not isinstance(rhs, single) and not (isinstance(rhs, (CombinedSearch, _Inverted)) and rhs.output is output):
             raise TypeError(f"{kind} can only be combined with other {kind} instances, got {type(rhs).__name__}.")
         self.args = (lhs, rhs)
         self.operator = operator
@@ -188,6 +204,15 @@ class _Inverted(Expression):
     def sql(self, compiler: Compiler) -> str:
         return f"!!({self.args[0].sql(compiler)})"
 
+    def __and__(self, other: Any) -> Any:
+        return CombinedSearch(self, "&&", other, QUERY)
+
+    def __or__(self, other: Any) -> Any:
+        return CombinedSearch(self, "||", other, QUERY)
+
+    def __invert__(self) -> Any:
+        return self.args[0]
+
 
 class SearchRank(Func):
     """How well a vector matches a query: a float.
@@ -195,7 +220,8 @@ class SearchRank(Func):
     Args:
         vector: a `SearchVector`, or a name or expression that is made one. query: a `SearchQuery` or text.
         cover_density: also count how near to one another the words stand.
-        weights: four numbers for D, C, B, A. normalization: the server's bit mask for the length of documents.
+        weights: four numbers for D, C, B, A.
+        normalization: the server's bit mask for the length of documents, a number or an expression.
     """
 
     arity = None
@@ -207,15 +233,16 @@ class SearchRank(Func):
         *,
         cover_density: bool = False,
         weights: Any = None,
-        normalization: int | None = None,
+        normalization: int | Node | None = None,
         **extra: Any,
     ) -> None:
         wanted = vector if isinstance(vector, (SearchVector, CombinedSearch, F)) else SearchVector(vector)
         asked = query if isinstance(query, Node) else SearchQuery(query)
-        super().__init__(wanted, asked, **extra)
+        computed = [normalization] if isinstance(normalization, Node) else []
+        super().__init__(wanted, asked, *computed, **extra)
         self.cover_density = cover_density
         self.weights = tuple(map(float, weights)) if weights is not None else None
-        self.normalization = None if normalization is None else int(normalization)
+        self.normalization = None if normalization is None or computed else int(cast("int", normalization))
 
     def options(self) -> tuple[Hashable, ...]:
         return (*super().options(), self.cover_density, self.weights, self.normalization)
@@ -225,12 +252,14 @@ class SearchRank(Func):
 
     def render(self, compiler: Compiler) -> str:
         _require(compiler, "SearchRank")
-        vector, query = self.args
+        vector, query, *computed = self.args
         left, right = vector.sql(compiler), query.sql(compiler)
         left = left if is_vector(vector) else f"to_tsvector(COALESCE(({left})::text, ''))"
         right = right if is_query(query) else f"plainto_tsquery({right})"
         weights = f"ARRAY[{', '.join(map(repr, self.weights))}]::real[], " if self.weights is not None else ""
         ending = f", {self.normalization}" if self.normalization is not None else ""
+        if computed:
+            ending = f", ({computed[0].sql(compiler)})::integer"
         name = "ts_rank_cd" if self.cover_density else "ts_rank"
         return f"{name}({weights}{left}, {right}{ending})::double precision"
 
@@ -239,7 +268,7 @@ _HEADLINE = ("start_sel", "stop_sel", "max_words", "min_words", "short_word", "h
              "fragment_delimiter")  # fmt: skip
 
 
-class SearchHeadline(Func):
+class SearchHeadline(_Configured):
     """The parts of a text that match a query, the words marked.
 
     Args:
@@ -247,8 +276,6 @@ class SearchHeadline(Func):
         options: ``start_sel``, ``stop_sel``, ``max_words``, ``min_words``, ``short_word``, ``highlight_all``,
             ``max_fragments``, ``fragment_delimiter``: keywords, or a dict under *options*.
     """
-
-    arity = None
 
     def __init__(
         self, expression: Any, query: Any, *, config: Any = None, options: dict[str, Any] | None = None, **given: Any
@@ -262,19 +289,15 @@ class SearchHeadline(Func):
         args = [as_reference(expression), asked]
         if chosen:
             args.append(Value(", ".join(f"{_camel(name)}={_option(value)}" for name, value in chosen.items())))
-        super().__init__(*args, **given)
-        self.config = _checked_config(config)
-
-    def options(self) -> tuple[Hashable, ...]:
-        return (*super().options(), self.config)
+        super().__init__(*args, config=config, **given)
 
     def infer_output(self) -> Output | None:
         return TEXT_OUTPUT
 
     def render(self, compiler: Compiler) -> str:
         _require(compiler, "SearchHeadline")
-        texts = ", ".join(arg.sql(compiler) for arg in self.args)
-        return f"ts_headline({_config_sql(compiler, self.config)}{texts})"
+        texts = ", ".join(arg.sql(compiler) for arg in self.texts)
+        return f"ts_headline({self.config_sql(compiler)}{texts})"
 
 
 def _camel(name: str) -> str:

@@ -298,6 +298,10 @@ class Dialect(Fragments, ABC):
         """Return the parameter *sql* such that it compares as a column of *sql_type* would."""
         return sql
 
+    def typed_literal(self, sql: str, sql_type: SqlType) -> str:
+        """Return the parameter *sql* such that it has type *sql_type* also where nothing beside it says so."""
+        return sql
+
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
         """Return the number *sql*, in the form of type *have*, in the form of *want*.
 

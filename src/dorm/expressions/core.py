@@ -6,7 +6,7 @@ import copy
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from dorm.db.types import JSON, LONG_NUMERIC, SqlType
+from dorm.db.types import INTEGER, INTEGER_RANGES, JSON, LONG_NUMERIC, SqlType
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.computing import COMPUTING
 from dorm.expressions.types import PLAIN_NUMERIC, as_asked, combined_output
@@ -240,7 +240,7 @@ class F(Expression):
 
 
 class Sliced(Expression):
-    """A part of a text, by Python's indices: ``F("name")[:3]``, ``F("name")[0]``."""
+    """A part of a text or of an array, by Python's indices: ``F("name")[:3]``, ``F("name")[0]``; of an array a list."""
 
     def __init__(self, expression: Node, part: int | slice) -> None:
         if isinstance(part, int):
@@ -269,7 +269,7 @@ class Sliced(Expression):
         if slicing is not None:
             sliced: Node = slicing(node, self.start + 1, self.length).resolve(scope)
             return sliced
-        if node.output is None or node.output.sql_type.kind not in ("text", "varchar"):
+        if node.output is None or node.output.sql_type.kind not in ("text", "varchar", "array"):
             raise NotSupportedError("This field does not support slicing.")
         return self.rebuilt((node,))
 
@@ -277,8 +277,11 @@ class Sliced(Expression):
         return self.args[0].output
 
     def sql(self, compiler: Compiler) -> str:
+        whole = self.args[0].sql(compiler)
+        if kind_of(self.args[0]) == "array":
+            return f"({whole})[{self.start + 1}:{'' if self.length is None else self.start + self.length}]"
         length = f", {self.length}" if self.length is not None else ""
-        return f"SUBSTR({self.args[0].sql(compiler)}, {self.start + 1}{length})"
+        return f"SUBSTR({whole}, {self.start + 1}{length})"
 
 
 class Value(Expression):
@@ -314,10 +317,64 @@ class Value(Expression):
             raise FieldError(
                 f"Value() of type {type(self.value).__name__} has no SQL type of its own: give output_field."
             )
-        return Param(scope.slot(output.prepare if output.prepares else None), output)
+        made = Param(scope.slot(output.prepare if output.prepares else None), output)
+        return made if self.output is None else _Typed(made)
 
     def __repr__(self) -> str:
         return f"Value(<{type(self.value).__name__}>)"
+
+
+class _Typed(Node):
+    """A literal whose type was given: it has that type also where nothing beside it says so."""
+
+    def __init__(self, param: Node) -> None:
+        self.args = (param,)
+        self.output = param.output
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        assert self.output is not None, "a literal without the type that it was given"
+        return compiler.dialect.typed_literal(self.args[0].sql(compiler), self.output.sql_type)
+
+    @property
+    def nullable(self) -> bool:
+        return False
+
+
+class WholeLiteral(Value):
+    """A whole number as SQL's own text has it: an integer where it fits one, for functions that take no bigint."""
+
+    def key(self, values: Literals) -> Hashable:
+        values.append(self.value)
+        return (WholeLiteral, self._is_short())
+
+    def resolve(self, scope: Scope) -> Node:
+        made = Param(scope.slot(None), self.infer_output())
+        return _Whole(made)
+
+
+class _Whole(_Typed):
+    def sql(self, compiler: Compiler) -> str:
+        return compiler.dialect.typed_literal(self.args[0].sql(compiler), INTEGER)
+
+
+_SMALLEST, _LARGEST = INTEGER_RANGES["integer"]
+
+
+def as_written(node: Node) -> Node:
+    """Return an argument of SQL that the user wrote, its whole numbers typed as those of SQL's text."""
+    if type(node) is Value:
+        value = node.value
+        fits = type(value) is int and node.output is None and _SMALLEST <= value <= _LARGEST
+        return WholeLiteral(value) if fits else node
+    if type(node) is CombinedExpression:
+        args = tuple(map(as_written, node.args))
+        if any(one is not other for one, other in zip(args, node.args, strict=True)):
+            node = copy.copy(node)
+            node.args = args
+    return node
 
 
 SHORTEST_LONG = 10**4
@@ -467,6 +524,8 @@ class Func(Expression):
                 f"({len(expressions)} given)"
             )
         self.args = tuple(as_reference(expression) for expression in expressions)
+        if type(self) is Func or not _is_dorms(self):
+            self.args = tuple(map(as_written, self.args))
         self.extra = extra
         if output_field is not None:
             self.output = output_field

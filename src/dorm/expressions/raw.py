@@ -6,8 +6,9 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.rawsql import count_placeholders, placeholders
-from dorm.expressions.core import Expression, Value
-from dorm.sql.node import Output, output_key
+from dorm.db.types import CUSTOM
+from dorm.expressions.core import Expression, Value, as_written
+from dorm.sql.node import Output, TypedOutput, output_key
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -27,7 +28,11 @@ class RawSQL(Expression):
         expected = count_placeholders(sql)
         if expected != len(self.params):
             raise ValueError(f"RawSQL has {expected} placeholders (%s) and {len(self.params)} parameters.")
-        self.args = tuple(Value(param) for param in self.params)
+        # A text has the type of what stands beside it, as a literal in SQL has.
+        self.args = tuple(
+            Value(param, TypedOutput(CUSTOM)) if type(param) is str else as_written(Value(param))
+            for param in self.params
+        )
         self.output = output_field
 
     def options(self) -> tuple[Hashable, ...]:

@@ -114,7 +114,11 @@ class ArrayField(Field[T]):
         return _each(self.base_field.bind(dialect))
 
     def load(self, dialect: Dialect) -> Converter | None:
-        return _each(self.base_field.load(dialect))
+        unpack, each = dialect.loader(self.sql_type), _each(self.base_field.load(dialect))
+        if unpack is None or each is None:
+            return unpack or each
+        whole, items = unpack, each
+        return lambda value: items(whole(value))
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -57,6 +57,12 @@ class TextOptions(PlainOptions, total=False):
     max_length: int | None
 
 
+class ContinuousRangeOptions(TextOptions, total=False):
+    """Options of ranges whose bounds stay as they are given."""
+
+    default_bounds: str
+
+
 class CharOptions(PlainOptions, total=False):
     """Options of fields of text with a length."""
 

@@ -13,7 +13,7 @@ from dorm.db.types import Kind, Range, SqlType
 from dorm.exceptions import ValidationError
 from dorm.fields.base import Field
 from dorm.fields.numbers import BigIntegerField, DecimalField, IntegerField
-from dorm.fields.options import TextOptions
+from dorm.fields.options import ContinuousRangeOptions, TextOptions
 from dorm.fields.temporal import DateField, DateTimeField
 
 if TYPE_CHECKING:
@@ -43,12 +43,22 @@ class RangeField(Field[T]):
     default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Enter a valid range."}
     kind: ClassVar[Kind]
     base_field: ClassVar[type[Field[Any]]]
+    is_continuous: ClassVar[bool] = False
+    default_bounds: str = "[)"
 
     def __init__(
         self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
     ) -> None:
+        if "default_bounds" in options:
+            self.default_bounds = _checked_bounds(type(self), options.pop("default_bounds"))
         super().__init__(verbose_name, name, null=null, **options)
         self.bound: Field[Any] = self.make_bound()
+
+    def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        if self.default_bounds != "[)":
+            kwargs["default_bounds"] = self.default_bounds
+        return name, path, args, kwargs
 
     def make_bound(self) -> Field[Any]:
         """Return the field of the bounds."""
@@ -65,7 +75,7 @@ class RangeField(Field[T]):
 
     def prepare(self, value: Any) -> Any:
         if isinstance(value, (list, tuple)) and len(value) == 2:
-            value = Range(*value)
+            value = Range(value[0], value[1], self.default_bounds)
         if not isinstance(value, Range):
             self.refuse(value)
         if value.empty:
@@ -85,7 +95,7 @@ class RangeField(Field[T]):
             if isinstance(value, dict):
                 value = Range(value.get("lower"), value.get("upper"), value.get("bounds", "[)"))
         if isinstance(value, (list, tuple)) and len(value) == 2:
-            value = Range(*value)
+            value = Range(value[0], value[1], self.default_bounds)
         if value is None:
             return None
         if not isinstance(value, Range):
@@ -102,6 +112,14 @@ class RangeField(Field[T]):
         if value is None or value.empty:
             return json.dumps(None if value is None else {"empty": True})
         return json.dumps({"lower": value.lower, "upper": value.upper, "bounds": value.bounds}, default=str)
+
+
+def _checked_bounds(field: type[RangeField[Any]], given: Any) -> str:
+    if not field.is_continuous:
+        raise TypeError(f"Cannot use 'default_bounds' with {field.__name__}.")
+    if given not in ("[)", "(]", "()", "[]"):
+        raise ValueError("default_bounds must be one of '[)', '(]', '()', or '[]'.")
+    return str(given)
 
 
 class IntegerRangeField(RangeField[T]):
@@ -165,9 +183,14 @@ class BigIntegerRangeField(RangeField[T]):
 
 
 class DecimalRangeField(RangeField[T]):
-    """A range of decimal numbers, of any number of digits."""
+    """A range of decimal numbers, of any number of digits.
+
+    Args:
+        default_bounds: which bounds a list or tuple of two takes in, ``"[)"`` unless said.
+    """
 
     kind = "numrange"
+    is_continuous = True
     base_field = DecimalField
 
     def prepare_bound(self, value: Any) -> Any:
@@ -180,7 +203,7 @@ class DecimalRangeField(RangeField[T]):
         name: str | None = ...,
         *,
         null: Literal[False] = ...,
-        **options: Unpack[TextOptions],
+        **options: Unpack[ContinuousRangeOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -189,7 +212,7 @@ class DecimalRangeField(RangeField[T]):
         name: str | None = ...,
         *,
         null: Literal[True],
-        **options: Unpack[TextOptions],
+        **options: Unpack[ContinuousRangeOptions],
     ) -> None: ...
     def __init__(
         self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
@@ -228,9 +251,14 @@ class DateRangeField(RangeField[T]):
 
 
 class DateTimeRangeField(RangeField[T]):
-    """A range of moments; without ``USE_TZ`` naive ones of the default time zone."""
+    """A range of moments; without ``USE_TZ`` naive ones of the default time zone.
+
+    Args:
+        default_bounds: which bounds a list or tuple of two takes in, ``"[)"`` unless said.
+    """
 
     kind = "tstzrange"
+    is_continuous = True
     base_field = DateTimeField
 
     def prepare_bound(self, value: Any) -> Any:
@@ -261,7 +289,7 @@ class DateTimeRangeField(RangeField[T]):
         name: str | None = ...,
         *,
         null: Literal[False] = ...,
-        **options: Unpack[TextOptions],
+        **options: Unpack[ContinuousRangeOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -270,7 +298,7 @@ class DateTimeRangeField(RangeField[T]):
         name: str | None = ...,
         *,
         null: Literal[True],
-        **options: Unpack[TextOptions],
+        **options: Unpack[ContinuousRangeOptions],
     ) -> None: ...
     def __init__(
         self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm.conf.settings import settings
 from dorm.db.types import BOOLEAN, INTEGER, TEXT, Range, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, NotSupportedError
 from dorm.expressions.core import Func
+from dorm.expressions.subquery import ArraySubquery
 from dorm.lookups.classes import Transform
 from dorm.lookups.core import BUILDERS, InNodes, Item, _strict_aliases, none_as_value
 from dorm.lookups.json import _contains as json_contains, _has_keys as json_has_keys
 from dorm.lookups.registry import key_transforms, register_kinds
-from dorm.lookups.values import bucket
+from dorm.lookups.values import Listed, bucket
 from dorm.sql.boolean import Condition, Nothing
 from dorm.sql.node import TEXT_OUTPUT, Column, Node, Output, Param, QueryLike, Scope, TypedOutput
 
@@ -71,7 +73,8 @@ def _operator(operator: str) -> Callable[[str, Node, Any, Scope], Node]:
     def build(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
         if value is None:
             return none_as_value(name, lhs)
-        return ServerOperator(name, operator, lhs, _rhs(lhs, value, scope))
+        cast = lhs.output.sql_type if isinstance(value, Listed) and lhs.output is not None else None
+        return ServerOperator(name, operator, lhs, _rhs(lhs, value, scope), cast)
 
     return build
 
@@ -140,6 +143,15 @@ def _array_place(name: str) -> _ArrayPlaces | None:
     return _ArrayPlaces(int(start), int(end) if end else None)
 
 
+def _array_exact(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+    return (_operator("=") if isinstance(value, Listed) else BUILDERS["exact"])(name, lhs, value, scope)
+
+
+def _array_overlap(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+    # Of a queryset all rows, as a list.
+    return _operator("&&")(name, lhs, ArraySubquery(value) if isinstance(value, QueryLike) else value, scope)
+
+
 def _array_in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if not isinstance(value, tuple) or any(isinstance(item, (Node, QueryLike)) for item in value):
         return BUILDERS["in"](name, lhs, value, scope)
@@ -155,10 +167,26 @@ def _array_in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
 # -- hstore ------------------------------------------------------------------------------------------------------
 
 
+class _KeyOutput(TypedOutput):
+    """The text that an hstore keeps of any value."""
+
+    __slots__ = ()
+
+    @property
+    def prepares(self) -> bool:
+        return True
+
+    def prepare(self, value: Any, /) -> Any:
+        return value if isinstance(value, (str, NoneType)) else str(value)
+
+
+_KEY_OUTPUT = _KeyOutput(TEXT)
+
+
 class _HStoreKey(Transform):
     """The text under a key of an hstore."""
 
-    output = TEXT_OUTPUT
+    output = _KEY_OUTPUT
 
     def __init__(self, key: str, expression: Any) -> None:
         self.key_name = key
@@ -168,7 +196,7 @@ class _HStoreKey(Transform):
         return (*super().options(), self.key_name)
 
     def infer_output(self) -> Output | None:
-        return TEXT_OUTPUT
+        return _KEY_OUTPUT
 
     def render(self, compiler: Compiler) -> str:
         require(compiler, "hstore")
@@ -428,8 +456,13 @@ class Search(Condition):
     def sql(self, compiler: Compiler) -> str:
         require(compiler, "full-text search")
         lhs, rhs = self.args
-        name = next((part.config for part in map(_any, lhs.walk()) if hasattr(part, "config")), search_config())
-        config = "" if name is None else f"{compiler.dialect.quote_literal(name)}::regconfig, "
+        # What has no configuration has that of the other side.
+        parts = (part for side in (lhs, rhs) for part in map(_any, side.walk()) if hasattr(part, "config_sql"))
+        configured = next(parts, None)
+        if configured is not None:
+            config = configured.config_sql(compiler)
+        else:
+            config = f"{compiler.dialect.quote_literal(search_config())}::regconfig, "
         left, right = lhs.sql(compiler), rhs.sql(compiler)
         if not is_vector(lhs):
             left = f"to_tsvector({config}COALESCE(({left})::text, ''))"
@@ -474,9 +507,10 @@ class ServerFunc(Func):
 
 def register() -> None:
     """Let PostgreSQL's types know their lookups."""
-    for operator, names in (("@>", ("contains", "array_contains")), ("<@", ("contained_by",)),
-                            ("&&", ("overlap", "array_overlap"))):  # fmt: skip
-        register_kinds(("array",), _operator(operator), *names)
+    register_kinds(("array",), _operator("@>"), "contains", "array_contains")
+    register_kinds(("array",), _operator("<@"), "contained_by")
+    register_kinds(("array",), _array_overlap, "overlap", "array_overlap")
+    register_kinds(("array",), _array_exact, "exact")
     register_kinds(("array",), _array_in, "in")
     register_kinds(("array",), ArrayLength)
     key_transforms["array"] = _array_place

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import decimal
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dorm.exceptions import InvalidValue, OutOfRange
-from dorm.sql.node import Fixed, Literals, Node, Param, QueryLike, Scope
+from dorm.sql.node import Fixed, Literals, Node, Param, QueryLike, Scope, Text, output_of_value
+
+if TYPE_CHECKING:
+    from dorm.sql.compiler import Compiler
 
 G = TypeVar("G")
 T = TypeVar("T")
@@ -31,7 +34,37 @@ def normal_value(path: str, value: Any) -> Any:
         if len(bounds) != 2:
             raise InvalidValue(f"{path} takes two bounds, got {len(bounds)}")
         return bounds
+    if type(value) is list and any(isinstance(item, Node) for item in value):
+        return Listed(value)
     return value
+
+
+class Listed(Node):
+    """A list with expressions in it, to be compared with an array: ARRAY[...]."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.args = tuple(item if isinstance(item, Node) else _Item(item) for item in items)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self.rebuilt(tuple(arg.resolve(scope) for arg in self.args))
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"ARRAY[{compiler.expressions(self.args)}]"
+
+
+class _Item(Node):
+    """A literal among the expressions of a list."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def key(self, values: Literals) -> Hashable:
+        if self.value is not None:
+            values.append(self.value)
+        return (_Item, type(self.value))
+
+    def resolve(self, scope: Scope) -> Node:
+        return Text("NULL") if self.value is None else Param(scope.slot(None), output_of_value(self.value))
 
 
 def _items(path: str, value: Any) -> Iterable[Any]:

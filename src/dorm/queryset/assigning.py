@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dorm.db.types import Range
 from dorm.exceptions import FieldError
+from dorm.expressions.core import Value
 from dorm.expressions.subquery import Subquery
 from dorm.lookups.values import answered, value_key
 from dorm.models.resolve import Resolver
@@ -17,6 +19,9 @@ from dorm.sql.node import Column, Literals, Node, QueryLike
 if TYPE_CHECKING:
     from dorm.queryset.query import Query
     from dorm.sql.plan import Plan, Prepares
+
+
+_CONTAINERS = (list, tuple, dict, Range)
 
 
 def assigned(plan: Plan[Query], values: Values, new: Mapping[str, Any]) -> Built:
@@ -58,6 +63,9 @@ def _assigned(plan: Plan[Query], new: Mapping[str, Any]) -> tuple[Query, Prepare
             )
         if field.generated:
             raise FieldError(f"{field} is generated: the database computes it, and update() cannot set it.")
+        if type(value) is Value and value.output is None and isinstance(value.value, _CONTAINERS):
+            # A list may be an array, a dict an hstore: the column knows.
+            value = value.value
         node = value.resolve(resolver) if isinstance(value, Node) else resolver.literal(field, value)
         if node.contains_aggregate:
             raise FieldError(f"Aggregate functions are not allowed in update(): {meta.object_name}.{name}")

@@ -119,6 +119,32 @@ def _plain(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
+_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}"]+)|([{}])', re.DOTALL)
+
+
+def load_items(found: Any) -> Any:
+    """Return the list that an array's text stands for, of a type that the driver does not know.
+
+    https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
+    """
+    if not isinstance(found, str):
+        return found
+    stack: list[list[Any]] = [[]]
+    # Lower bounds other than 1 stand in front: [2:3]={a,b}
+    for match in _ITEM.finditer(found, found.index("{")):
+        quoted, bare, bracket = match.groups()
+        if bracket == "{":
+            stack.append([])
+        elif bracket == "}":
+            inner = stack.pop()
+            stack[-1].append(inner)
+        elif quoted is not None:
+            stack[-1].append(_plain(quoted))
+        else:
+            stack[-1].append(None if bare == "NULL" else bare)
+    return stack[0][0]
+
+
 class _NullDumper(Dumper):
     format = Format.BINARY
 

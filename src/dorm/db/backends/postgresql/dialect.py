@@ -16,6 +16,7 @@ from dorm.db.backends.postgresql.adapt import (
     dump_hstore,
     load_address,
     load_hstore,
+    load_items,
     load_range,
     untyped,
     untyped_range,
@@ -62,6 +63,9 @@ _TEXT_FORMAT = frozenset({"citext", "hstore", "enum", "custom"})
 """Types whose values the driver reads in the text format only."""
 _COPIED = frozenset({"varchar", "numeric", *_TYPES} - _TEXT_FORMAT - {"inet"})
 """Types whose bound values the driver's text form writes as COPY reads them; ranges are literals all the same."""
+_NAMED = ("hstore", "citext", "enum", "custom")
+"""Types that each server numbers anew, so that the driver reads arrays of them as text."""
+_WHOLE = ("smallint", "integer", "bigint")
 _UNTYPED = frozenset(
     {
         "inet",
@@ -233,6 +237,9 @@ class PostgresDialect(PostgresFragments, Dialect):
             return load_address
         if kind == "hstore":
             return load_hstore
+        if kind == "array":
+            element = _element(sql_type)
+            return self.loader(element) if element.kind == "array" else load_items if element.kind in _NAMED else None
         return load_range if kind.endswith("range") else None
 
     def json_text_binder(self, name: str) -> Converter | None:
@@ -261,6 +268,10 @@ class PostgresDialect(PostgresFragments, Dialect):
 
     def in_place_of_column(self, sql: str, sql_type: SqlType) -> str:
         return f"{sql}::{self._unbounded(sql_type)}" if sql_type.kind in _UNTYPED - {"custom"} else sql
+
+    def typed_literal(self, sql: str, sql_type: SqlType) -> str:
+        # https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-CONSTANTS-NUMERIC
+        return f"{sql}::integer" if sql_type.kind == "integer" else self.in_place_of_column(sql, sql_type)
 
     def lookup_left(self, lookup: str, lhs: str, sql_type: SqlType | None) -> str:
         if sql_type is not None and sql_type.kind == "inet" and lookup in _PATTERNS:
@@ -298,6 +309,12 @@ class PostgresDialect(PostgresFragments, Dialect):
             return f"(({lhs} - {rhs}) * interval '1 day')"
         if operator in ("<<", ">>"):
             return f"({lhs} {operator} ({rhs})::integer)"
+        if left is not None and right is not None:
+            # Days are added to a date as an integer.
+            if left.kind == "date" and right.kind in _WHOLE:
+                rhs = f"({rhs})::integer"
+            elif right.kind == "date" and left.kind in _WHOLE:
+                lhs = f"({lhs})::integer"
         return super().combined(operator, lhs, rhs, left, right)
 
     def pattern_of(self, lookup: str, lhs: str, rhs: str) -> str:

@@ -364,7 +364,10 @@ def _numeric_loader(sql_type: SqlType) -> Converter:
     return load
 
 
-def _bind_datetime(value: datetime.datetime) -> str:
+def _bind_datetime(value: datetime.datetime | datetime.date) -> str:
+    if not isinstance(value, datetime.datetime):
+        # Compared with a date and some hours, a date is its midnight.
+        value = datetime.datetime.combine(value, datetime.time())
     if value.tzinfo is not None:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
     return value.isoformat(" ")
