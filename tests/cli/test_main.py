@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -86,6 +88,45 @@ def test_every_command_has_help_without_a_project(scratch: Scratch) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Usage:") == len(COMMANDS)
+
+
+def test_help_lists_commands_and_loads_nothing_dear(scratch: Scratch) -> None:
+    """What it loads is what it takes: entry points are told from files, the modules of commands are left alone."""
+    assert "makemigrations" in scratch.ok("help")
+    assert "--fake-initial" in scratch.ok("help", "migrate")
+    scratch.write(
+        "probe.py",
+        """
+        import sys
+        sys.argv = ["dorm", "--help"]
+        from dorm.cli.main import main
+        try:
+            main()
+        except SystemExit:
+            pass
+        own = {name for name in sys.modules if name.partition(".")[0] == "dorm"}
+        print(sorted(own), file=sys.stderr)
+        dear = {"apsw", "psycopg", "rich", "json", "email", "asyncio", "importlib.metadata", "tempfile", "subprocess"}
+        print(sorted(dear & set(sys.modules)), file=sys.stderr)
+        """,
+    )
+    done = subprocess.run(
+        [sys.executable, "probe.py"], cwd=scratch.folder, env=scratch._environment(), capture_output=True, text=True
+    )
+    assert done.stderr == "['dorm', 'dorm.cli', 'dorm.cli.main', 'dorm.conf', 'dorm.conf.plug_ins']\n[]\n"
+    assert "makemigrations" in done.stdout
+
+
+def test_commands_are_found_in_archives_too(blog: Scratch) -> None:
+    plug_in(blog, "greet", "extra:greet", GREET)
+    with zipfile.ZipFile(blog.folder / "extra.zip", "w") as archive:
+        for name in ("extra.py", "extra-1.0.dist-info/METADATA", "extra-1.0.dist-info/entry_points.txt"):
+            archive.write(blog.folder / name, name)
+            (blog.folder / name).unlink()
+    (blog.folder / "extra-1.0.dist-info").rmdir()
+    path = {"PYTHONPATH": os.pathsep.join((blog._environment()["PYTHONPATH"], "extra.zip"))}
+    assert blog.ok("greet", "Ann", env=path) == "Author greets Ann\n"
+    assert "greet" in blog.ok("--help", env=path)
 
 
 def test_other_packages_bring_commands(blog: Scratch) -> None:

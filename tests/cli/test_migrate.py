@@ -166,30 +166,6 @@ def test_version_needs_no_project(scratch: Scratch) -> None:
     assert scratch.run("version", "more").code == 2
 
 
-def test_help_lists_commands_and_imports_no_driver(scratch: Scratch) -> None:
-    assert "makemigrations" in scratch.ok("help")
-    assert "--fake-initial" in scratch.ok("help", "migrate")
-    probe = scratch.write(
-        "probe.py",
-        """
-        import sys
-        sys.argv = ["dorm", "--help"]
-        from dorm.cli.main import main
-        try:
-            main()
-        except SystemExit:
-            pass
-        assert not {"apsw", "psycopg", "rich", "dorm.models"} & set(sys.modules), sorted(sys.modules)
-        """,
-    )
-    import os
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, str(probe)], env={**os.environ}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_an_edited_history_and_newer_databases_are_told_with_the_way_out(blog: Scratch) -> None:
     blog.ok("makemigrations")
     head = "from dorm import migrations\nimport dorm\n\n"

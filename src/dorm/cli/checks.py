@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from dorm.conf.plug_ins import plug_ins
 from dorm.conf.settings import settings
 from dorm.constraints import UniqueConstraint
 from dorm.db.backends import engine_names
@@ -58,20 +59,16 @@ def codes() -> list[str]:
 
 def has_plug_ins() -> bool:
     """True when another package brings checks."""
-    from importlib.metadata import entry_points
-
-    return bool(entry_points(group=PLUG_INS))
+    return bool(plug_ins(PLUG_INS))
 
 
 def run_checks(ignore: set[str] | frozenset[str] = frozenset(), connect: bool = False) -> list[Finding]:
     """Return what all checks find; one that crashes is a warning itself."""
-    from importlib.metadata import entry_points
-
     checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = []
     for code, fn in _CHECKS.items():
         if fn not in [each for _, each in checks]:
             checks.append((code, fn))
-    for each in entry_points(group=PLUG_INS):
+    for each in plug_ins(PLUG_INS):
         checks.append((each.name, lambda each=each: each.load()(settings)))  # type: ignore[misc]  # bound by default
     if connect:
         checks.append(("D420", _reachable))

@@ -87,9 +87,9 @@ def _loaded(plug_in: Any) -> click.Command:
 
 def plug_ins() -> dict[str, Any]:
     """Return the entry points of commands that other packages bring, by name; dorm's own names win."""
-    from importlib.metadata import entry_points
+    from dorm.conf import plug_ins as installed
 
-    return {each.name: each for each in entry_points(group=PLUG_INS) if each.name not in COMMANDS}
+    return {each.name: each for each in installed.plug_ins(PLUG_INS) if each.name not in COMMANDS}
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
+from dorm.conf.plug_ins import plug_ins
 from dorm.db.driver import Backend
 from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
+
+PLUG_INS = "dorm.backends"
+"""Entry-point group of backends that other packages bring."""
 
 _OWN = {"sqlite": "dorm.db.backends.sqlite", "postgresql": "dorm.db.backends.postgresql"}
 _EXTRAS = {"psycopg": "postgresql", "psycopg_pool": "postgresql"}
@@ -33,12 +37,9 @@ def load_backend(engine: str) -> Backend:
 
 
 def _foreign(engine: str) -> Backend:
-    # Loaded here, since it takes longer to load than the whole of this layer.
-    from importlib.metadata import entry_points
-
-    found = entry_points(group="dorm.backends", name=engine)
-    for entry in found:
-        return cast("Backend", entry.load())
+    for entry in plug_ins(PLUG_INS):
+        if entry.name == engine:
+            return cast("Backend", entry.load())
     names = engine_names()
     raise ImproperlyConfigured(
         f"there is no backend for ENGINE {engine!r}.{nearest(engine, names)} Engines: {choices_text(names)}."
@@ -47,6 +48,4 @@ def _foreign(engine: str) -> Backend:
 
 def engine_names() -> list[str]:
     """Return the engines that there are backends for, whether or not their drivers are installed."""
-    from importlib.metadata import entry_points
-
-    return [*_OWN, *[entry.name for entry in entry_points(group="dorm.backends")]]
+    return [*_OWN, *[entry.name for entry in plug_ins(PLUG_INS)]]
