@@ -7,11 +7,14 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+_PATIENCE = 300
+"""Seconds after which a command is taken for stuck; others may have the machine meanwhile."""
 _SRC = str(Path(__file__).parent.parent.parent / "src")
 
 
@@ -44,16 +47,18 @@ class Scratch:
         text = f"DATABASES = {{'default': {database!r}}}\nINSTALLED_APPS = {apps}\n{dedent(more)}"
         (self.folder / "settings.py").write_text(text)
 
-    def run(self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> Ran:
-        """Run ``dorm`` in a process of its own."""
+    def run(
+        self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None, under: Sequence[str] = ()
+    ) -> Ran:
+        """Run ``dorm`` in a process of its own; *under* is a command that runs it."""
         done = subprocess.run(
-            [sys.executable, "-m", "dorm", *arguments],
+            [*under, sys.executable, "-m", "dorm", *arguments],
             cwd=self.folder,
             env=self._environment(env),
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=_PATIENCE,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
@@ -80,7 +85,7 @@ class Scratch:
             with contextlib.suppress(OSError):  # that is how the end of a terminal is told
                 while piece := os.read(ours, 4096):
                     shown += piece
-            code = process.wait(timeout=60)
+            code = process.wait(timeout=_PATIENCE)
             os.close(ours)
             out.seek(0)
             return Ran(code, out.read(), shown.decode())

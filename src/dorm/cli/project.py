@@ -79,7 +79,7 @@ def _text(exc: BaseException) -> str:
     if isinstance(exc, SyntaxError) and exc.filename:
         text = f"{exc.filename}:{exc.lineno}: SyntaxError: {exc.msg}"
     notes = getattr(exc, "__notes__", [])
-    return "; ".join([" ".join(text.split()), *notes])
+    return "; ".join([" ".join(text.split()).removesuffix("." if notes else ""), *notes])
 
 
 def _place(exc: BaseException) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm.db.backends.lexes import SQLITE
 from dorm.db.backends.sqlite.fragments import SqliteFragments, is_scaled
+from dorm.db.backends.sqlite.uri import file_of
 from dorm.db.dialect import Converter, Dialect, IsolationLevel
 from dorm.db.rawsql import placeholders
 from dorm.db.statement import Template
@@ -257,7 +258,7 @@ class SqliteDialect(SqliteFragments, Dialect):
         import hashlib
         import tempfile
 
-        digest = hashlib.blake2b(os.path.realpath(config.name).encode(), digest_size=8).hexdigest()
+        digest = hashlib.blake2b(os.path.realpath(file_of(config.name)).encode(), digest_size=8).hexdigest()
         return os.path.join(tempfile.gettempdir(), f"dorm-migrate-{getattr(os, 'getuid', int)()}-{digest}.lock")
 
     def literal(self, value: Any, sql_type: SqlType | None = None) -> str:

@@ -47,7 +47,8 @@ def _translated(exc: Exception) -> DatabaseError:
         return OperationalError(f"{text}: does the folder of the file exist, and may this process write there?")
     if isinstance(exc, apsw.ReadOnlyError):
         return OperationalError(
-            f"{text}: may this process write the file and its folder? SQLite keeps its log beside the file."
+            f"{text}: may this process write the file and its folder, where SQLite keeps its log? With mode=ro or "
+            "immutable=1 in NAME it may not; immutable=1 reads without a log, while nobody writes."
         )
     if isinstance(exc, apsw.NotADBError):
         return InternalError(f"{text}: NAME of the alias names a file of another kind, or an encrypted one.")

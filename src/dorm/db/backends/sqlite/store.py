@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 
 from dorm.conf.databases import DatabaseConfig
-from dorm.db.backends.sqlite import functions
+from dorm.db.backends.sqlite import functions, uri
 from dorm.db.backends.sqlite.errors import translated
 from dorm.db.pool import FairSemaphore
 from dorm.exceptions import ImproperlyConfigured, OperationalError, choices_text, nearest
@@ -45,6 +45,11 @@ class Store:
         self.pid = os.getpid()
         self.in_memory = config.name in ("", ":memory:")
         self.name = f"/dorm-{config.alias}-{self.pid}" if self.in_memory else config.name
+        if not self.in_memory and not uri.file_of(config.name):
+            raise ImproperlyConfigured(
+                f"DATABASES[{config.alias!r}]['NAME'] is a URI of a database in memory, which each connection would "
+                "have for itself. NAME ':memory:' is one that they share."
+            )
         options = dict(config.options)
         for key in options:
             if key not in _OPTIONS:
@@ -54,11 +59,12 @@ class Store:
                 )
         self.journal = _one_of(config, options, "journal_mode", "MEMORY" if self.in_memory else "WAL", _JOURNALS)
         self.synchronous = _one_of(config, options, "synchronous", "FULL", _SYNCHRONOUS)
-        self.mode = _one_of(config, options, "transaction_mode", "IMMEDIATE", _MODES)
+        begins = "DEFERRED" if uri.reads_only(config.name) else "IMMEDIATE"
+        self.mode = _one_of(config, options, "transaction_mode", begins, _MODES)
         self.timeout = _seconds(config, options, "timeout", 5.0)
         self.inline_seconds = _seconds(config, options, "inline_budget_ms", 0.5) / 1000
         self.init_command = str(options.get("init_command", ""))
-        self.writer = _writer_of(self.name if self.in_memory else os.path.realpath(self.name))
+        self.writer = _writer_of(self.name if self.in_memory else os.path.realpath(uri.file_of(self.name)))
         self._anchor: apsw.Connection | None = None
         self._lock = threading.Lock()
 
@@ -78,13 +84,14 @@ class Store:
 
     def _opened(self) -> apsw.Connection:
         try:
-            if self.in_memory:
-                flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-                db = apsw.Connection(f"file:{self.name}?vfs=memdb", flags=flags, statementcachesize=_STATEMENTS)
-            else:
-                db = apsw.Connection(self.name, statementcachesize=_STATEMENTS)
+            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+            name = f"file:{self.name}?vfs=memdb" if self.in_memory else self.name
+            if uri.is_uri(name):
+                flags |= apsw.SQLITE_OPEN_URI
+            db = apsw.Connection(name, flags=flags, statementcachesize=_STATEMENTS)
             db.set_busy_timeout(int(self.timeout * 1000))
-            if not self.in_memory:
+            # The kind of the log stands in the file.
+            if not self.in_memory and not db.readonly("main"):
                 db.execute(f"PRAGMA journal_mode = {self.journal}").fetchall()
             db.execute(f"PRAGMA synchronous = {self.synchronous}").fetchall()
             db.execute("PRAGMA foreign_keys = ON").fetchall()
