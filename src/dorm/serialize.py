@@ -19,6 +19,7 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import DormError, choices_text, nearest
+from dorm.natural_keys import UnknownNaturalKey, find, is_natural_key, settle
 from dorm.transaction import in_savepoint
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -182,10 +183,19 @@ async def adumps(sources: Any, *, indent: int | None = None, using: str | None =
 
 @dataclass
 class DeserializedObject:
-    """One record that was read: an instance that is not saved, and the keys of its many-to-many fields."""
+    """One record that was read: an instance that is not saved, and the keys of its many-to-many fields.
+
+    Attributes:
+        natural_keys: of rows that its foreign keys name so; `load` looks them up.
+        keyed: it has a primary key; else its natural key tells which row it is.
+        where: its place, for errors.
+    """
 
     object: Any
     m2m_data: dict[str, list[Any]] = field(default_factory=dict)
+    natural_keys: dict[str, Sequence[Any]] = field(default_factory=dict)
+    keyed: bool = True
+    where: str = ""
 
     def __repr__(self) -> str:
         return f"<DeserializedObject: {self.object._meta.label}(pk={self.object.pk})>"
@@ -231,7 +241,9 @@ def _read(found: Any, number: int, ignore: bool) -> DeserializedObject | None:
     where = f"record {number} ({found['model']}, pk {found.get('pk')!r})"
     values: dict[str, Any] = {}
     many: dict[str, list[Any]] = {}
-    if found.get("pk") is not None:
+    natural: dict[str, Sequence[Any]] = {}
+    keyed = found.get("pk") is not None
+    if keyed:
         values[meta.pk.attname] = _key(meta.pk, found["pk"], where)
     for name, value in found.get("fields", {}).items():
         each = meta.find(name)
@@ -242,12 +254,20 @@ def _read(found: Any, number: int, ignore: bool) -> DeserializedObject | None:
             raise DeserializationError(f"{where}: {meta.object_name} has no field {name!r}.{nearest(name, names)}")
         if getattr(each, "many_to_many", False):
             many[each.name] = list(value or [])
+        elif each.is_relation and is_natural_key(value, each.related_model):
+            natural[each.name] = value
         elif not getattr(each, "generated", False):
             values[each.attname] = _key(each, value, where)
-    return DeserializedObject(model(**values), many)
+    return DeserializedObject(model(**values), many, natural, keyed, where)
 
 
 def _key(each: Any, value: Any, where: str) -> Any:
+    if each.is_relation and isinstance(value, list):
+        label = each.related_model._meta.label
+        raise DeserializationError(
+            f"{where}, field {each.name}: a list is a natural key, and the manager of {label} has no "
+            "get_by_natural_key()."
+        )
     try:
         target = each.target_field if getattr(each, "is_relation", False) else each
         return _loaded(value, target)
@@ -294,12 +314,51 @@ def _counted(model: Any) -> str | None:
 def _write(records: Sequence[DeserializedObject], database: Database, progress: Progress | None) -> Operation[None]:
     for text in database.dialect.schema.defer_constraints():
         yield from perform(Execute(database, Statement(Template(text, prepare=False), (), internal=True)))
-    for number, each in enumerate(records, 1):
+    done = 0
+    waiting, cut = list(records), []
+    while waiting:
+        left = []
+        for each in waiting:
+            if (yield from _settled(each, database.alias)):
+                yield from _replace(each.object, database.alias)
+                done += 1
+                if progress is not None:
+                    progress(done, len(records))
+            else:
+                left.append(each)
+        if len(left) == len(waiting):
+            # What is left names each other, or rows that do not exist: that is told at the end.
+            cut.append(_without_references(left))
+            yield from _replace(cut[-1].object, database.alias)
+            done += 1
+        waiting = left
+    for each in cut:
+        if not (yield from _settled(each, database.alias)):
+            raise _names_nothing(each)
         yield from _replace(each.object, database.alias)
-        if progress is not None:
-            progress(number, len(records))
     for each in records:
         yield from _link(each, database.alias)
+
+
+def _settled(each: DeserializedObject, using: str) -> Operation[bool]:
+    try:
+        return (yield from settle(each.object, each.natural_keys, each.keyed, using))
+    except UnknownNaturalKey as exc:
+        raise DeserializationError(f"{each.where}: {exc}") from exc
+
+
+def _without_references(left: list[DeserializedObject]) -> DeserializedObject:
+    """Take out and return a record that can be written before the rows are there that it names."""
+    for each in left:
+        if all(each.object._meta.get_field(name).null for name in each.natural_keys):
+            left.remove(each)
+            return each
+    raise _names_nothing(left[0])
+
+
+def _names_nothing(each: DeserializedObject) -> DeserializationError:
+    names = ", ".join(each.natural_keys)
+    return DeserializationError(f"{each.where}, field {names}: no row has this natural key.")
 
 
 def _replace(instance: Any, using: str) -> Operation[None]:
@@ -319,12 +378,25 @@ def _link(each: DeserializedObject, using: str) -> Operation[None]:
         ours, theirs = relation.through_keys
         links = relation.through._base_manager.using(using)
         yield from delete_rows(links.filter(**{ours.name: each.object.pk}))
-        rows = [
-            relation.through(**{ours.attname: each.object.pk, theirs.attname: _loaded(key, theirs.target_field)})
-            for key in keys
-        ]
+        rows = []
+        for key in keys:
+            value = yield from _linked(each, name, key, theirs, using)
+            rows.append(relation.through(**{ours.attname: each.object.pk, theirs.attname: value}))
         if rows:
             yield from bulk_create(links.all(), rows, Options())
+
+
+def _linked(each: DeserializedObject, name: str, key: Any, theirs: Any, using: str) -> Operation[Any]:
+    """Return the value that a link stores for a key of a many-to-many field, natural or not."""
+    if not is_natural_key(key, theirs.related_model):
+        return _loaded(key, theirs.target_field)
+    try:
+        row = yield from find(theirs.related_model, key, using)
+    except UnknownNaturalKey as exc:
+        raise DeserializationError(f"{each.where}, field {name}: {exc}") from exc
+    if row is None:
+        raise DeserializationError(f"{each.where}, field {name}: no row has this natural key.")
+    return getattr(row, theirs.target_field.attname)
 
 
 def load(
@@ -336,8 +408,8 @@ def load(
 ) -> int:
     """Load JSON text into the database in one transaction; return the number of records.
 
-    Rows whose keys exist are replaced, signals are not sent, references are checked at the end, and counters go on
-    behind the highest key.
+    Rows whose keys exist are replaced, natural keys are looked up, signals are not sent, references are checked at
+    the end, and counters go on behind the highest key.
 
     Args:
         progress: is told how many records of how many are written.
