@@ -39,6 +39,11 @@ VECTORS = [
     ("SELECT a$$; DROP TABLE t; SELECT b$$", "SELECT a$$; DROP TABLE t; SELECT b$$"),
     ("EXPLAIN ANALYZE DELETE FROM t WHERE x = 'a'", "EXPLAIN ANALYZE DELETE FROM t WHERE x = ?"),
     ("limit 10 offset 20", "LIMIT ? OFFSET ?"),
+    ("SELECT \u00c9, ban\u212a, fal\u017fe FROM T", "SELECT \u00c9, ban\u212a, fal\u017fe FROM t"),
+    ("SELECT t.true, t . FALSE, true FROM t", "SELECT t.true, t.FALSE, ? FROM t"),
+    ("SELECT U&\"a!0062\" UESCAPE '!' FROM t", "SELECT U&\"a!0062\" uescape '!' FROM t"),
+    ("SELECT a[1], a[:b], a[2:b] FROM t", "SELECT a [ ? ], a [ : b ], a [ ? : b ] FROM t"),
+    ("SELECT 1 -- x\r, 2 -- y\r\n, 3 -- z", "SELECT ?, ?, ?"),
 ]
 
 
@@ -49,7 +54,17 @@ def test_the_template_of_a_text(sql: str, template: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", ["SELECT 'abc", 'SELECT "abc', "SELECT /* a", "SELECT $q$ abc", "SELECT a\u00a0, b", 'SELECT "a"$1', "a\0b"]
+    "sql",
+    [
+        "SELECT 'abc",
+        'SELECT "abc',
+        "SELECT /* a",
+        "SELECT $q$ abc",
+        "SELECT a\u00a0, b",
+        'SELECT "a"$1',
+        "a\0b",
+        "SELECT E'abc'\n'\\'', b --'",
+    ],
 )
 def test_what_cannot_be_read_says_so_without_its_values(sql: str) -> None:
     template = normalize(sql)
@@ -64,6 +79,14 @@ def test_what_cannot_be_read_says_so_without_its_values(sql: str) -> None:
         ("mysql", 'SELECT `a` FROM `t` WHERE b = "x"', ("SELECT `a` FROM `t` WHERE b = ?",)),
         ("mysql", "SELECT 'a\\'b' # c\n, 1", ("SELECT ?, ?",)),
         ("sqlite", "SELECT 1 /* /* */ ; DROP TABLE t -- */ */", ("SELECT ?", "DROP TABLE t")),
+        ("sqlite", "SELECT 1 -- a\r, 2\n, 3", ("SELECT ?, ?",)),
+        (
+            "sqlite",
+            "SELECT 'a', t.'a' FROM 'b' WHERE a IS NOT DISTINCT FROM 'c'",
+            ("SELECT ?, t.'a' FROM 'b' WHERE a IS NOT DISTINCT FROM ?",),
+        ),
+        ("postgresql", "SELECT trim(both 'x' from 'y')", ("SELECT trim(both ? FROM ?)",)),
+        ("mysql", "SELECT a FROM db.2024, db.1e5, 2024_01", ("SELECT a FROM db.2024, db.1e5, 2024_01",)),
         ("sqlite", "SELECT [a b], ?1, :x, @y, $z FROM T", ("SELECT [a b], ?, ?, ?, ? FROM t",)),
         (
             "sqlite",

@@ -89,7 +89,7 @@ def _tokens(sql: str, lexis: Lexis) -> list[Lexeme]:
     end = 0
     for token in tokens:
         gap = sql[end : token.start]
-        found.extend(_hints(gap, lexis))
+        found.extend(_hints(gap, lexis, is_last=False))
         text = sql[token.start : token.end + 1]
         if token.token_type.name == "HEREDOC_STRING" and not _DOLLAR_TAG.match(text):
             raise Unlexable("a '$' that begins no dollar quote")
@@ -99,7 +99,7 @@ def _tokens(sql: str, lexis: Lexis) -> list[Lexeme]:
             continue
         found.append(Lexeme(_kind(token.token_type.name, text), text, not gap and end > 0))
         end = token.end + 1
-    found.extend(_hints(sql[end:], lexis))
+    found.extend(_hints(sql[end:], lexis, is_last=True))
     return found
 
 
@@ -115,7 +115,7 @@ def _kind(name: str, text: str) -> str:
     return "word" if _WORD.match(text) else "sign"
 
 
-def _hints(gap: str, lexis: Lexis) -> list[Lexeme]:
+def _hints(gap: str, lexis: Lexis, is_last: bool) -> list[Lexeme]:
     """Return the comments of *gap* that the engine reads; raise Unlexable unless the rest is space and comments."""
     found: list[Lexeme] = []
     at = 0
@@ -125,6 +125,8 @@ def _hints(gap: str, lexis: Lexis) -> list[Lexeme]:
             continue
         end = _comment_end(gap, at, lexis)
         text = gap[at:end]
+        if not is_last and end == len(gap) and not text.endswith(("*/", *_line_ends(lexis))):
+            raise Unlexable("a comment that the engine reads on")
         if text.startswith(_EXECUTABLE):
             found.append(Lexeme("hint", text, False))
         at = end
@@ -135,9 +137,9 @@ def _comment_end(gap: str, at: int, lexis: Lexis) -> int:
     if gap.startswith("--", at):
         if lexis.spaced_dashes and gap[at + 2 : at + 3].strip(_SPACES):
             raise Unlexable("'--' that the engine does not read as a comment")
-        return _line_end(gap, at)
+        return _line_end(gap, at, lexis)
     if lexis.hash_comments and gap.startswith("#", at):
-        return _line_end(gap, at)
+        return _line_end(gap, at, lexis)
     if not gap.startswith("/*", at):
         raise Unlexable(f"the character U+{ord(gap[at]):04X} outside quotes")
     depth, here = 1, at + 2
@@ -151,9 +153,15 @@ def _comment_end(gap: str, at: int, lexis: Lexis) -> int:
     return here
 
 
-def _line_end(gap: str, at: int) -> int:
-    end = gap.find("\n", at)
-    return len(gap) if end < 0 else end
+def _line_end(gap: str, at: int, lexis: Lexis) -> int:
+    """Return the place behind the line that begins at *at*."""
+    ends = [end + 1 for end in (gap.find(each, at) for each in _line_ends(lexis)) if end >= 0]
+    return min(ends, default=len(gap))
+
+
+def _line_ends(lexis: Lexis) -> tuple[str, ...]:
+    """Return what ends a comment of one line: a carriage return does for PostgreSQL's lexer, and DuckDB's, alone."""
+    return ("\n", "\r") if lexis.dollar_quotes else ("\n",)
 
 
 # -- what is one lexeme to the engine and several tokens to the tokeniser ----------------------------------------
@@ -164,6 +172,7 @@ def _joined(tokens: list[Lexeme], lexis: Lexis) -> list[Lexeme]:
     at = 0
     while at < len(tokens):
         _refuse_dollars(tokens, at)
+        _refuse_continued(tokens, at)
         length, kind = _run_at(tokens, at, lexis, found)
         text = "".join(each.text for each in tokens[at : at + length])
         found.append(Lexeme(kind, text, tokens[at].glued))
@@ -176,6 +185,15 @@ def _refuse_dollars(tokens: list[Lexeme], at: int) -> None:
     token = tokens[at]
     if token.text.startswith("$") and token.glued and tokens[at - 1].kind in ("word", "name"):
         raise Unlexable("a '$' inside an unquoted identifier: quote the identifier")
+
+
+def _refuse_continued(tokens: list[Lexeme], at: int) -> None:
+    """Refuse a string that goes on on the next line where backslashes escape in all of its parts.
+
+    https://www.postgresql.org/docs/current/sql-syntax-lexical.html (4.1.2.1, 4.1.2.2)
+    """
+    if at and tokens[at].text.startswith("'") and tokens[at - 1].text.startswith(("e'", "E'")):
+        raise Unlexable("an E'' string in two parts: write it as one")
 
 
 def _run_at(tokens: list[Lexeme], at: int, lexis: Lexis, before: list[Lexeme]) -> tuple[int, str]:
@@ -194,7 +212,8 @@ def _run_at(tokens: list[Lexeme], at: int, lexis: Lexis, before: list[Lexeme]) -
         return 2, "mark"
     if text == "?" and follows.text.isdigit():
         return 2, "mark"
-    if text == ":" and follows.kind == "word" and not _is_operand(before):
+    # Behind a bracket it is a slice from the first element on: tags[:number].
+    if text == ":" and follows.kind == "word" and not _is_operand(before) and not (before and before[-1].text == "["):
         return 2, "mark"
     if text == "@" and follows.kind == "word" and lexis.named_marks:
         return 2, "mark"

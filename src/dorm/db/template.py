@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from dorm.db.lexer import Lexeme, Unlexable, lexemes, lexis_of
+from dorm.db.lexis import Lexis
 from dorm.db.splitting import statements
 from dorm.db.statement import Statement
 from dorm.exceptions import ImproperlyConfigured
@@ -52,6 +53,7 @@ _BEFORE_OPERANDS = _KEYWORDS - {"NULL", "END", "CURRENT_DATE", "CURRENT_TIME", "
 _NO_SPACE_BEFORE = frozenset({",", ")", "(", ".", ";", "::"})
 _NO_SPACE_AFTER = frozenset({"(", ".", "::"})
 _CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "INTO", "REPLACE"})
+_BEFORE_NAMES = frozenset({"FROM", "INTO", "JOIN", "TABLE", "UPDATE"})
 MARK = Lexeme("mark", "?", False)
 
 
@@ -156,11 +158,31 @@ def _templates(sql: str, vendor: str) -> tuple[str, ...]:
 
 def _made(sql: str, vendor: str) -> tuple[str, ...]:
     lexis = lexis_of(vendor)
-    parts = statements([_folded(each, lexis.keeps_case) for each in lexemes(sql, vendor)], lexis)
+    found = lexemes(sql, vendor)
+    folded = [each if _is_named(found, at, lexis) else _folded(each, lexis.keeps_case) for at, each in enumerate(found)]
+    parts = statements(folded, lexis)
     return tuple(_rendered(_collapsed(_without_signs(part))) for part in parts)
 
 
 _kept_templates = lru_cache(MOST_TEMPLATES)(_templates)
+
+
+def _is_named(found: list[Lexeme], at: int, lexis: Lexis) -> bool:
+    """True for what has the form of a value and says which table or column is meant.
+
+    ``t.true`` and MySQL's ``archive.2024``, SQLite's ``t.'a'`` and ``FROM 'a'``, the character after UESCAPE.
+    """
+    kind, text, _ = found[at]
+    if not at or not (kind == "literal" or (kind == "word" and text.upper() in ("TRUE", "FALSE"))):
+        return False
+    before = found[at - 1]
+    if before.kind == "sign":
+        return before.text == "."
+    word = before.text.upper() if before.kind == "word" else ""
+    if word == "UESCAPE":
+        return True
+    compared = word == "FROM" and at > 1 and found[at - 2].text.upper() == "DISTINCT"
+    return lexis.quoted_names and word in _BEFORE_NAMES and not compared and text.startswith("'")
 
 
 def _folded(lexeme: Lexeme, keeps_case: bool) -> Lexeme:
@@ -168,6 +190,9 @@ def _folded(lexeme: Lexeme, keeps_case: bool) -> Lexeme:
     if kind in ("literal", "mark"):
         return MARK
     if kind == "word":
+        if not text.isascii():
+            # No engine folds more than ASCII, and Python's capital of "\u017f" is an S.
+            return lexeme if keeps_case else Lexeme("word", _ascii_lower(text), glued)
         upper = text.upper()
         if upper in ("TRUE", "FALSE"):
             return MARK
@@ -175,6 +200,10 @@ def _folded(lexeme: Lexeme, keeps_case: bool) -> Lexeme:
             return Lexeme("word", upper, glued)
         return Lexeme("word", text if keeps_case else text.lower(), glued)
     return Lexeme(kind, "%", glued) if text == "%%" else lexeme
+
+
+def _ascii_lower(text: str) -> str:
+    return "".join(each.lower() if each.isascii() else each for each in text)
 
 
 def _without_signs(part: list[Lexeme]) -> list[Lexeme]:

@@ -7,7 +7,7 @@ from typing import Final
 from dorm.db.lexis import STANDARD, Lexis
 
 POSTGRESQL: Final = STANDARD
-SQLITE: Final = Lexis("sqlite", named_marks=True, bodies="trigger")
+SQLITE: Final = Lexis("sqlite", named_marks=True, quoted_names=True, bodies="trigger")
 MYSQL: Final = Lexis("mysql", hash_comments=True, spaced_dashes=True, keeps_case=True)
 DUCKDB: Final = Lexis("duckdb", nested_comments=True, dollar_quotes=True)
 
