@@ -54,13 +54,18 @@ FILE_VERSION: Final = 1
 _SHOWN = 500
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "COMMENT", "GRANT", "REVOKE", "REINDEX", "VACUUM", "ANALYZE"})
 _NOT_DDL = re.compile(
-    r"ANALYZE (?:format\b|FORMAT\b|SELECT|WITH|INSERT|UPDATE|DELETE|REPLACE|TABLE)|VACUUM\b.* INTO\b", re.DOTALL
+    r"ANALYZE\b(?:\W*format\b|\W*FORMAT\b|.*\b(?:SELECT|WITH|INSERT|UPDATE|DELETE|REPLACE|VALUES)\b)"
+    r"|VACUUM\b.* INTO\b",
+    re.DOTALL,
 )
 _BEFORE_TABLE = frozenset({
     "CREATE", "OR", "REPLACE", "GLOBAL", "LOCAL", "TEMP", "TEMPORARY", "UNLOGGED", "FOREIGN", "VIRTUAL", "EXTERNAL",
     "MATERIALIZED", "PERSISTENT", "TRANSIENT",
 })  # fmt: skip
-_FILLING = frozenset({"AS", "VALUES", "TABLE", "EXECUTE", "FROM"})
+_FILLING = frozenset({"AS", "VALUES", "EXECUTE", "FROM"})
+_FILLING_INSIDE = frozenset({"SELECT", "TABLE"})
+_EXECUTABLE = re.compile(r"/\*M?!")
+"""Opens a comment that MySQL runs: whatever stands in it, it is part of the statement."""
 _EXPLAIN = re.compile(
     r"EXPLAIN(?: query plan| ANALYZE| verbose| extended| format ?=? ?\w+)*(?:\([^()]*\))? ?", re.IGNORECASE
 )
@@ -270,7 +275,7 @@ def _passes(template: str, allowed: frozenset[str], allow_ddl: bool, vendor: str
 def is_ddl(template: str, vendor: str = "postgresql") -> bool:
     """True for a template of DDL that copies no rows and runs no other statement."""
     word = first_word(template)
-    if word not in _DDL or _NOT_DDL.match(template):
+    if word not in _DDL or _NOT_DDL.match(template) or _EXECUTABLE.search(template):
         return False
     if word == "CREATE":
         return not _fills(template, vendor)
@@ -295,7 +300,7 @@ def _fills(template: str, vendor: str) -> bool:
     for place in range(at + 1, len(words)):
         word = words[place]
         depth += (word == "(") - (word == ")")
-        if word == "SELECT" and found[place].kind == "word":
+        if word in _FILLING_INSIDE and found[place].kind == "word":
             return True
         of_partition = (words[place - 1], word) in (("FOR", "VALUES"), ("VALUES", "FROM"))
         if not depth and found[place].kind == "word" and word in _FILLING and not of_partition:
