@@ -98,7 +98,8 @@ def documented() -> dict[str, str]:
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip().strip("`") for cell in line.strip("|").split("|")]
         if len(cells) >= 2 and cells[1] in STRENGTH:
-            found[cells[0].replace("`", "")] = cells[1]
+            names = [cells[0].replace("`", "")] if cells[0].count("`") <= 2 else re.findall("`?(\\w+)`?", cells[0])
+            found.update(dict.fromkeys(names, cells[1]))
     return found
 
 

@@ -165,6 +165,7 @@ class Ddl:
         rewrites: the table is written anew, row by row. scans: the table is read from end to end.
         concurrent: it must run outside transactions.
         enforce: False when it switches the enforcement of foreign keys off (SQLite), True when it switches it on.
+        others: further tables that it locks, each with the lock: those that a reference leads to, partitions.
         internal: it belongs to a change without being one: switches, limits, the copy of a rebuild, counters. Gates
             judge the change itself.
     """
@@ -178,6 +179,7 @@ class Ddl:
     concurrent: bool = False
     enforce: bool | None = None
     internal: bool = False
+    others: tuple[tuple[str, str], ...] = ()
 
 
 class Editor(Protocol):
@@ -343,15 +345,34 @@ class Schema:
         """Add the foreign keys of a table that was made without them."""
         if not self.inline_foreign_keys:
             for key in table.foreign_keys:
-                yield from self.add_constraint(editor, table, self.foreign_key(key), self.lock_reference, scans=True)
+                yield from self.add_reference(editor, table, key)
+
+    def add_reference(self, editor: Editor, table: TableDef, key: ForeignKeyDef, valid: bool = True) -> Operation[None]:
+        """Add a foreign key; not *valid*, the rows that are there are not read."""
+        sql = f"ALTER TABLE {self.table(table.name)} ADD {self.foreign_key(key)}{'' if valid else ' NOT VALID'}"
+        lock = self.lock_reference
+        others = self.targets(table, [key], lock)
+        yield from editor.send(Ddl(sql, table=table.name, lock=lock, scans=valid, others=others))
+
+    def drop_reference(self, editor: Editor, table: TableDef, key: ForeignKeyDef) -> Operation[None]:
+        """Drop a foreign key; the table that it leads to is locked as well."""
+        sql = f"ALTER TABLE {self.table(table.name)} DROP CONSTRAINT {self.quote(key.name)}"
+        others = self.targets(table, [key], self.lock_alter)
+        yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter, others=others))
+
+    def targets(self, table: TableDef, keys: Iterable[ForeignKeyDef], lock: str) -> tuple[tuple[str, str], ...]:
+        """Return the other tables that *keys* of a table lead to, each with the lock."""
+        return tuple(dict.fromkeys((key.table, lock) for key in keys if lock and key.table != table.name))
 
     def comments(self, editor: Editor, table: TableDef) -> Operation[None]:
         """Set the comments of a table; nothing where the backend keeps none."""
         return
         yield
 
-    def drop_table(self, editor: Editor, table: str) -> Operation[None]:
-        yield from editor.send(Ddl(f"DROP TABLE {self.table(table)}", table=table, lock=self.lock_alter))
+    def drop_table(self, editor: Editor, table: TableDef) -> Operation[None]:
+        others = self.targets(table, table.foreign_keys, self.lock_alter)
+        sql = f"DROP TABLE {self.table(table.name)}"
+        yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter, others=others))
 
     def drop_types(self, editor: Editor, columns: Sequence[ColumnDef]) -> Operation[None]:
         """Drop the types that *columns*, which are gone, brought with them, where nothing else uses them."""

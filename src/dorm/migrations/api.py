@@ -98,7 +98,8 @@ def table_sizes(alias: str, notes: Sequence[StepNotes]) -> dict[str, int]:
     database = connections[alias]
     editor = Editor(database)
     found: dict[str, int] = {}
-    for table in sorted({ddl.table for each in notes for ddl in each.statements if ddl.table}):
+    touched = {name for each in notes for ddl in each.statements for name in (ddl.table, *dict(ddl.others)) if name}
+    for table in sorted(touched):
         query = database.dialect.table_size(table)
         if query is not None:
             rows = run(editor.read(*query))

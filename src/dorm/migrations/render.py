@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dorm.db.dialect import Dialect
@@ -54,8 +54,14 @@ def commented(text: str) -> str:
     return "\n".join(f"-- {line}" for line in text.splitlines())
 
 
-def step_lines(notes: StepNotes, dialect: Dialect, heading: str, with_locks: bool = False) -> Iterator[str]:
-    """Yield the lines of one migration."""
+def step_lines(
+    notes: StepNotes, dialect: Dialect, heading: str, sizes: Mapping[str, int] | None = None
+) -> Iterator[str]:
+    """Yield the lines of one migration.
+
+    Args:
+        sizes: bytes of tables by name; given, each statement has its locks in front.
+    """
     yield commented(heading)
     # A switch of the enforcement of foreign keys does nothing inside a transaction when a client sends it.
     wrapped = bool(notes.before) or any(part.before for part in notes.parts)
@@ -66,14 +72,16 @@ def step_lines(notes: StepNotes, dialect: Dialect, heading: str, with_locks: boo
         yield from statement(ddl, dialect)
     for part in notes.parts:
         yield commented(f"{type(part.operation).__name__}: {part.operation.describe()}")
+        if sizes is not None and not part.operation.tells_locks and dialect.schema.lock_alter:
+            yield "-- lock: what these statements take; dorm does not read SQL of yours"
         for note in (*part.before, *part.notes, *part.after):
             if isinstance(note, Comment):
                 yield commented(note.text)
                 continue
             if switched and note.enforce is not None:
                 continue
-            if with_locks:
-                yield from (commented(line) for line in lock_lines(note))
+            if sizes is not None:
+                yield from (commented(line) for line in lock_lines(note, sizes))
             yield from statement(note, dialect)
     for ddl in notes.after:
         yield from statement(ddl, dialect)
@@ -81,11 +89,22 @@ def step_lines(notes: StepNotes, dialect: Dialect, heading: str, with_locks: boo
         yield "PRAGMA foreign_keys = ON;"
 
 
-def lock_lines(ddl: Ddl) -> Iterable[str]:
-    """Yield what a statement does to others while it runs."""
+def lock_lines(ddl: Ddl, sizes: Mapping[str, int]) -> Iterable[str]:
+    """Yield what a statement does to others while it runs, and how large the tables are that are there."""
+
+    def held(table: str) -> str:
+        return f" ({sizes[table]:,} bytes)" if table in sizes else ""
+
     if ddl.lock and ddl.table:
         extra = ", writes the table anew" if ddl.rewrites else ", reads the whole table" if ddl.scans else ""
-        yield f"lock: {ddl.lock} on {ddl.table}{extra}"
+        yield f"lock: {ddl.lock} on {ddl.table}{held(ddl.table)}{extra}"
+    for table, lock in ddl.others:
+        yield f"lock: {lock} on {table}{held(table)}"
+
+
+def locks_of(ddl: Ddl) -> dict[str, str]:
+    """Return the locks that a statement takes, by table."""
+    return {table: lock for table, lock in [(ddl.table, ddl.lock), *ddl.others] if table and lock}
 
 
 def pairs(notes: Sequence[StepNotes]) -> list[tuple[str, list[Any]]]:
@@ -93,17 +112,15 @@ def pairs(notes: Sequence[StepNotes]) -> list[tuple[str, list[Any]]]:
     return [(ddl.sql, list(ddl.params)) for each in notes for ddl in each.statements]
 
 
-def plan_lines(notes: Sequence[StepNotes], dialect: Dialect, sizes: dict[str, int]) -> Iterator[str]:
-    """Yield the lines of a plan: each statement with its lock, and the sizes of the tables that are there."""
+def plan_lines(notes: Sequence[StepNotes], dialect: Dialect, sizes: Mapping[str, int]) -> Iterator[str]:
+    """Yield the lines of a plan: each statement with its locks, and the sizes of the tables that are there."""
     for each in notes:
         verb = "Unapply" if each.step.backwards else "Apply"
-        yield from step_lines(each, dialect, f"{verb} {each.step.migration}", with_locks=True)
-    for table, size in sizes.items():
-        yield f"-- {table} holds {size:,} bytes"
+        yield from step_lines(each, dialect, f"{verb} {each.step.migration}", sizes)
 
 
 def json_steps(notes: Sequence[StepNotes], dialect: Dialect) -> list[dict[str, Any]]:
-    """Return dry runs as plain values."""
+    """Return dry runs as plain values; the locks, by table, stand in the order of the statements."""
     return [
         {
             "migration": str(each.step.migration),
@@ -113,6 +130,7 @@ def json_steps(notes: Sequence[StepNotes], dialect: Dialect) -> list[dict[str, A
                     "operation": type(part.operation).__name__,
                     "description": part.operation.describe(),
                     "statements": [inlined(note, dialect) for note in part.notes if isinstance(note, Ddl)],
+                    "locks": [locks_of(note) for note in part.notes if isinstance(note, Ddl)],
                     "comments": [note.text for note in part.notes if isinstance(note, Comment)],
                 }
                 for part in each.parts

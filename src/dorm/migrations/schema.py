@@ -71,7 +71,7 @@ def drop_models(editor: Editor, models: Sequence[Any]) -> Operation[None]:
     for model in reversed(in_order(with_throughs(models))):
         name = model._meta.db_table
         if (yield from editor.dialect.schema.table_exists(editor, name)):
-            yield from editor.dialect.schema.drop_table(editor, name)
+            yield from editor.dialect.schema.drop_table(editor, editor.table(model))
             yield from editor.dialect.schema.drop_types(editor, editor.table(model).columns)
 
 

@@ -41,6 +41,7 @@ class Operation:
         own_transaction: outside a transaction it opens one of its own.
         is_data: it changes rows in a way that must not be repeated without thought.
         elidable: squashing may leave it out.
+        tells_locks: what its statements lock is known; not so of SQL that the user wrote.
     """
 
     reversible: bool = True
@@ -48,6 +49,7 @@ class Operation:
     runs_outside: ClassVar[bool] = False
     own_transaction: ClassVar[bool] = False
     is_data: ClassVar[bool] = False
+    tells_locks: ClassVar[bool] = True
     elidable: bool = False
     category: ClassVar[OperationCategory | None] = None
     serialization_expand_args: ClassVar[Sequence[str]] = ()

@@ -107,7 +107,7 @@ def alter_throughs(editor: Editor, old: Any, new: Any) -> Doing[None]:
     schema = editor.dialect.schema
     for name, through in before.items():
         if name not in after:
-            yield from schema.drop_table(editor, through._meta.db_table)
+            yield from schema.drop_table(editor, editor.table(through))
     for name, through in after.items():
         if name not in before:
             yield from create_models(editor, [through])

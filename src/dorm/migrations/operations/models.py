@@ -185,8 +185,8 @@ def drop_model(editor: Editor, app_label: str, model: Any) -> Doing[None]:
     if not editor.allows(app_label, model):
         return
     for through in automatic_throughs(model):
-        yield from editor.dialect.schema.drop_table(editor, through._meta.db_table)
-    yield from editor.dialect.schema.drop_table(editor, model._meta.db_table)
+        yield from editor.dialect.schema.drop_table(editor, editor.table(through))
+    yield from editor.dialect.schema.drop_table(editor, editor.table(model))
     yield from editor.dialect.schema.drop_types(editor, editor.table(model).columns)
 
 

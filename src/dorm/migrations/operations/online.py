@@ -232,8 +232,7 @@ class AddFieldOnline(AddField):
                 yield from schema.add_constraint(editor, table, schema.unique(unique), scans=True)
         for key in table.foreign_keys:
             if key.columns == (column.name,):
-                text = f"{schema.foreign_key(key)} NOT VALID"
-                yield from schema.add_constraint(editor, table, text, "SHARE ROW EXCLUSIVE")
+                yield from schema.add_reference(editor, table, key, valid=False)
 
     def describe(self) -> str:
         return f"Add field {self.name} to {self.model_name}, online"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?\Z")
 _METHODS = ("RANGE", "LIST", "HASH")
+_ALONE = "ACCESS EXCLUSIVE"
 _COMMANDS = ("ALL", "SELECT", "INSERT", "UPDATE", "DELETE")
 
 
@@ -32,10 +33,13 @@ class PostgresOperation(Operation):
 
     Attributes:
         refuses_others: other backends are an error; else it does nothing there.
+        rewrites: it writes the relation anew. scans: it reads the table from end to end.
     """
 
     category = OperationCategory.SQL
     refuses_others: ClassVar[bool] = True
+    rewrites: ClassVar[bool] = False
+    scans: ClassVar[bool] = False
 
     def sql_forwards(self, quote: Any, literal: Any) -> list[str]:
         """Return the statements; *quote* quotes names, *literal* texts."""
@@ -44,6 +48,10 @@ class PostgresOperation(Operation):
     def sql_backwards(self, quote: Any, literal: Any) -> list[str]:
         """Return the statements that undo it."""
         raise NotImplementedError
+
+    def locks(self, forwards: bool) -> Sequence[tuple[str, str]]:
+        """Return the tables that it locks, each with the lock; the one that it is about first."""
+        return ()
 
     def forwards(self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState) -> Doing[None]:
         yield from self._send(editor, forwards=True)
@@ -68,8 +76,19 @@ class PostgresOperation(Operation):
             return ".".join(map(dialect.quote, name.split(".")))
 
         texts = (self.sql_forwards if forwards else self.sql_backwards)(quote, dialect.quote_literal)
+        (table, lock), *others = self.locks(forwards) or [("", "")]
         for text in texts:
-            yield from editor.send(Ddl(text, table=getattr(self, "table", ""), concurrent=self.runs_outside))
+            yield from editor.send(
+                Ddl(
+                    text,
+                    table=table,
+                    lock=lock,
+                    rewrites=forwards and self.rewrites,
+                    scans=forwards and self.scans,
+                    concurrent=self.runs_outside,
+                    others=tuple(others),
+                )
+            )
 
     def describe(self) -> str:
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__)
@@ -98,6 +117,9 @@ class CreateMaterializedView(PostgresOperation):
     def sql_backwards(self, quote: Any, literal: Any) -> list[str]:
         return [f"DROP MATERIALIZED VIEW IF EXISTS {quote(self.name)}"]
 
+    def locks(self, forwards: bool) -> Sequence[tuple[str, str]]:
+        return () if forwards else [(self.name, _ALONE)]
+
 
 class DropMaterializedView(PostgresOperation):
     """Drop a materialized view; *reverse_sql* (the SELECT, or a whole CREATE) makes it again."""
@@ -115,11 +137,15 @@ class DropMaterializedView(PostgresOperation):
         text = self.reverse_sql.strip().rstrip(";")
         return [text if text.lower().startswith("create") else f"CREATE MATERIALIZED VIEW {quote(self.name)} AS {text}"]
 
+    def locks(self, forwards: bool) -> Sequence[tuple[str, str]]:
+        return [(self.name, _ALONE)] if forwards else ()
+
 
 class RefreshMaterializedView(PostgresOperation):
     """Fill a materialized view anew; *concurrently* lets it be read meanwhile (it needs a unique index)."""
 
     is_data = True
+    rewrites = True
 
     def __init__(self, name: str, *, concurrently: bool = False) -> None:
         self.name = checked(name)
@@ -130,6 +156,9 @@ class RefreshMaterializedView(PostgresOperation):
 
     def sql_backwards(self, quote: Any, literal: Any) -> list[str]:
         return []
+
+    def locks(self, forwards: bool) -> Sequence[tuple[str, str]]:
+        return [(self.name, "EXCLUSIVE" if self.concurrently else _ALONE)]
 
 
 # -- partitions --------------------------------------------------------------------------------------------------
@@ -164,6 +193,9 @@ class CreatePartitionedTable(PostgresOperation):
     def sql_backwards(self, quote: Any, literal: Any) -> list[str]:
         return [f"DROP TABLE IF EXISTS {quote(self.name)}"]
 
+    def locks(self, forwards: bool) -> Sequence[tuple[str, str]]:
+        return () if forwards else [(self.name, _ALONE)]
+
 
 class _Partition(PostgresOperation):
     def __init__(self, parent: str, name: str, *, for_values: str) -> None:
@@ -181,6 +213,9 @@ class _Partition(PostgresOperation):
 
     def _attach(self, quote: Any) -> str:
         return f"ALTER TABLE {quote(self.parent)} ATTACH PARTITION {quote(self.name)} {self.bound}"
+
+    def _attaching(self, attaches: bool) -> Sequence[tuple[str, str]]:
+        return [(self.parent, "SHARE UPDATE EXCLUSIVE" if attaches else _ALONE), (self.name, _ALONE)]
 
     def _detach(self, quote: Any) -> str:
         return f"ALTER TABLE {quote(self.parent)} DETACH PARTITION {quote(self.name)}"
@@ -200,15 +235,23 @@ class CreatePartition(_Partition):
     def sql_backwards(self, quote: Any, literal: Any) -> list[str]:
         return [f"DROP TABLE IF EXISTS {quote(self.name)}"]
 
+    def locks(self, forwards: bool) -> Sequence[tuple[str, str]]:
+        return [(self.parent, _ALONE)] if forwards else [(self.parent, _ALONE), (self.name, _ALONE)]
+
 
 class AttachPartition(_Partition):
-    """Make a table a partition of *parent*."""
+    """Make a table a partition of *parent*; its rows are read, unless a CHECK says what the partition does."""
+
+    scans = True
 
     def sql_forwards(self, quote: Any, literal: Any) -> list[str]:
         return [self._attach(quote)]
 
     def sql_backwards(self, quote: Any, literal: Any) -> list[str]:
         return [self._detach(quote)]
+
+    def locks(self, forwards: bool) -> Sequence[tuple[str, str]]:
+        return self._attaching(forwards)
 
 
 class DetachPartition(_Partition):
@@ -219,6 +262,9 @@ class DetachPartition(_Partition):
 
     def sql_backwards(self, quote: Any, literal: Any) -> list[str]:
         return [self._attach(quote)]
+
+    def locks(self, forwards: bool) -> Sequence[tuple[str, str]]:
+        return self._attaching(not forwards)
 
 
 # -- enum types --------------------------------------------------------------------------------------------------
@@ -291,8 +337,15 @@ class AddPGEnumValue(PostgresOperation):
 # -- row-level security ------------------------------------------------------------------------------------------
 
 
-class _Security(PostgresOperation):
+class _TableSecurity(PostgresOperation):
     refuses_others = False
+    table: str
+
+    def locks(self, forwards: bool) -> Sequence[tuple[str, str]]:
+        return [(self.table, _ALONE)]
+
+
+class _Security(_TableSecurity):
     on: ClassVar[str] = ""
     off: ClassVar[str] = ""
 
@@ -365,15 +418,13 @@ def _check_policy(command: str, using: str | None, check: str | None) -> str:
     return word
 
 
-class CreatePolicy(PostgresOperation):
+class CreatePolicy(_TableSecurity):
     """Make a policy of row-level security; nothing on other backends.
 
     Args:
         command: ALL, SELECT, INSERT, UPDATE or DELETE. roles: whom it is for (None: everybody).
         using: condition on rows that are there. check: condition on rows that are written.
     """
-
-    refuses_others = False
 
     def __init__(
         self,
@@ -403,10 +454,8 @@ class CreatePolicy(PostgresOperation):
         return [f"DROP POLICY IF EXISTS {quote(self.name)} ON {quote(self.table)}"]
 
 
-class DropPolicy(PostgresOperation):
+class DropPolicy(_TableSecurity):
     """Drop a policy; the ``reverse_`` arguments are those of `CreatePolicy` that make it again."""
-
-    refuses_others = False
 
     def __init__(
         self,
@@ -448,10 +497,8 @@ class DropPolicy(PostgresOperation):
         ]
 
 
-class AlterPolicy(PostgresOperation):
+class AlterPolicy(_TableSecurity):
     """Change a policy; the ``previous_`` arguments are what it had, for the way back."""
-
-    refuses_others = False
 
     def __init__(
         self,

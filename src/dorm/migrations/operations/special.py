@@ -34,6 +34,7 @@ class RunSQL(Operation):
     noop: ClassVar[str] = "-- nothing to do"
     category = OperationCategory.SQL
     is_data = True
+    tells_locks = False
 
     def __init__(
         self,
@@ -224,6 +225,10 @@ class SeparateDatabaseAndState(Operation):
     @property
     def is_data(self) -> bool:  # type: ignore[override]  # an answer of the instance
         return any(operation.is_data for operation in self.database_operations)
+
+    @property
+    def tells_locks(self) -> bool:  # type: ignore[override]  # an answer of the instance
+        return all(operation.tells_locks for operation in self.database_operations)
 
     @property
     def calls_user_code(self) -> bool:

@@ -210,13 +210,12 @@ class PostgresSchema(Schema):
         changes = differences(pairs)
         for change in changes:
             for key in change.foreign_keys[0]:
-                yield from self.drop_constraint(editor, change.old, key.name)
+                yield from self.drop_reference(editor, change.old, key)
         for change in changes:
             yield from self._alter(editor, change)
         for change in changes:
             for key in change.foreign_keys[1]:
-                text = self.foreign_key(key)
-                yield from self.add_constraint(editor, change.new, text, self.lock_reference, scans=True)
+                yield from self.add_reference(editor, change.new, key)
 
     def _alter(self, editor: Editor, change: Difference) -> Operation[None]:
         old, new = change.old, change.new
