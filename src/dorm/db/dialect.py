@@ -397,6 +397,9 @@ class Dialect(Fragments, ABC):
 
     has_online_ddl: bool = False
     """Constraints can be added NOT VALID and validated later, indexes built concurrently."""
+    index_progress: ClassVar[str] = ""
+    """SELECT that tells how far another session is with the CREATE INDEX whose text is the parameter: the phase, and
+    done and total of what it waits for, of rows, and of pages."""
     lock_timeout: ClassVar[str] = ""
     """Statement that limits how long DDL of this transaction waits for locks, with ``{}`` for a duration like '5s'."""
 

@@ -166,6 +166,7 @@ class Ddl:
         concurrent: it must run outside transactions.
         enforce: False when it switches the enforcement of foreign keys off (SQLite), True when it switches it on.
         others: further tables that it locks, each with the lock: those that a reference leads to, partitions.
+        progress: what it builds, where the server tells how far it is; empty where not.
         internal: it belongs to a change without being one: switches, limits, the copy of a rebuild, counters. Gates
             judge the change itself.
     """
@@ -180,6 +181,7 @@ class Ddl:
     enforce: bool | None = None
     internal: bool = False
     others: tuple[tuple[str, str], ...] = ()
+    progress: str = ""
 
 
 class Editor(Protocol):

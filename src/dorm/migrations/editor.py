@@ -16,6 +16,7 @@ from dorm.db.router import router
 from dorm.db.schema import Ddl, Rehearsal, TableDef
 from dorm.db.statement import Row, Statement, Template
 from dorm.migrations.tables import table_of
+from dorm.migrations.watch import watched
 from dorm.transaction import in_savepoint, reading
 
 
@@ -25,6 +26,10 @@ class Comment:
 
     text: str
     failed: bool = False
+
+
+def _silent(text: str) -> None:
+    """Nobody wants to hear how far an operation is."""
 
 
 class Editor:
@@ -45,7 +50,7 @@ class Editor:
         database: Database,
         notes: list[Ddl | Comment] | None = None,
         inside: bool = True,
-        tell: Callable[[str], None] = lambda text: None,
+        tell: Callable[[str], None] | None = None,
         rehearsal: Rehearsal | None = None,
         append_only: Mapping[str, bool] | None = None,
         lock_timeout: str | None = None,
@@ -55,7 +60,7 @@ class Editor:
         self.database = database
         self.notes = notes
         self.inside = inside
-        self.tell = tell
+        self.tell = tell or _silent
         self.rehearsal = rehearsal
         self.lock_timeout = lock_timeout
         self.completed = completed
@@ -81,7 +86,10 @@ class Editor:
             if self.rehearsal is not None:
                 self.rehearsal.do(ddl.sql, ddl.params)
             return
-        yield from perform(self.dialect.schema.request(self.database, ddl))
+        sending = perform(self.dialect.schema.request(self.database, ddl))
+        if ddl.progress and self.tell is not _silent:
+            sending = watched(sending, self.database, ddl.sql, ddl.progress, self.tell)
+        yield from sending
 
     def send_shortly(
         self, ddls: Sequence[Ddl], lock_timeout: str | None = None, completes: bool = False

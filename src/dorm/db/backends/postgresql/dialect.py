@@ -403,6 +403,10 @@ class PostgresDialect(PostgresFragments, Dialect):
         return PostgresSchema(self)
 
     has_online_ddl = True
+    index_progress = (
+        "SELECT phase, lockers_done, lockers_total, tuples_done, tuples_total, blocks_done, blocks_total "
+        "FROM pg_stat_progress_create_index JOIN pg_stat_activity USING (pid) WHERE left(query, 900) = left($1, 900)"
+    )
     lock_timeout = "SET LOCAL lock_timeout = '{}'"
 
     def table_size(self, table: str) -> tuple[str, tuple[Any, ...]] | None:

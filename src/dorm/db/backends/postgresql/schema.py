@@ -82,7 +82,16 @@ class PostgresSchema(Schema):
             yield from self._drop_invalid(editor, table, index.name)
         lock = "SHARE UPDATE EXCLUSIVE" if concurrently else self.lock_index
         sql = self.create_index_text(table.name, index, concurrently)
-        yield from editor.send(Ddl(sql, table=table.name, lock=lock, scans=True, concurrent=concurrently))
+        yield from editor.send(
+            Ddl(
+                sql,
+                table=table.name,
+                lock=lock,
+                scans=True,
+                concurrent=concurrently,
+                progress=f"index {index.name}",
+            )
+        )
 
     def _drop_invalid(self, editor: Editor, table: TableDef, name: str) -> Operation[None]:
         """Drop the remains of a concurrent build that failed: an index that takes writes and serves no reads."""
