@@ -63,6 +63,7 @@ def printed(number: int, *options: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("story", STORIES)
 def test_it_does_what_migrate_does(
     project: Project,
