@@ -68,8 +68,13 @@ class Operation:
         ]
         if any(each.kind is each.VAR_POSITIONAL for each in parameters):
             return type(self).__name__, args, kwargs
-        named = dict(zip([each.name for each in parameters], args, strict=False))
-        return type(self).__name__, [], {**named, **kwargs}
+        given = {**dict(zip([each.name for each in parameters], args, strict=False)), **kwargs}
+        # Two that say the same are equal, whether they spell out what holds without a word.
+        for each in parameters:
+            value = given.get(each.name, each.empty)
+            if value is each.default or (type(value) is type(each.default) and value == each.default):
+                given.pop(each.name, None)
+        return type(self).__name__, [], given
 
     # -- state and database --------------------------------------------------------------------------------------
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
