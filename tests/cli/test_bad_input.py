@@ -169,3 +169,35 @@ def test_a_dry_run_reads_where_nothing_can_be_written(
             assert "-- Own: cannot be rendered: cannot execute" in ran.out
             assert "in a read-only transaction" in ran.out
             assert connection.execute(looked).fetchall() == before
+
+
+def test_text_is_printed_without_a_server(two: Scratch) -> None:
+    """Of a migration that asks the server for nothing, that is."""
+    two.settings("postgresql://nobody@127.0.0.1:1/nothing", apps="['blog']")
+    migration(two, "blog", "0002_more", "('blog', '0001_initial')", "migrations.AlterColumnTypeOnline('Author', 'id', "
+              "'integer', old_type='bigint')")  # fmt: skip
+    assert 'CREATE TABLE "blog_author"' in two.ok("sqlmigrate", "blog", "1")
+    assert 'DROP TABLE "blog_author"' in two.ok("sqlmigrate", "blog", "1", "--backwards")
+    alter = 'BEGIN;\nSET LOCAL lock_timeout = \'5s\';\nALTER TABLE "blog_author" ALTER COLUMN "id" TYPE'
+    assert f"{alter} integer;\nCOMMIT;\n" in two.ok("sqlmigrate", "blog", "2")
+    assert f"{alter} bigint;\nCOMMIT;\n" in two.ok("sqlmigrate", "blog", "2", "--backwards")
+    for command in ("migrate", "showmigrations"):
+        ran = two.run(command)
+        assert (ran.code, "cannot connect to DATABASES['default']" in ran.err) == (1, True)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_a_lock_that_is_not_to_be_had_exits_with_one_and_can_be_tried_again(
+    two: Scratch, database_settings: dict[str, Any]
+) -> None:
+    two.settings(more=f"DATABASES = {{'default': {database_settings!r}}}", apps="['blog']")
+    two.ok("migrate")
+    online = "migrations.AlterColumnTypeOnline('Author', 'id', 'integer', lock_timeout='300ms')"
+    migration(two, "blog", "0002_more", "('blog', '0001_initial')", online)
+    with psycopg.connect(database_settings["URL"]) as reader:
+        reader.execute("SELECT * FROM blog_author")
+        ran = two.run("migrate")
+    assert (ran.code, ran.out) == (1, "Applying blog.0002_more... FAILED\n")
+    assert "the lock on blog_author for changing column id was not to be had within 300ms" in ran.err
+    assert "[ ] 0002_more" in two.ok("showmigrations")
+    assert two.ok("migrate").endswith("OK\n")

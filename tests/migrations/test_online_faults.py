@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,6 +217,86 @@ async def test_steps_of_a_migration_without_a_transaction_are_shown_in_theirs(
         f"{alter} DROP CONSTRAINT {check};",
         "COMMIT;",
     ]
+
+
+@native
+async def test_a_type_that_needs_a_cast_gets_one_and_no_other_cuts_values(
+    project: Project,
+    shop: Any,  # noqa: F811
+    executor: Executor,
+) -> None:
+    second(project, 'ops.AlterColumnTypeOnline("Item", "code", "bigint", old_type="varchar(10)")')
+    await executor.migrate_to("shop", shop, "1")
+    execute("INSERT INTO items (code, note) VALUES ('12345', 'long note')")
+    ((sql, _),) = [each for each in await executor.migrate("shop", shop, dry_run=True) if "ALTER" in each[0]]
+    assert sql == 'ALTER TABLE "items" ALTER COLUMN "code" TYPE bigint USING ("code"::bigint)'
+    await executor.migrate("shop", shop)
+    assert rows("SELECT code FROM items") == [(12345,)]
+    await executor.rollback("shop", shop, "1")
+    assert (rows(TYPE), rows("SELECT code FROM items")) == ([("character varying(10)",)], [("12345",)])
+    second(project, 'ops.AlterColumnTypeOnline("Item", "note", "varchar(4)")')
+    with pytest.raises(dorm.DataError, match="too long"):
+        await executor.migrate("shop", shop)
+    assert rows("SELECT note FROM items") == [("long note",)]
+    second(project, 'ops.AlterColumnTypeOnline("Item", "note", "varchar(40)")')
+    file = "SELECT pg_relation_filenode('items')"
+    before = rows(file)
+    await executor.migrate("shop", shop)
+    assert rows(file) == before  # nothing is written anew for a longer text
+
+
+@native
+def test_writers_wait_no_longer_than_it_does(
+    project: Project,
+    shop: Any,  # noqa: F811
+    database_settings: dict[str, Any],
+) -> None:
+    second(project, 'ops.AlterColumnTypeOnline("Item", "code", "text", lock_timeout="2s")')
+    executor = MigrationExecutor("default", 0)
+    executor.migrate_to("shop", shop, "1")
+    caught: list[BaseException] = []
+
+    def migrate() -> None:
+        try:
+            executor.migrate("shop", shop)
+        except dorm.OperationalError as exc:
+            caught.append(exc)
+
+    url = database_settings["URL"]
+    with psycopg.connect(url) as reader, psycopg.connect(url, autocommit=True) as writer:
+        reader.execute("SELECT * FROM items")
+        running = threading.Thread(target=migrate)
+        running.start()
+        waits = "SELECT count(*) FROM pg_locks WHERE relation = 'items'::regclass AND NOT granted"
+        until = time.monotonic() + 20
+        while rows(waits) == [(0,)] and time.monotonic() < until:
+            time.sleep(0.01)
+        writer.execute("SET lock_timeout = '20s'")
+        writer.execute("INSERT INTO items (code) VALUES ('a')")  # queued behind the change, which gives up
+        running.join(20)
+    assert isinstance(caught[0].__cause__, psycopg.errors.LockNotAvailable)
+    assert rows("SELECT code FROM items") == [("a",)]
+    assert rows("SELECT name FROM dorm_migrations") == [("0001_initial",)]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("direction", ["database_forwards", "database_backwards"])
+def test_elsewhere_it_is_refused_in_both_directions(
+    project: Project,
+    shop: Any,  # noqa: F811
+    direction: str,
+) -> None:
+    MigrationExecutor("default", 0).migrate("shop", shop)
+    before = rows("SELECT sql FROM sqlite_master")
+    state = ProjectState()
+    operation = ops.AlterColumnTypeOnline("Item", "code", "text", old_type="varchar(10)")
+    with pytest.raises(NotImplementedError, match="PostgreSQL-only"):
+        getattr(operation, direction)("shop", "default", state, state)
+    assert rows("SELECT sql FROM sqlite_master") == before
+
+
+def test_it_says_what_it_changes() -> None:
+    assert "Item.code to varchar(70)" in ops.AlterColumnTypeOnline("Item", "code", "varchar(70)").describe()
 
 
 # -- killed ------------------------------------------------------------------------------------------------------

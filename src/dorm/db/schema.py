@@ -443,6 +443,11 @@ class Schema:
         yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter))
 
     # -- changes -------------------------------------------------------------------------------------------------
+    def needs_cast(self, editor: Editor, table: str, column: str, type_text: str) -> Operation[bool]:
+        """Tell whether the database would not convert a column to another type unless it is told how."""
+        return False
+        yield
+
     def alter_tables(self, editor: Editor, pairs: Sequence[tuple[TableDef, TableDef]]) -> Operation[None]:
         """Change each first table of *pairs* into the second; names of tables and columns stay.
 

@@ -21,6 +21,7 @@ from dorm.migrations import recorder
 from dorm.migrations.editor import Comment, Editor
 from dorm.migrations.loader import line_of
 from dorm.migrations.migration import Migration, Node
+from dorm.migrations.operations.base import LockTimeoutError
 from dorm.migrations.plan import Step
 from dorm.migrations.state import ProjectState
 from dorm.transaction import in_savepoint
@@ -122,7 +123,7 @@ def _with_retries(database: Database, step: Step, before: ProjectState, options:
         try:
             return (yield from _once(database, step, before, options))
         except OperationalError as exc:
-            if exc.sqlstate != LOCK_NOT_AVAILABLE:
+            if exc.sqlstate != LOCK_NOT_AVAILABLE or isinstance(exc, LockTimeoutError):
                 raise
             if not step.migration.may_be_repeated or attempt == options.retries or database.in_block:
                 raise _lock_error(step, options, exc) from exc
@@ -149,10 +150,6 @@ def _lock_error(step: Step, options: Options, exc: OperationalError) -> Migratio
     made.sqlstate = exc.sqlstate
     made.alias = exc.alias
     return made
-
-
-class LockTimeoutError(MigrationError, OperationalError):
-    """A migration could not get a lock in time; nothing of it was kept."""
 
 
 def _once(database: Database, step: Step, before: ProjectState, options: Options) -> Operation[bool]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from dorm.db.operation import Operation as Doing, arun, run
 from dorm.db.request import CallUser
-from dorm.exceptions import MigrationError
+from dorm.exceptions import MigrationError, OperationalError
 from dorm.migrations.editor import Editor, editor_of
 from dorm.migrations.values import comparable
 
@@ -26,6 +26,10 @@ class OperationCategory(enum.StrEnum):
     PYTHON = "p"
     SQL = "s"
     MIXED = "?"
+
+
+class LockTimeoutError(MigrationError, OperationalError):
+    """A migration could not get a lock in time; what says so names the lock and the limit."""
 
 
 class Operation:

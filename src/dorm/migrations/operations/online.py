@@ -12,8 +12,8 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute, Query, Sleep
 from dorm.db.schema import Ddl, shortened
 from dorm.db.statement import Statement, Template
-from dorm.exceptions import MigrationError, NotSupportedError, OperationalError
-from dorm.migrations.operations.base import Operation, OperationCategory
+from dorm.exceptions import ConnectionFailed, MigrationError, NotSupportedError, OperationalError
+from dorm.migrations.operations.base import LockTimeoutError, Operation, OperationCategory
 from dorm.migrations.operations.changes import bound, model_of
 from dorm.migrations.operations.fields import AddField
 from dorm.migrations.operations.indexes import IndexOperation
@@ -65,7 +65,8 @@ class AlterColumnTypeOnline(Operation):
 
     Args:
         model_name: the model. column: the column in the database. new_type: SQL text of the type.
-        using: SQL expression that converts; None lets PostgreSQL cast.
+        using: SQL expression that converts; None lets PostgreSQL cast, as ``column::new_type`` where it would not by
+            itself.
         lock_timeout: how long it waits for the lock: "5s", "300ms", or milliseconds.
         old_type, old_using: the way back; without *old_type* it cannot be undone.
     """
@@ -124,9 +125,12 @@ class AlterColumnTypeOnline(Operation):
         key = f"{app_label}.{self.model_name.lower()}"
         table = state.models[key].table if key in state.models else f"{app_label}_{self.model_name.lower()}"
         schema = editor.dialect.schema
+        column = schema.quote(self.column)
+        if using is None and (yield from self._needs_cast(editor, table, new_type)):
+            using = f"{column}::{new_type}"
         how = f" USING ({using})" if using else ""
         alter = Ddl(
-            f"ALTER TABLE {schema.table(table)} ALTER COLUMN {schema.quote(self.column)} TYPE {new_type}{how}",
+            f"ALTER TABLE {schema.table(table)} ALTER COLUMN {column} TYPE {new_type}{how}",
             table=table,
             lock="ACCESS EXCLUSIVE",
             rewrites=True,
@@ -136,12 +140,20 @@ class AlterColumnTypeOnline(Operation):
         except OperationalError as exc:
             if exc.sqlstate != "55P03":
                 raise
-            made = OperationalError(
+            made = LockTimeoutError(
                 f"the lock on {table} for changing column {self.column} was not to be had within {self.lock_timeout}; "
                 "nothing was changed. Run the migration again at a quieter time, or with a longer lock_timeout."
             )
             made.sqlstate, made.alias = exc.sqlstate, exc.alias
             raise made from (exc.__cause__ or exc)
+
+    def _needs_cast(self, editor: Editor, table: str, new_type: str) -> Doing[bool]:
+        try:
+            return (yield from editor.dialect.schema.needs_cast(editor, table, self.column, new_type))
+        except ConnectionFailed:
+            if editor.is_dry:
+                return False  # text can be shown without a server
+            raise
 
     def describe(self) -> str:
         return f"Alter type of {self.model_name}.{self.column} to {self.new_type}, with a bounded lock"
