@@ -1,7 +1,8 @@
 """SQL as lexemes, by each engine's own lexical rules: sqlglot's tokeniser, and a check of everything it passes over.
 
-What sqlglot takes for white space or a comment is read a second time here by the rules of the engine (nested comments,
-``--`` of MySQL, Unicode spaces): where the two disagree the text is refused, never guessed at.
+What sqlglot takes for white space, a comment or something in quotes is read a second time here by the rules of the
+engine (nested comments, ``--`` of MySQL, Unicode spaces, backslashes): where the two disagree the text is refused,
+never guessed at.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ _EXECUTABLE = ("/*!", "/*+", "/*M!")
 _SPACES = " \t\n\r\f\v"
 _WORD = re.compile(r"[^\W\d][\w$]*\Z")
 _REST_OF_NUMBER = re.compile(r"[0-9_]*[0-9]|[oO][0-7_]+|_[0-9][0-9_]*")
+_CLOSING = ("'", '"', "`", "]")
+_QUOTED = re.compile(
+    r"""[eE]'(?:[^'\\]|\\.|'')*'|(?:[nNbBxX]|[uU]&)?'(?:[^']|'')*'|(?:[uU]&)?"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]""",
+    re.DOTALL,
+)
+_BACKSLASHED = re.compile(r"""[nNbBxX]?'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`]|``)*`""", re.DOTALL)
 _STRING_TYPES = frozenset({
     "STRING", "NATIONAL_STRING", "RAW_STRING", "HEREDOC_STRING", "UNICODE_STRING", "BYTE_STRING", "HEX_STRING",
     "BIT_STRING",
@@ -91,8 +98,7 @@ def _tokens(sql: str, lexis: Lexis) -> list[Lexeme]:
         gap = sql[end : token.start]
         found.extend(_hints(gap, lexis, is_last=False))
         text = sql[token.start : token.end + 1]
-        if token.token_type.name == "HEREDOC_STRING" and not _DOLLAR_TAG.match(text):
-            raise Unlexable("a '$' that begins no dollar quote")
+        _check_quotes(text, token.token_type.name, "" if gap else sql[:end][-1:], lexis)
         if text == "?::":
             found += (Lexeme("mark", "?", not gap and end > 0), Lexeme("sign", "::", True))
             end = token.end + 1
@@ -101,6 +107,22 @@ def _tokens(sql: str, lexis: Lexis) -> list[Lexeme]:
         end = token.end + 1
     found.extend(_hints(sql[end:], lexis, is_last=True))
     return found
+
+
+def _check_quotes(text: str, name: str, before: str, lexis: Lexis) -> None:
+    """Refuse what stands in quotes unless the engine's quotes begin and end there too.
+
+    Args:
+        name: type of the token. before: character that stands right before it.
+    """
+    if name == "HEREDOC_STRING":
+        tag = _DOLLAR_TAG.match(text)
+        if tag is None or text.find(tag.group(), tag.end()) != len(text) - len(tag.group()):
+            raise Unlexable("a '$' that begins no dollar quote")
+    elif text[-1:] in _CLOSING and (name in _STRING_TYPES or name == "IDENTIFIER"):
+        pattern = _BACKSLASHED if lexis.backslashes else _QUOTED
+        if not pattern.fullmatch(text) or (text[0] == before and before != "["):
+            raise Unlexable("quotes that the engine reads differently")
 
 
 def _kind(name: str, text: str) -> str:

@@ -18,6 +18,7 @@ class Lexis:
         spaced_dashes: ``--`` begins a comment only before white space.
         named_marks: ``@name`` and ``$name`` are placeholders.
         keeps_case: unquoted identifiers are not folded to lower case.
+        backslashes: they escape in every string, and double quotes hold strings.
         quoted_names: a text in single quotes is a name where only a name may stand (``FROM 'users'``).
         bodies: which statements have semicolons of their own: ``"trigger"`` (CREATE TRIGGER ... BEGIN ... END),
             ``"atomic"`` (CREATE FUNCTION ... BEGIN ATOMIC ... END), or none.
@@ -30,6 +31,7 @@ class Lexis:
     spaced_dashes: bool = False
     named_marks: bool = False
     keeps_case: bool = False
+    backslashes: bool = False
     quoted_names: bool = False
     bodies: Literal["", "trigger", "atomic"] = ""
 

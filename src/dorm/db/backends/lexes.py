@@ -8,7 +8,7 @@ from dorm.db.lexis import STANDARD, Lexis
 
 POSTGRESQL: Final = STANDARD
 SQLITE: Final = Lexis("sqlite", named_marks=True, quoted_names=True, bodies="trigger")
-MYSQL: Final = Lexis("mysql", hash_comments=True, spaced_dashes=True, keeps_case=True)
+MYSQL: Final = Lexis("mysql", hash_comments=True, spaced_dashes=True, keeps_case=True, backslashes=True)
 DUCKDB: Final = Lexis("duckdb", nested_comments=True, dollar_quotes=True)
 
 BY_VENDOR: Final = {"postgresql": POSTGRESQL, "sqlite": SQLITE, "libsql": SQLITE, "mysql": MYSQL, "duckdb": DUCKDB}
