@@ -14,10 +14,11 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 import dorm
-from dorm.contrib import nplusone, slow_explain, sql_allowlist as allowlist
+from dorm.contrib import nplusone, querystats, slow_explain, sql_allowlist as allowlist
 from dorm.contrib.querylog import QueryLog
 from dorm.db import hooks
 from dorm.db.connection import get_async_connection, get_connection
+from dorm.db.dialect import Dialect
 from dorm.db.lease import Acquire, Release
 from dorm.db.operation import adrive, arun, ask, drive, run
 from dorm.db.perform import perform
@@ -27,6 +28,7 @@ from dorm.db.statement import Statement, Template
 from dorm.db.template import is_read
 from dorm.expressions import RawSQL, Value
 from tests.contrib.models import Customer
+from tests.contrib.raw import script
 from tests.support.faces import Face
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -483,3 +485,120 @@ async def test_a_view_hides_no_personal_data(face: Face, plans: list[slow_explai
     await _raw(face, "SELECT name FROM seen")
     assert "x@example.com" not in plans[-1].plan
     assert "***" in plans[-1].plan
+
+
+async def test_a_backend_that_shows_no_plans_is_passed_over(
+    face: Face, plans: list[slow_explain.SlowPlan], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialect = dorm.connections["default"].dialect
+    monkeypatch.setattr(type(dialect), "plan_sql", Dialect.plan_sql)
+    assert await face(Customer.objects.count)() == 0
+    async with face.atomic():
+        assert await face(Customer.objects.filter(name="Ann").count)() == 0
+    assert plans == []
+    assert [each for each in caplog.records if each.name == "dorm.db.slow_explain"] == []
+
+
+async def test_each_engine_is_asked_in_its_own_words(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    dialect = dorm.connections["default"].dialect
+    asked = {execute: dialect.plan_sql("SELECT 1", execute=execute) for execute in (False, True)}
+    forms = {
+        "postgresql": {
+            False: "EXPLAIN (FORMAT TEXT) SELECT 1",
+            True: "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) SELECT 1",
+        },
+        "sqlite": dict.fromkeys((False, True), "EXPLAIN QUERY PLAN SELECT 1"),
+    }
+    assert asked == forms[dorm.connections["default"].vendor]
+    dorm.configure(SLOW_QUERY_EXPLAIN_ANALYZE=True, SLOW_QUERY_EXPLAIN_INTERVAL_S=0)
+    try:
+        for on in (True, False):
+            dorm.configure(SLOW_QUERY_EXPLAIN_ANALYZE=on)
+            await face(Customer.objects.filter(name="Ann").count)()
+    finally:
+        dorm.configure(SLOW_QUERY_EXPLAIN_ANALYZE=False, SLOW_QUERY_EXPLAIN_INTERVAL_S=60.0)
+    assert len(plans) == 2
+    runs = dorm.connections["default"].vendor == "postgresql"
+    assert [("actual time" in each.plan, "Buffers" in each.plan) for each in plans] == [(runs, runs), (False, False)]
+
+
+def test_threads_and_tasks_have_one_capture_for_a_template(plans: list[slow_explain.SlowPlan]) -> None:
+    start = threading.Barrier(8)
+
+    def work(name: str) -> None:
+        start.wait(20)
+        for _ in range(5):
+            Customer.objects.filter(name=name).count()
+
+    threads = [threading.Thread(target=work, args=(str(number),)) for number in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(plans) == 1
+
+    async def main() -> None:
+        await asyncio.gather(*(Customer.objects.filter(email=str(number)).acount() for number in range(20)))
+
+    asyncio.run(main())
+    assert len(plans) == 2
+
+
+async def test_a_capture_is_not_slow_itself(
+    face: Face, plans: list[slow_explain.SlowPlan], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="dorm.db.backends")
+    querystats.reset()
+    querystats.collector().enable()
+    try:
+        await face(Customer.objects.count)()
+        counted = querystats.collector().snapshot()
+    finally:
+        querystats.collector().disable()
+        querystats.reset()
+    assert len(plans) == 1
+    warned = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert len([each for each in warned if "slow query" in each and "slow query plan" not in each]) == 1
+    assert [each.count for each in counted] == [1]
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_a_block_keeps_its_limits_role_and_tables(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    state = (
+        "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), current_user, "
+        "current_setting('transaction_read_only'), current_setting('search_path'), txid_current()"
+    )
+    async with face.atomic():
+        await script(face, "SET LOCAL statement_timeout = '77s'; SET LOCAL lock_timeout = '66s'")
+        await script(face, "CREATE TEMP TABLE mine (name text) ON COMMIT DROP")
+        await _raw(face, "INSERT INTO mine VALUES ($1)", "Ann")
+        before = (await _raw(face, state)).rows
+        assert (await _raw(face, "SELECT name FROM mine WHERE name LIKE '%n' AND name <> $1", "x")).rows == [("Ann",)]
+        assert "on mine" in plans[-1].plan, "a table that only this session sees"
+        plans.clear()
+        with pytest.raises(dorm.DatabaseError):
+            async with face.atomic():
+                await _raw(face, "SELECT nothing FROM mine")
+        dialect = dorm.connections["default"].dialect
+        dialect.plan_sql = lambda sql, **options: f"EXPLAIN NONSENSE {sql}"  # type: ignore[method-assign]
+        await _raw(face, "SELECT name FROM mine")
+        assert plans == []
+        assert (await _raw(face, state)).rows == before
+        await _raw(face, "INSERT INTO mine VALUES ($1)", "Bob")
+        assert (await _raw(face, "SELECT count(*) FROM mine")).rows == [(2,)]
+
+
+async def test_scripts_and_many_at_once_are_passed_over(face: Face, plans: list[slow_explain.SlowPlan]) -> None:
+    await script(face, "SELECT 1; SELECT 2")
+    await face(Customer.objects.bulk_create)([Customer(name=str(number)) for number in range(3)])
+    assert [each.sql for each in plans if not each.sql.startswith("SELECT")] == []
+    assert not [each for each in plans if ";" in each.sql]
+
+
+async def test_a_template_that_cannot_be_told_costs_nobody_anything(
+    face: Face, plans: list[slow_explain.SlowPlan], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow_explain, "template_of", lambda statement, vendor: 1 // 0)
+    assert await face(Customer.objects.count)() == 0
+    assert plans == []
+    assert "no plan for a slow query on default: ZeroDivisionError" in caplog.text

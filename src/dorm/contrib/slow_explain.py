@@ -132,9 +132,10 @@ def _explain_slow(request: StatementRequest[Any], proceed: hooks.Proceed) -> Ope
     reply = yield from proceed(request)
     elapsed = perf_counter() - start
     slow = settings.knobs.slow_query_seconds
-    if slow is not None and elapsed >= slow and _is_due(request):
+    if slow is not None and elapsed >= slow:
         try:
-            yield from _capture(request, elapsed)
+            if _is_due(request):
+                yield from _capture(request, elapsed)
         except Exception as exc:  # noqa: BLE001  # a stated boundary: the user's statement has ended well
             _log.debug("no plan for a slow query on %s: %s: %s", request.source.alias, type(exc).__name__, exc)
     return reply
