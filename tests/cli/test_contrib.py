@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sqlite3
 
 import psycopg
@@ -43,6 +44,51 @@ def test_plans_are_recorded_and_checked(scratch: Scratch) -> None:
         ran = scratch.run("plans", command, "--file", "none.json")
         assert ran.code == 2
         assert "there is no file none.json: `dorm plans record` makes it" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "plans.json is no JSON: .* at line 1, column 2"),
+        (b"\xff", "plans.json is no UTF-8: byte 0 cannot be read"),
+        (b"[]", "plans.json holds a list instead of an object"),
+        (b'{"version": 9, "plans": {}}', "plans.json has version 9; this dorm reads 1: record it again"),
+        (b'{"version": 1, "plans": {"x": 3}}', "plans.json: the entry 'x' has no 'plan' of text or lines"),
+    ],
+)
+def test_a_file_of_plans_that_cannot_be_used_is_no_drift(scratch: Scratch, content: bytes, said: str) -> None:
+    """A build tells a plan that drifted (1) from a file that nobody can read (2)."""
+    scratch.settings(apps="[]")
+    file = scratch.folder / "plans.json"
+    file.write_bytes(content)
+    for arguments in (["check"], ["show"], ["record", "x", "SELECT 1"]):
+        ran = scratch.run("plans", *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert re.match(said, ran.err), ran.err
+    assert file.read_bytes() == content
+
+
+def test_plans_of_named_parameters_and_wrong_arguments(scratch: Scratch) -> None:
+    scratch.settings(apps="[]")
+    _database(scratch, "CREATE TABLE t (a int)")
+    scratch.ok("plans", "record", "named", "SELECT a FROM t WHERE a = %(number)s", "--params", '{"number": 1}')
+    file = json.loads((scratch.folder / "plans.json").read_text())
+    assert file["plans"]["named"]["params"] == {"number": 1}
+    scratch.ok("plans", "check", "named")
+    for arguments, said in [
+        (["--params", "3"], "--params takes a JSON list, or an object"),
+        (["--file", "nowhere/plans.json"], "there is no folder nowhere for plans.json"),
+        (["--database", "other"], "there is no database 'other'"),
+    ]:
+        ran = scratch.run("plans", "record", "x", "SELECT 1", *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert said in ran.err
+    del file["plans"]["named"]["sql"]
+    (scratch.folder / "plans.json").write_text(json.dumps(file))
+    ran = scratch.run("plans", "check")
+    assert (ran.code, ran.out) == (2, "")
+    assert "the entry 'named' has no statement 'sql'" in ran.err
+    assert "named" in scratch.ok("plans", "show")
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])

@@ -23,7 +23,9 @@ def plans() -> None:
 @project_command("record", models=False)
 @click.argument("tag")
 @click.argument("sql")
-@click.option("--params", metavar="JSON", help="A JSON list of values for the placeholders %s.")
+@click.option(
+    "--params", metavar="JSON", help="Values of the placeholders: a JSON list for %s, an object for %(name)s."
+)
 @click.option("--database", default="default", show_default=True, metavar="ALIAS")
 @click.option("--fold-partitions", is_flag=True, help="Names of partitions count without their numbers.")
 @_FILE
@@ -32,20 +34,24 @@ def record(tag: str, sql: str, params: str | None, database: str, fold_partition
     from dorm.contrib import plan_drift
 
     values = _values(params)
+    if path.exists():
+        _entries(path, ())
+    elif not path.parent.is_dir():
+        raise Refused(f"there is no folder {path.parent} for {path.name}")
     click.echo(
         plan_drift.record_to_file(path, tag, sql, params=values, using=database, fold_partitions=fold_partitions)
     )
 
 
-def _values(text: str | None) -> list[Any]:
+def _values(text: str | None) -> list[Any] | dict[str, Any]:
     if text is None:
         return []
     try:
         found = json.loads(text)
     except json.JSONDecodeError as exc:
         raise Refused(f"--params is no JSON: {exc.msg}") from exc
-    if not isinstance(found, list):
-        raise Refused("--params takes a JSON list")
+    if not isinstance(found, (list, dict)):
+        raise Refused("--params takes a JSON list, or an object for named placeholders")
     return found
 
 
@@ -55,10 +61,15 @@ def _values(text: str | None) -> list[Any]:
 @_FILE
 @click.pass_context
 def check(ctx: click.Context, tags: tuple[str, ...], form: str, path: Path) -> None:
-    """Compare recorded plans with those of now; exit code 1 when one drifted, its trees are printed."""
+    """Compare recorded plans with those of now; exit code 1 when one drifted, its trees are printed.
+
+    Exit code 2: the file cannot be used.
+    """
     from dorm.contrib import plan_drift
 
-    _entries(path, tags)
+    for tag, entry in _entries(path, tags).items():
+        if not isinstance(entry.get("sql"), str) and (not tags or tag in tags):
+            raise Refused(f"{path}: the entry {tag!r} has no statement 'sql': record it with `dorm plans record`")
     results = plan_drift.check_file(path, list(tags) or None)
     drifted = [each for each in results if each.drifted]
     if form == "json":
@@ -75,12 +86,15 @@ def check(ctx: click.Context, tags: tuple[str, ...], form: str, path: Path) -> N
 
 
 def _entries(path: Path, tags: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Return the entries of the file; refuse a file or tags that are not there."""
+    """Return the entries of the file; refuse a file that cannot be used, and tags that are not there."""
     from dorm.contrib import plan_drift
 
     if not path.exists():
         raise Refused(f"there is no file {path}: `dorm plans record` makes it")
-    entries = plan_drift.read_file(path)
+    try:
+        entries = plan_drift.read_file(path)
+    except (OSError, ValueError) as exc:
+        raise Refused(str(exc)) from exc
     for tag in tags:
         if tag not in entries:
             raise Refused(f"{path} has no plan {tag!r}; it has {', '.join(sorted(entries)) or 'none'}")
