@@ -168,6 +168,9 @@ if TYPE_CHECKING:
         PositiveIntegerField as PositiveIntegerField,
         PositiveSmallIntegerField as PositiveSmallIntegerField,
         Range as Range,
+        RangeBoundary as RangeBoundary,
+        RangeOperators as RangeOperators,
+        SearchVectorField as SearchVectorField,
         SlugField as SlugField,
         SmallAutoField as SmallAutoField,
         SmallIntegerField as SmallIntegerField,
@@ -271,7 +274,17 @@ if TYPE_CHECKING:
         TruncYear as TruncYear,
         Upper as Upper,
     )
-    from dorm.indexes import Index as Index
+    from dorm.indexes import (
+        BloomIndex as BloomIndex,
+        BrinIndex as BrinIndex,
+        BTreeIndex as BTreeIndex,
+        GinIndex as GinIndex,
+        GistIndex as GistIndex,
+        HashIndex as HashIndex,
+        Index as Index,
+        OpClass as OpClass,
+        SpGistIndex as SpGistIndex,
+    )
     from dorm.lookups import (
         Lookup as Lookup,
         Transform as Transform,
@@ -505,7 +518,17 @@ _MODULES = {
         "Sum",
         "Variance",
     ),
-    "dorm.indexes": ("Index",),
+    "dorm.indexes": (
+        "BTreeIndex",
+        "BloomIndex",
+        "BrinIndex",
+        "GinIndex",
+        "GistIndex",
+        "HashIndex",
+        "Index",
+        "OpClass",
+        "SpGistIndex",
+    ),
     "dorm.relations": (
         "CASCADE",
         "DO_NOTHING",
@@ -559,6 +582,9 @@ _MODULES = {
         "PositiveIntegerField",
         "PositiveSmallIntegerField",
         "Range",
+        "RangeBoundary",
+        "RangeOperators",
+        "SearchVectorField",
         "SlugField",
         "SmallAutoField",
         "SmallIntegerField",

@@ -329,8 +329,11 @@ class ExclusionConstraint(_AcrossRows):
             raise ValueError("ExclusionConstraint.condition must be a Q instance.")
         self.index_type = (index_type or "gist").lower()
         self.condition = condition
-        self.deferrable = _deferrable(deferrable, "ExclusionConstraint")
-        self.include = tuple(_names(include, "ExclusionConstraint.include")) if include else ()
+        try:
+            self.deferrable = _deferrable(deferrable, "ExclusionConstraint")
+            self.include = tuple(_names(include, "ExclusionConstraint.include")) if include else ()
+        except TypeError as exc:
+            raise ValueError(*exc.args) from None
         super().__init__(
             name=name, violation_error_code=violation_error_code, violation_error_message=violation_error_message
         )

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from dorm.expressions.core import F
+from dorm.expressions.core import Expression, F, as_reference
 from dorm.expressions.predicate import Q
+from dorm.sql.node import Output
+
+if TYPE_CHECKING:
+    from dorm.sql.compiler import Compiler
 
 _LONGEST_NAME = 63
 _METHODS = ("btree", "hash", "gin", "gist", "brin", "spgist", "bloom")
 _FIELD = re.compile(r"-?\w+\Z")
+_OPCLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?\Z")
 _CALL = re.compile(r"-?\w+\(\s*\w+\s*\)\Z")
 
 
@@ -153,6 +158,205 @@ class Index:
         _, args, kwargs = self.deconstruct()
         shown = [*map(repr, args), *[f"{name}={value!r}" for name, value in kwargs.items()]]
         return f"<{type(self).__qualname__}: {' '.join(shown)}>"
+
+
+class OpClass(Expression):
+    """An expression of an index or constraint with its operator class (PostgreSQL; elsewhere the expression alone).
+
+    Args:
+        expression: a field's name or an expression.
+        name: of the operator class: ``"gin_trgm_ops"``.
+    """
+
+    def __init__(self, expression: Any, *, name: str) -> None:
+        if not isinstance(name, str) or not _OPCLASS.match(name):
+            raise ValueError(f"OpClass takes the name of an operator class, not {name!r}.")
+        self.args = (as_reference(expression),)
+        self.name = name
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.name,)
+
+    def infer_output(self) -> Output | None:
+        return self.args[0].output
+
+    def sql(self, compiler: Compiler) -> str:
+        return self.args[0].sql(compiler)
+
+
+class _ServerIndex(Index):
+    """An index of one of PostgreSQL's methods; its storage parameters are attributes, None for the server's default."""
+
+    parameters: ClassVar[tuple[str, ...]] = ()
+
+    def stored(self) -> dict[str, Any]:
+        """Return the storage parameters that were given, by the server's names."""
+        return {name: getattr(self, name) for name in self.parameters if getattr(self, name) is not None}
+
+    def options(self) -> str:
+        return ", ".join(f"{name} = {_parameter(value)}" for name, value in self.stored().items())
+
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        path, args, kwargs = super().deconstruct()
+        kwargs.update({name: getattr(self, name) for name in self.parameters if getattr(self, name) is not None})
+        return path, args, kwargs
+
+
+def _parameter(value: Any) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+def _number(index: Index, name: str, value: Any) -> Any:
+    """Return a storage parameter that is a number."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError(f"{type(index).__name__}.{name} must be None or an integer, not {type(value).__name__}.")
+    return value
+
+
+class BloomIndex(_ServerIndex):
+    """An index of signatures, for equality over any of many columns (extension bloom).
+
+    Args:
+        length: bits of a signature. columns: bits for each field.
+    """
+
+    suffix = method = "bloom"
+    parameters = ("length", "columns")
+
+    def __init__(
+        self, *expressions: Any, length: int | None = None, columns: Sequence[int] = (), **options: Any
+    ) -> None:
+        super().__init__(*expressions, **options)
+        if not isinstance(columns, (list, tuple)):
+            raise ValueError("BloomIndex.columns must be a list or tuple.")
+        if len(columns) > len(self.fields):
+            raise ValueError("BloomIndex.columns cannot have more values than fields.")
+        if not all(isinstance(each, int) and 1 <= each <= 4095 for each in columns):
+            raise ValueError("BloomIndex.columns must contain integers from 1 to 4095.")
+        if length is not None and not (isinstance(length, int) and 1 <= length <= 4096):
+            raise ValueError("BloomIndex.length must be None or an integer from 1 to 4096.")
+        self.length = length
+        self.columns: list[int] | None = list(columns) or None
+
+    def stored(self) -> dict[str, Any]:
+        bits = {f"col{number}": each for number, each in enumerate(self.columns or (), 1)}
+        return {**({} if self.length is None else {"length": self.length}), **bits}
+
+
+class BrinIndex(_ServerIndex):
+    """An index of the smallest and largest values of ranges of pages, for large tables in the order of a column.
+
+    Args:
+        autosummarize: summarise a range as soon as the next one is begun. pages_per_range: pages of one range.
+    """
+
+    suffix = method = "brin"
+    parameters = ("autosummarize", "pages_per_range")
+
+    def __init__(
+        self,
+        *expressions: Any,
+        autosummarize: bool | None = None,
+        pages_per_range: int | None = None,
+        **options: Any,
+    ) -> None:
+        if pages_per_range is not None and (not isinstance(pages_per_range, int) or pages_per_range <= 0):
+            raise ValueError("pages_per_range must be None or a positive integer")
+        self.autosummarize = autosummarize
+        self.pages_per_range = pages_per_range
+        super().__init__(*expressions, **options)
+
+
+class BTreeIndex(_ServerIndex):
+    """A B-tree with its storage parameters.
+
+    Args:
+        fillfactor: percentage of a page that is filled. deduplicate_items: keep equal keys once.
+    """
+
+    suffix = "btree"
+    parameters = ("fillfactor", "deduplicate_items")
+
+    def __init__(
+        self,
+        *expressions: Any,
+        fillfactor: int | None = None,
+        deduplicate_items: bool | None = None,
+        **options: Any,
+    ) -> None:
+        self.fillfactor = _number(self, "fillfactor", fillfactor)
+        self.deduplicate_items = deduplicate_items
+        super().__init__(*expressions, **options)
+
+
+class GinIndex(_ServerIndex):
+    """An inverted index, for arrays, JSON and text search.
+
+    Args:
+        fastupdate: new entries wait in a list. gin_pending_list_limit: size of that list in kilobytes.
+    """
+
+    suffix = method = "gin"
+    parameters = ("fastupdate", "gin_pending_list_limit")
+
+    def __init__(
+        self,
+        *expressions: Any,
+        fastupdate: bool | None = None,
+        gin_pending_list_limit: int | None = None,
+        **options: Any,
+    ) -> None:
+        self.fastupdate = fastupdate
+        self.gin_pending_list_limit = _number(self, "gin_pending_list_limit", gin_pending_list_limit)
+        super().__init__(*expressions, **options)
+
+
+class GistIndex(_ServerIndex):
+    """A generalised search tree, for ranges, geometry and text search.
+
+    Args:
+        buffering: how it is built. fillfactor: percentage of a page that is filled.
+    """
+
+    suffix = method = "gist"
+    parameters = ("buffering", "fillfactor")
+
+    def __init__(
+        self, *expressions: Any, buffering: bool | None = None, fillfactor: int | None = None, **options: Any
+    ) -> None:
+        self.buffering = buffering
+        self.fillfactor = _number(self, "fillfactor", fillfactor)
+        super().__init__(*expressions, **options)
+
+
+class HashIndex(_ServerIndex):
+    """A hash index, for equality.
+
+    Args:
+        fillfactor: percentage of a page that is filled.
+    """
+
+    suffix = method = "hash"
+    parameters = ("fillfactor",)
+
+    def __init__(self, *expressions: Any, fillfactor: int | None = None, **options: Any) -> None:
+        self.fillfactor = _number(self, "fillfactor", fillfactor)
+        super().__init__(*expressions, **options)
+
+
+class SpGistIndex(_ServerIndex):
+    """A space-partitioned search tree.
+
+    Args:
+        fillfactor: percentage of a page that is filled.
+    """
+
+    suffix = method = "spgist"
+    parameters = ("fillfactor",)
+
+    def __init__(self, *expressions: Any, fillfactor: int | None = None, **options: Any) -> None:
+        self.fillfactor = _number(self, "fillfactor", fillfactor)
+        super().__init__(*expressions, **options)
 
 
 def _column(model: Any, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
 from dorm.expressions.core import Expression, F, Func, Value, as_reference
+from dorm.fields import SearchVectorField
 from dorm.functions.base import FLOAT_RESULT
 from dorm.lookups.registry import by_class
 from dorm.lookups.server import is_query, is_vector, search
@@ -403,6 +404,6 @@ for _vector in (SearchVector, CombinedSearch):
 
 __all__ = [
     "CombinedSearch", "SearchConfig", "SearchHeadline", "SearchNotSupported", "SearchQuery", "SearchRank",
-    "SearchVector", "TrigramDistance", "TrigramSimilarity", "TrigramStrictWordDistance", "TrigramStrictWordSimilarity",
-    "TrigramWordDistance", "TrigramWordSimilarity", "search_index",
+    "SearchVector", "SearchVectorField", "TrigramDistance", "TrigramSimilarity", "TrigramStrictWordDistance",
+    "TrigramStrictWordSimilarity", "TrigramWordDistance", "TrigramWordSimilarity", "search_index",
 ]  # fmt: skip

@@ -59,7 +59,10 @@ CREATE TABLE city (
     CONSTRAINT city_pair UNIQUE (country_number, "Class"),
     CONSTRAINT city_place_late UNIQUE (country_number, many) DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT city_many_late UNIQUE (many) DEFERRABLE INITIALLY IMMEDIATE,
-    CONSTRAINT no_overlap EXCLUDE USING gist (country_number WITH =, days WITH &&) WHERE (pop > 5)
+    CONSTRAINT no_overlap EXCLUDE USING gist (country_number WITH =, days WITH &&) WHERE (pop > 5),
+    CONSTRAINT later EXCLUDE USING spgist (days WITH -|-) INCLUDE (pop) DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT classes EXCLUDE USING gist (country_number gist_int4_ops WITH =, (pop % 7) WITH =, days WITH &&)
+        WHERE (pop > 5) DEFERRABLE
 );
 CREATE INDEX city_by_country ON city (country_number);
 CREATE INDEX city_lower ON city (lower("Class") DESC NULLS LAST, born);

@@ -45,8 +45,11 @@ if TYPE_CHECKING:
         DateTimeRangeField,
         DecimalRangeField,
         IntegerRangeField,
+        RangeBoundary,
         RangeField,
+        RangeOperators,
     )
+    from dorm.fields.search import SearchVectorField
 
 # What few models use, and what takes long to load.
 __getattr__, __dir__ = lazily(
@@ -63,8 +66,11 @@ __getattr__, __dir__ = lazily(
             "DateTimeRangeField",
             "DecimalRangeField",
             "IntegerRangeField",
+            "RangeBoundary",
             "RangeField",
+            "RangeOperators",
         ),
+        "dorm.fields.search": ("SearchVectorField",),
     },
 )
 
@@ -106,7 +112,10 @@ __all__ = [
     "PositiveIntegerField",
     "PositiveSmallIntegerField",
     "Range",
+    "RangeBoundary",
     "RangeField",
+    "RangeOperators",
+    "SearchVectorField",
     "SlugField",
     "SmallAutoField",
     "SmallIntegerField",

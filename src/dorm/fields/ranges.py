@@ -5,19 +5,23 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Unpack, overload
 
 from dorm import timezone
 from dorm.conf.settings import settings
 from dorm.db.types import Kind, Range, SqlType
 from dorm.exceptions import ValidationError
+from dorm.expressions.core import Expression
 from dorm.fields.base import Field
 from dorm.fields.numbers import BigIntegerField, DecimalField, IntegerField
 from dorm.fields.options import ContinuousRangeOptions, TextOptions
 from dorm.fields.temporal import DateField, DateTimeField
+from dorm.sql.node import TEXT_OUTPUT
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
+    from dorm.sql.compiler import Compiler
 
 T = TypeVar("T")
 
@@ -28,8 +32,47 @@ __all__ = [
     "DecimalRangeField",
     "IntegerRangeField",
     "Range",
+    "RangeBoundary",
     "RangeField",
+    "RangeOperators",
 ]
+
+
+class RangeOperators:
+    """PostgreSQL's operators of ranges, for `ExclusionConstraint`.
+
+    Source: https://www.postgresql.org/docs/current/functions-range.html
+    """
+
+    EQUAL = "="
+    NOT_EQUAL = "<>"
+    CONTAINS = "@>"
+    CONTAINED_BY = "<@"
+    OVERLAPS = "&&"
+    FULLY_LT = "<<"
+    FULLY_GT = ">>"
+    NOT_LT = "&>"
+    NOT_GT = "&<"
+    ADJACENT_TO = "-|-"
+
+
+class RangeBoundary(Expression):
+    """Which bounds a range takes in, as the last argument of PostgreSQL's functions that make ranges.
+
+    Args:
+        inclusive_lower, inclusive_upper: whether the bound belongs to the range.
+    """
+
+    output = TEXT_OUTPUT
+
+    def __init__(self, inclusive_lower: bool = True, inclusive_upper: bool = False) -> None:
+        self.bounds = f"{'[' if inclusive_lower else '('}{']' if inclusive_upper else ')'}"
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.bounds,)
+
+    def sql(self, compiler: Compiler) -> str:
+        return f"'{self.bounds}'"
 
 
 class RangeField(Field[T]):

@@ -15,6 +15,8 @@ from dorm.indexes import automatic_name
 from dorm.inspect.columns import KEYS, FieldSource, default_of, field_of, raw
 from dorm.inspect.definitions import Definition, Part, index_parts, inner, split, unquoted
 
+_OPCLASS = re.compile(r'((?:"(?:[^"]|"")*"|[\w$]+)|.*\))\s+([a-z_]\w*)\Z', re.DOTALL)
+"""An expression of a constraint with its operator class behind it."""
 _HEAD = """# Models of an existing database, written by 'dorm inspectdb'. Look through them:
 # - the order of the classes, on_delete and related_name are yours to decide;
 # - record the first migration of them as applied: dorm migrate --fake-initial.
@@ -286,20 +288,36 @@ class _Model:
             if using is None:
                 continue
             body, end = inner(text, using.end() - 1)
-            where = re.match(r"\s*WHERE\s*\(", text[end + 1 :], re.IGNORECASE)
-            condition = inner(text[end + 1 :], where.end() - 1)[0] if where else ""
+            rest, more = text[end + 1 :], ""
+            include = re.match(r"\s*INCLUDE\s*\(", rest, re.IGNORECASE)
+            if include is not None:
+                beside, end = inner(rest, include.end() - 1)
+                names = [self.attributes[unquoted(name)] for name in split(beside)]
+                rest, more = rest[end + 1 :], f", include={names!r}"
+            where = re.match(r"\s*WHERE\s*\(", rest, re.IGNORECASE)
+            if where is not None:
+                condition, end = inner(rest, where.end() - 1)
+                rest, more = rest[end + 1 :], f"{more}, condition=dorm.Q({raw(condition, True)})"
+            if re.match(r"\s*DEFERRABLE", rest, re.IGNORECASE):
+                when = "deferred" if re.search(r"INITIALLY\s+DEFERRED", rest, re.IGNORECASE) else "immediate"
+                more += f", deferrable={when!r}"
             pairs = []
             for piece in split(body):
                 expression, _, operator = piece.rpartition(" WITH ")
-                plain = unquoted(expression)
-                shown = repr(self.attributes[plain]) if plain in self.attributes else raw(expression)
-                pairs.append(f"({shown}, {operator.strip()!r})")
-            more = f", condition=dorm.Q({raw(condition, True)})" if condition else ""
+                pairs.append(f"({self._excluded(expression)}, {operator.strip()!r})")
             found.append(
                 f"dorm.ExclusionConstraint(name={name!r}, index_type={using[1]!r}, "
                 f"expressions=[{', '.join(pairs)}]{more})"
             )
         return found
+
+    def _excluded(self, expression: str) -> str:
+        """Return one expression of an exclusion constraint, with its operator class."""
+        with_class = _OPCLASS.match(expression)
+        shown = with_class[1] if with_class is not None else expression
+        plain = unquoted(shown)
+        found = repr(self.attributes[plain]) if plain in self.attributes else raw(shown)
+        return found if with_class is None else f"dorm.OpClass({found}, name={with_class[2]!r})"
 
     # -- indexes -------------------------------------------------------------------------------------------------
     def _indexes(self) -> list[str]:

@@ -495,6 +495,11 @@ def search(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     return Search(lhs, rhs)
 
 
+def _vector_exact(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+    # A vector "equals" what finds it.
+    return (search if is_vector(lhs) else BUILDERS["exact"])(name, lhs, value, scope)
+
+
 class ServerFunc(Func):
     """A function of PostgreSQL's alone."""
 
@@ -535,6 +540,7 @@ def register() -> None:
     register_kinds(_TEXTS, _text_operator("%>"), "trigram_word_similar")
     register_kinds(_TEXTS, _text_operator("%>>"), "trigram_strict_word_similar")
     register_kinds((*_TEXTS, "custom", "json"), search, "search")
+    register_kinds(("custom",), _vector_exact, "exact")
     for alias, name in (("json_has_key", "has_key"), ("json_has_any", "has_any_keys"), ("json_has_all", "has_keys")):
         register_kinds(("json",), _renamed(json_has_keys, name), alias)
     register_kinds(("json",), _renamed(json_contains, "contained_by"), "json_contained_by")

@@ -11,6 +11,7 @@ from dorm.db.connection import Database
 from dorm.db.schema import CheckDef, ExclusionDef, IndexDef, UniqueDef
 from dorm.exceptions import NotSupportedError
 from dorm.expressions.core import F, OrderBy
+from dorm.indexes import OpClass
 from dorm.models.ddl import expression_text
 from dorm.sql.node import Node
 
@@ -62,11 +63,18 @@ def _columns(columns: Iterable[str], opclasses: Sequence[str], database: Databas
 def _expression(expression: Any, model: Any, database: Database) -> str:
     """Return one expression of an index, in parentheses, with its direction."""
     ordered = isinstance(expression, OrderBy)
-    text = f"({_text(expression.args[0] if ordered else expression, model, database)})"
+    text = _with_opclass(expression.args[0] if ordered else expression, model, database)
     if not ordered:
         return text
     nulls = f" NULLS {expression.nulls.upper()}" if expression.nulls and database.dialect.supports_index_extras else ""
     return f"{text}{' DESC' if expression.descending else ''}{nulls}"
+
+
+def _with_opclass(expression: Any, model: Any, database: Database) -> str:
+    """Return one expression in parentheses, with its operator class."""
+    text = f"({_text(expression, model, database)})"
+    has_class = isinstance(expression, OpClass) and database.dialect.supports_index_extras
+    return f"{text} {expression.name}" if has_class else text
 
 
 def _text(expression: Node, model: Any, database: Database) -> str:
@@ -134,8 +142,8 @@ def _exclusion(model: Any, constraint: ExclusionConstraint, database: Database) 
     parts = []
     for expression, operator in constraint.expressions:
         node = F(expression) if isinstance(expression, str) else expression
-        text = _text(node, model, database)
-        parts.append(f"{text if isinstance(node, F) else f'({text})'} WITH {operator}")
+        text = _text(node, model, database) if isinstance(node, F) else _with_opclass(node, model, database)
+        parts.append(f"{text} WITH {operator}")
     body = f"USING {constraint.index_type} ({', '.join(parts)})"
     if constraint.include:
         body += f" INCLUDE ({', '.join(map(dialect.quote, _include(constraint.include, meta, database)))})"

@@ -82,6 +82,8 @@ _UNTYPED = frozenset(
     }
 )
 """Types whose values are bound as literals that the server reads as what stands beside them."""
+_NAMED_IN_PLACE = (_UNTYPED - {"custom"}) | {"smallint", "integer"}
+"""Types that a parameter does not have by itself where nothing stands beside it."""
 _NUMERIC = SqlType("numeric")
 _ISOLATION: tuple[str, ...] = ("read uncommitted", "read committed", "repeatable read", "serializable")
 _LIKE = "{lhs} LIKE {rhs}"
@@ -267,11 +269,11 @@ class PostgresDialect(PostgresFragments, Dialect):
         return _PATTERNS[lookup]
 
     def in_place_of_column(self, sql: str, sql_type: SqlType) -> str:
-        return f"{sql}::{self._unbounded(sql_type)}" if sql_type.kind in _UNTYPED - {"custom"} else sql
+        # Whole numbers are bound as bigint, which functions of integers do not take.
+        return f"{sql}::{self._unbounded(sql_type)}" if sql_type.kind in _NAMED_IN_PLACE else sql
 
     def typed_literal(self, sql: str, sql_type: SqlType) -> str:
-        # https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-CONSTANTS-NUMERIC
-        return f"{sql}::integer" if sql_type.kind == "integer" else self.in_place_of_column(sql, sql_type)
+        return self.in_place_of_column(sql, sql_type)
 
     def lookup_left(self, lookup: str, lhs: str, sql_type: SqlType | None) -> str:
         if sql_type is not None and sql_type.kind == "inet" and lookup in _PATTERNS:
