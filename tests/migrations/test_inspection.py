@@ -235,6 +235,36 @@ def test_inspected_models_read_and_write(empty_database: dict[str, Any], backend
         get("inspected", "City").objects.create(country_number=country, class_field="x", pop=-1, **options)
 
 
+SEVERAL = """
+CREATE TABLE place (country varchar(2) NOT NULL, number integer NOT NULL, PRIMARY KEY (country, number));
+CREATE TABLE stay (
+    id integer NOT NULL PRIMARY KEY, country varchar(2), number integer,
+    FOREIGN KEY (country, number) REFERENCES place (country, number)
+);
+"""
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_reference_over_several_columns_is_kept_as_a_comment(empty_database: dict[str, Any], tmp_path: Path) -> None:
+    dorm.get_connection().execute_script(SEVERAL)
+    source = render_models(introspect_tables())
+    comment = "# (country, number) refers to place (country, number): no field of dorm's spans several columns."
+    stay = source.partition("class Stay(")[2].partition("class Meta")[0]
+    assert [line.strip() for line in stay.splitlines() if "#" in line] == [comment]
+    models_of(source)
+    extra = "extra reference stay.country, number: database place (country, number)"
+    assert [str(each) for each in differences_of("default")] == [extra]
+    registry.get_model("inspected", "Place").objects.create(country="de", number=1)
+    get = registry.get_model("inspected", "Stay").objects
+    get.create(id=1, country="de", number=1)
+    with pytest.raises(dorm.IntegrityError):
+        get.create(id=2, country="de", number=2)
+    emptied(empty_database)
+    migrated(tmp_path)
+    assert [str(each) for each in differences_of("default")] == []
+    get.create(id=2, country="de", number=2)
+
+
 CHANGES = [
     ('ALTER TABLE "order" ADD COLUMN more text', "extra column order.more"),
     ('ALTER TABLE "order" DROP COLUMN pk', "missing column order.pk"),

@@ -30,7 +30,8 @@ class Difference:
 
     def __str__(self) -> str:
         where = f"{self.table}.{self.name}" if self.name else self.table
-        sides = f": models {self.model}, database {self.database}" if self.model or self.database else ""
+        given = [f"{side} {text}" for side, text in (("models", self.model), ("database", self.database)) if text]
+        sides = f": {', '.join(given)}" if given else ""
         return f"{self.kind} {where}{sides}"
 
 
