@@ -203,3 +203,24 @@ def test_errors_name_the_file_they_come_from(blog: Scratch) -> None:
     blog.write("blog/models.py", "import dorm\n\n\nclass Author(dorm.Model):\n    name = dorm.CharFeld()\n")
     ran = blog.run("migrate")
     assert (ran.code, "blog/models.py:5)" in ran.err, len(ran.err.splitlines())) == (2, True, 1)
+
+
+def test_tables_of_apps_without_migrations_are_made_when_asked(blog: Scratch) -> None:
+    assert blog.ok("migrate").startswith("No migrations to apply.\n")
+    out = blog.ok("migrate", "--run-syncdb").splitlines()
+    assert out[:2] == ["Creating table blog_author", "Creating table blog_post"]
+    assert "Creating" not in blog.ok("migrate", "--run-syncdb")
+    assert blog.ok("shell", "-c", "print(Post.objects.count())") == "0\n"
+    blog.ok("makemigrations")
+    assert "Creating" not in blog.ok("migrate", "--run-syncdb", "--fake-initial")
+
+
+def test_what_is_there_may_be_recorded_without_running(blog: Scratch) -> None:
+    blog.ok("makemigrations")
+    blog.ok("migrate", "--run-syncdb", "blog")
+    blog.ok("migrate", "blog", "zero", "--fake")
+    ran = blog.run("migrate")
+    assert (ran.code, "blog_author" in ran.err, len(ran.err.splitlines())) == (1, True, 1)
+    assert blog.ok("migrate", "--fake-initial") == "Applying blog.0001_initial... FAKED OK\n"
+    assert blog.ok("migrate", "blog", "zero", "--fake", "-v", "0") == ""
+    assert " [ ] 0001_initial" in blog.ok("showmigrations")

@@ -292,15 +292,16 @@ class BackfillBatch(Operation):
         self.sleep_seconds = sleep_seconds
         self.max_batches = max_batches
 
-    def statement(self, editor: Editor, first: str, last: str) -> str:
-        """Return the UPDATE of the rows whose keys lie behind *first*, up to *last*."""
+    def statement(self, editor: Editor, first: str, last: str, after: str = ">") -> str:
+        """Return the UPDATE of the rows whose keys lie behind *first* (with ``>=``: from it on), up to *last*."""
         schema = editor.dialect.schema
         key = schema.quote(self.pk_column)
         text = re.sub(r"^\s*update\s+\S+\s+set\s+", "", self.update_sql.strip().rstrip(";"), flags=re.IGNORECASE)
         text = re.sub(r"^\s*set\s+", "", text, flags=re.IGNORECASE)
         change, wanted = _parted(text)
         only = f" AND ({wanted.strip()})" if wanted else ""
-        return f"UPDATE {schema.table(self.table)} SET {change.strip()} WHERE {key} > {first} AND {key} <= {last}{only}"
+        rows = f"{key} {after} {first} AND {key} <= {last}{only}"
+        return f"UPDATE {schema.table(self.table)} SET {change.strip()} WHERE {rows}"
 
     def forwards(self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState) -> Doing[None]:
         if editor.is_dry:
@@ -328,7 +329,7 @@ class BackfillBatch(Operation):
         changed = 0
         one, two = database.dialect.placeholder(1, None), database.dialect.placeholder(2, None)
         update = Template(self.statement(editor, one, two), prepare=False)
-        first_update = Template(update.sql.replace(" > ", " >= ", 1), prepare=False)
+        first_update = Template(self.statement(editor, one, two, after=">="), prepare=False)
         at, template, number = low, first_update, 0
         while True:
             after = ">" if number else ">="
