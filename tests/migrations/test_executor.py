@@ -17,6 +17,7 @@ from dorm.migrations.executor import MigrationExecutor
 from tests.migrations.conftest import Executor
 from tests.support.faces import Face
 from tests.support.projects import Project
+from tests.support.statements import statements
 
 FIRST = """
 dependencies = []
@@ -292,3 +293,31 @@ async def test_receivers_are_told_of_a_migration_before_and_after(project: Proje
     finally:
         for signal in (dorm.signals.pre_migrate, dorm.signals.post_migrate):
             signal.disconnect(chosen)
+
+
+async def test_a_dry_run_is_the_real_one_statement_by_statement(project: Project, executor: Executor) -> None:
+    first, third = FIRST, THIRD.replace("0002_data", "0001_initial")
+    shop = project.app("shop", {"0001_initial": first, "0003_more": third})
+
+    async def compare(dry: Any, real: Any) -> None:
+        planned = [sql for sql, _ in await dry]
+        with statements() as sent:
+            assert await real() is None
+        assert [sql for sql in sent if sql in planned] == planned
+
+    await compare(executor.migrate("shop", shop, dry_run=True), lambda: executor.migrate("shop", shop))
+    for target in ("1", "zero"):
+        back = executor.rollback("shop", shop, target, dry_run=True)
+        await compare(back, lambda target=target: executor.rollback("shop", shop, target))
+    forth = executor.migrate_to("shop", shop, "1", dry_run=True)
+    await compare(forth, lambda: executor.migrate_to("shop", shop, "1"))
+
+
+async def test_nothing_to_undo_is_said(shop: Any, executor: Executor, capsys: pytest.CaptureFixture[str]) -> None:
+    executor.inner.verbosity = 1
+    assert await executor.rollback("shop", shop, "zero", dry_run=True) == []
+    assert tables() == set()
+    assert await executor.rollback("shop", shop, "zero") is None
+    assert capsys.readouterr().out == "Nothing to rollback\n" * 2
+    found = await executor.migrate_to("shop", shop, "2", dry_run=True)  # what is newer is gone forward to
+    assert any("CREATE TABLE" in sql for sql, _ in found)
