@@ -114,6 +114,19 @@ async def test_a_table_that_is_not_there_is_named_and_nothing_recorded(
         rows("SELECT age FROM items")
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_table_of_a_schema_is_not_taken_for_one_without(
+    project: Project,
+    shop: Any,  # noqa: F811
+    executor: Executor,
+) -> None:
+    second(project, 'ops.MakeTableAppendOnly("audit.items")')
+    with pytest.raises(dorm.NotSupportedError, match="no schemas"):
+        await executor.migrate("shop", shop)
+    execute("INSERT INTO items (id, code) VALUES (1, 'a')")
+    execute("UPDATE items SET code = 'b'")
+
+
 async def test_its_undoing_takes_what_is_left(
     project: Project,
     shop: Any,  # noqa: F811

@@ -104,6 +104,11 @@ class SqliteSchema(Schema):
         block_truncate: bool,
         unique: Sequence[Sequence[str]],
     ) -> list[str] | None:
+        if schema is not None:
+            raise NotSupportedError(
+                f"SQLite has no schemas, and {table!r} alone may be another table than that of {schema!r}: name the "
+                "table without one."
+            )
         stop = f"BEGIN SELECT RAISE(ABORT, {self._refusal(table)}); END"
         where = self.quote(table)
         same = " OR ".join(
