@@ -242,7 +242,17 @@ def test_a_project_gets_databases_of_its_own(tmp_path: Path, database_settings: 
         "@pytest.mark.dorm_db\n"
         "def test_marked():\n"
         "    Note.objects.create(text='x')\n"
-        "    assert Note.objects.count() == 1\n"
+        "    assert Note.objects.count() == 1\n\n"
+        "@pytest.fixture\n"
+        "async def note(atransactional_db):\n"
+        "    return await Note.objects.acreate(text='made by a fixture')\n\n"
+        "@pytest.mark.anyio\n"
+        "@pytest.mark.parametrize('anyio_backend', ['asyncio'])\n"
+        "@pytest.mark.dorm_db\n"
+        "async def test_awaited(note, assert_num_queries):\n"
+        "    with assert_num_queries(2):\n"
+        "        assert (await Note.objects.aget()).pk == note.pk\n"
+        "        assert await asyncio.to_thread(Note.objects.count) == 1\n"
     )
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
@@ -252,7 +262,7 @@ def test_a_project_gets_databases_of_its_own(tmp_path: Path, database_settings: 
         capture_output=True,
         text=True,
     )
-    assert "5 passed" in done.stdout, done.stdout + done.stderr
+    assert "6 passed" in done.stdout, done.stdout + done.stderr
     assert not (tmp_path / "real.db").exists()
     if "URL" in database_settings:
         name = database.rpartition("/")[2]

@@ -51,10 +51,17 @@ class Mark:
 
 @dataclass(slots=True, eq=False)
 class Level:
-    """One ``atomic()`` inside a block: its savepoint (None for the outermost and for ``savepoint=False``)."""
+    """One ``atomic()`` inside a block: its savepoint (None for the outermost and for ``savepoint=False``).
+
+    Attributes:
+        of_test: the transaction around a test, which the code under test knows nothing of.
+        owner: the task or thread that opened it, in a pinned block.
+    """
 
     mark: Mark | None
     outermost: bool
+    of_test: bool = False
+    owner: object = None
 
 
 @dataclass(slots=True)
@@ -118,6 +125,11 @@ class Block:
     def in_transaction(self) -> bool:
         """True inside ``atomic``, and while autocommit is off."""
         return self.manual or bool(self.levels)
+
+    @property
+    def is_nested(self) -> bool:
+        """True when an ``atomic`` opened now would be within another one; the transaction around a test is none."""
+        return bool(self.levels) and not self.levels[-1].of_test
 
     @property
     def holds(self) -> bool:

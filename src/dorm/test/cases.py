@@ -82,7 +82,7 @@ class DormTestCase(unittest.TestCase):
         """Run the test in savepoints that are rolled back."""
         handles: list[Handle] = []
         for alias in self._aliases():
-            handles.append(run(enter(Options(alias))))
+            handles.append(run(enter(Options(alias, of_test=True))))
         try:
             return super().run(result)
         finally:

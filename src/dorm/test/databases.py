@@ -23,12 +23,13 @@ def rolled_back(aliases: Sequence[str] = ("default",)) -> Generator[None]:
     """Run a block in a transaction of each alias that is rolled back at the end.
 
     Blocking and asyncio code, in any event loop and thread, see the same transaction: the test, and what it tests.
-    ``atomic`` inside is a savepoint; ``on_commit`` callbacks are kept (see `captureOnCommitCallbacks`).
+    ``atomic`` inside is a savepoint, also a durable one; ``on_commit`` callbacks are kept (see
+    `captureOnCommitCallbacks`). The tasks of a loop take turns with their blocks, since those of one connection nest.
     """
     handles: list[Handle] = []
     try:
         for alias in aliases:
-            handle = run(enter(Options(alias)))
+            handle = run(enter(Options(alias, of_test=True)))
             handles.append(handle)
             connections[alias].pin(handle.block)
         yield

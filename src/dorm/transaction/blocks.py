@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, ParamSpec, TypeVar
@@ -23,7 +24,7 @@ from dorm.db.lease import (
     begun,
 )
 from dorm.db.operation import Operation, operation
-from dorm.db.request import Request
+from dorm.db.request import Request, Sleep
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import DatabaseError, TransactionManagementError
 from dorm.transaction.callbacks import call
@@ -47,6 +48,13 @@ class Options:
     isolation: IsolationLevel | None = None
     read_only: bool = False
     retry: int = 0
+    of_test: bool = False
+    """It is the transaction around a test: within it an ``atomic`` counts as the outermost."""
+
+
+_within: ContextVar[Level | None] = ContextVar("dorm_level", default=None)
+"""The innermost level of a pinned block that the code running now is in."""
+_PAUSE = 0.005
 
 
 class Handle:
@@ -57,6 +65,7 @@ class Handle:
         self.block = block
         self.level = level
         self.rolls_back = False
+        self.around = _within.get() if block.pinned else None
 
     def set_rollback(self, flag: bool = True) -> None:
         """Roll back at the end of this level although nothing was raised (or take that back)."""
@@ -94,18 +103,64 @@ def enter(options: Options) -> Operation[Handle]:
     block: Block | None = yield CurrentBlock(database)
     if block is None or not block.in_transaction:
         return (yield from _begin(database, options, block))
-    if options.durable and block.levels:
+    if block.pinned:
+        yield from _turn(database, block)
+    if options.durable and block.is_nested:
         raise RuntimeError("A durable atomic block cannot be nested within another atomic block.")
-    if options.isolation is not None or options.read_only:
+    if (options.isolation is not None or options.read_only) and (block.is_nested or not block.levels):
         raise TransactionManagementError(
             "isolation and read_only belong to the outermost atomic block: a savepoint cannot change them."
         )
-    mark: Mark | None = None
-    if (options.savepoint or not block.levels) and not block.needs_rollback:
-        mark = yield from set_savepoint(database, block)
-    level = Level(mark, outermost=False)
+    marks = (options.savepoint or not block.levels) and not block.needs_rollback
+    level = Level(None, outermost=False, of_test=options.of_test)
+    handle = Handle(database, block, level)
+    if block.pinned:
+        level.owner = current_owner()
+        _within.set(level)
     block.levels.append(level)
-    return Handle(database, block, level)
+    if marks:
+        try:
+            level.mark = yield from set_savepoint(database, block)
+        except BaseException:
+            _out_of(handle)
+            raise
+    return handle
+
+
+def _out_of(handle: Handle) -> None:
+    """The code running now is out of a level."""
+    if handle.level in handle.block.levels:
+        handle.block.levels.remove(handle.level)
+    if handle.block.pinned:
+        _within.set(handle.around)
+
+
+def _turn(database: Database, block: Block) -> Operation[None]:
+    """Wait while a task beside this one is in a level of its own: on the one connection of a test levels have to nest.
+
+    Raises: TransactionManagementError: it waits for this task in turn, as far as the time limit of the pool tells.
+    """
+    waited = 0.0
+    while _is_beside(block):
+        if waited >= database.config.pool_timeout:
+            raise TransactionManagementError(
+                f"another task has been in an atomic block on {database.alias!r} for {waited:.0f} s. Both run in the "
+                "one transaction of a test, where blocks have to nest: open this one in that block, or after it."
+            )
+        yield Sleep(_PAUSE)
+        waited += _PAUSE
+
+
+def _is_beside(block: Block) -> bool:
+    """True when the innermost level belongs to a living task of this loop that neither is this one nor started it."""
+    if not block.is_nested or block.levels[-1] is _within.get():
+        return False
+    theirs: Any = block.levels[-1].owner
+    ours: Any = current_owner()
+    if theirs is ours or theirs is None or isinstance(theirs, int) or isinstance(ours, int):
+        # Threads wait for one another (a client for tests and its server): nobody can tell who started whom.
+        return False
+    return theirs.get_loop() is ours.get_loop() and not theirs.done()
 
 
 def _begin(database: Database, options: Options, held: Block | None) -> Operation[Handle]:
@@ -119,7 +174,7 @@ def _begin(database: Database, options: Options, held: Block | None) -> Operatio
     block.sees_snapshot = options.read_only or options.isolation in ("repeatable read", "serializable")
     if chain.active:
         chain.tell(Observation(statement, database.alias, database.vendor, 0.0, kind="control"))
-    level = Level(None, outermost=True)
+    level = Level(None, outermost=True, of_test=options.of_test)
     block.levels.append(level)
     if held is None:
         database.enter(block)
@@ -168,9 +223,24 @@ def leave(handle: Handle, error: BaseException | None) -> Operation[None]:
     if handle.level.outermost:
         yield from _end(handle, error)
         return
-    if handle.level in block.levels:
-        block.levels.remove(handle.level)
-    mark = handle.level.mark
+    if block.pinned:
+        # Nobody else may come in before the savepoint is released.
+        try:
+            yield from _leave_level(handle, error)
+        finally:
+            _out_of(handle)
+        return
+    _out_of(handle)
+    yield from _leave_level(handle, error)
+
+
+def _leave_level(handle: Handle, error: BaseException | None) -> Operation[None]:
+    block, mark = handle.block, handle.level.mark
+    if block.pinned and mark is not None and mark not in block.savepoints:
+        raise TransactionManagementError(
+            f"an atomic block on {block.alias!r} was left after the one around it, which another thread had opened. "
+            "Both run in the one transaction of a test, where blocks have to nest."
+        ) from error
     if error is None and not handle.rolls_back and not block.needs_rollback:
         if mark is not None:
             yield from _kept(handle.database, block, mark)
