@@ -74,6 +74,15 @@ def test_an_ascii_terminal_is_spared_other_characters(blog: Scratch) -> None:
         ("DATABASES = {'default': 7}", "D428", "DATABASES['default']"),
         ("DATABASES = {'default': {'ENGINE': 'oracle', 'NAME': 'x'}}", "D412", "no backend"),
         ("SQL_ALLOWLIST = {'path': 'x.txt', 'allow_ddl': True}", "D426", "allows DDL"),
+        ("DATABASE_ROUTERS = ['nowhere.Router']", "D424", "'nowhere.Router', which cannot be imported"),
+        ("DATABASE_ROUTERS = ['replicas.Nothing']", "D424", "'replicas.Nothing', which cannot be imported"),
+        ("STORAGES = {'default': {'BACKEND': 'nowhere.Storage'}}", "D408", "which cannot be imported"),
+        ("STORAGES = {'default': {'BACKEND': 'dorm.storage.FileSystemStorage'}}", None, ""),
+        ("DATABASES = {'default': {'ENGINE': 'postgresql', 'HOST': 'localhost,db.example.com'}}", "D403", "db.example"),
+        ("DATABASES = {'default': {'ENGINE': 'postgresql', 'OPTIONS': {'host': '10.0.0.5'}}}", "D403", "to 10.0.0.5"),
+        ("DATABASES = {'default': {'ENGINE': 'postgresql', 'HOST': '127.0.0.5'}}", None, ""),
+        ("DATABASES = {'default': {'ENGINE': 'postgresql', 'HOST': '/run/postgresql'}}", None, ""),
+        ("DATABASES = {'default': 'postgresql://db.example.com/x?sslmode=require'}", None, ""),
         ("SQL_ALLOWLIST = {'path': 'x.txt', 'allow_ddl': True}\nDEBUG = True", None, ""),
     ],
 )
@@ -108,6 +117,9 @@ def test_the_environment_counts_as_settings_do(blog: Scratch) -> None:
     ran = blog.run("doctor", env={"DORM_SLOW_QUERY_EXPLAIN": "yes", "DORM_SLOW_QUERY_MS": "10"})
     assert (ran.code, "D422" in ran.out) == (1, True)
     assert blog.run("doctor", env={"DORM_SLOW_QUERY_EXPLAIN": "no", "DORM_SLOW_QUERY_MS": "10"}).code == 0
+    blog.settings("postgresql://u:p@db.example.com/x", more=CLEAN)
+    assert "D403" in blog.run("doctor").out
+    assert "All clear" in blog.ok("doctor", env={"PGSSLMODE": "verify-full"})
 
 
 def test_a_database_that_cannot_be_reached_changes_nothing_unless_asked(blog: Scratch) -> None:
@@ -168,6 +180,8 @@ def test_checks_come_from_other_packages_and_one_that_fails_is_seen(blog: Scratc
     )
     ran = blog.run("doctor")
     assert (ran.code, "! audit check audit failed: RuntimeError: oh" in ran.out) == (1, True)
+    assert "X001 DEBUG is True. Fine." in ran.out
+    assert blog.ok("doctor", "--ignore", "audit", "--ignore", "X001").endswith("All clear.\n")
 
 
 def test_the_page_has_every_code() -> None:

@@ -16,6 +16,7 @@ from dorm.constraints import UniqueConstraint
 from dorm.db.backends import engine_names
 from dorm.db.backends.engines import Engine, engine_of
 from dorm.exceptions import ImproperlyConfigured
+from dorm.migrations.reset import hosts_of, is_local_host
 
 PLUG_INS = "dorm.checks"
 """Entry-point group: each loads to a function that gives `Finding` objects, called with the settings."""
@@ -77,8 +78,10 @@ def run_checks(ignore: set[str] | frozenset[str] = frozenset(), connect: bool = 
         try:
             found.extend(fn())
         except Exception as exc:  # noqa: BLE001  # a check that crashes must be seen, and must not hide the others
-            found.append(Finding(code, "warning", f"check {code} failed: {type(exc).__name__}: {exc}"))
-    return [each for each in found if each.code not in ignore]
+            what = f"check {code} failed: {type(exc).__name__}: {exc}"
+            found.append(Finding(code, "warning", what, f"Mend that, or leave it out: --ignore {code}."))
+    left_out = {code.upper() for code in ignore}
+    return [each for each in found if each.code.upper() not in left_out]
 
 
 # -- settings ----------------------------------------------------------------------------------------------------
@@ -173,7 +176,12 @@ def routers() -> Iterator[Finding]:
     given = settings.given("DATABASE_ROUTERS", [])
     for entry in given:
         seen: set[int] = set()
-        router = _loaded(entry)
+        try:
+            router = _loaded(entry)
+        except _NOT_THERE as exc:
+            what = f"DATABASE_ROUTERS names {entry!r}, which cannot be imported: {exc}."
+            yield Finding("D424", "warning", what, "Write the dotted path of a class: 'package.module.Router'.")
+            continue
         while router is not None and id(router) not in seen:
             seen.add(id(router))
             if getattr(router, "cooldown_seconds", None) == 0:
@@ -188,7 +196,11 @@ def routers() -> Iterator[Finding]:
             )
 
 
+_NOT_THERE = (ImportError, AttributeError, ValueError)
+
+
 def _loaded(entry: Any) -> Any:
+    """Return what a setting names by its dotted path, or holds."""
     if not isinstance(entry, str):
         return entry
     module, _, name = entry.rpartition(".")
@@ -261,12 +273,10 @@ def pools() -> Iterator[Finding]:
         if config.pool_timeout > 60:
             hint = "A request that waits longer than a minute for a connection is lost: 30 is plenty."
             yield Finding("D402", "warning", f"{where} has POOL_TIMEOUT={config.pool_timeout:g}.", hint)
-        remote = (
-            config.host and config.host not in ("localhost", "127.0.0.1", "::1") and not config.host.startswith("/")
-        )
-        if remote and not config.options.get("sslmode"):
+        remote = [host for host in hosts_of(config) or () if not is_local_host(host)]
+        if remote and not config.options.get("sslmode") and not os.environ.get("PGSSLMODE"):
             hint = "Set OPTIONS['sslmode'] to 'verify-full', or 'require'."
-            yield Finding("D403", "warning", f"{where} goes to {config.host} without sslmode.", hint)
+            yield Finding("D403", "warning", f"{where} goes to {', '.join(remote)} without sslmode.", hint)
         if config.shares_sessions:
             hint = "Give them an alias of their own that connects to the server directly."
             what = f"{where} goes through PgBouncer, where migrations, advisory locks and LISTEN have no session."
@@ -333,6 +343,12 @@ def storages() -> Iterator[Finding]:
             if not isinstance(entry, Mapping) or "BACKEND" not in entry:
                 what = f"STORAGES[{alias!r}] has no 'BACKEND'."
                 yield Finding("D408", "warning", what, "Name the class: {'BACKEND': 'dotted.path.of.a.Storage'}.")
+                continue
+            try:
+                _loaded(entry["BACKEND"])
+            except _NOT_THERE as exc:
+                what = f"STORAGES[{alias!r}] has BACKEND {entry['BACKEND']!r}, which cannot be imported: {exc}."
+                yield Finding("D408", "warning", what, "Name a class that is there, or install what it needs.")
 
 
 @check("D409")

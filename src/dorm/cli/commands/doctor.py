@@ -47,7 +47,7 @@ def doctor(ctx: click.Context, strict: bool, form: str, ignore: tuple[str, ...],
     unknown = sorted({code.upper() for code in ignore} - set(checks.codes()))
     if unknown and not checks.has_plug_ins():
         raise Refused(f"doctor: there is no check {unknown[0]!r}. Checks: {', '.join(checks.codes())}.")
-    findings = checks.run_checks(ignore={code.upper() for code in ignore}, connect=connect)
+    findings = checks.run_checks(ignore=set(ignore), connect=connect)
     warnings = [each for each in findings if each.severity == "warning"]
     notes = [each for each in findings if each.severity == "note"]
     if form == "json":
