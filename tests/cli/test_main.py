@@ -169,6 +169,14 @@ def test_the_shell_awaits_on_a_terminal_and_goes_on_after_errors(blog: Scratch) 
     assert "dorm shell: Author" in shown
 
 
+def test_a_name_of_several_models_is_that_of_the_first_app(blog: Scratch) -> None:
+    blog.app("news", "class Author(dorm.Model):\n    pass\n\n\nclass Letter(dorm.Model):\n    pass\n")
+    show = "print(Author._meta.label, Post._meta.label, Letter._meta.label)"
+    for apps, label in (("['blog', 'news']", "blog.Author"), ("['news', 'blog']", "news.Author")):
+        blog.settings(apps=apps)
+        assert blog.ok("shell", "-c", show) == f"{label} blog.Post news.Letter\n"
+
+
 def test_code_may_come_from_a_pipe(blog: Scratch) -> None:
     blog.ok("makemigrations")
     blog.ok("migrate")

@@ -17,16 +17,21 @@ NO_CLIENT = 127
 
 
 def namespace() -> dict[str, Any]:
-    """Return what a shell begins with: dorm, its common names, and every model by its name."""
+    """Return what a shell begins with: dorm, its common names, and every model by its name.
+
+    Where several apps have a model of one name it is that of the app which stands first in INSTALLED_APPS.
+    """
     import dorm
     from dorm.conf.registry import registry
+    from dorm.migrations.apps import installed_apps
 
     found: dict[str, Any] = {"dorm": dorm, "settings": dorm.settings}
     for name in ("Q", "F", "Count", "Sum", "Avg", "Max", "Min", "transaction"):
         found[name] = getattr(dorm, name)
-    for model in registry.all():
-        if not model._meta.auto_created:
-            found[model.__name__] = model
+    order = {app.label: number for number, app in enumerate(installed_apps())}
+    models = [model for model in registry.all() if not model._meta.auto_created]
+    for model in sorted(models, key=lambda model: order.get(model._meta.app_label, len(order)), reverse=True):
+        found[model.__name__] = model
     return found
 
 
