@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import zipfile
 from importlib import metadata
 from pathlib import Path
+
+import pytest
 
 import dorm
 from dorm.cli.main import COMMANDS
@@ -172,9 +175,66 @@ def test_the_shell_awaits_on_a_terminal_and_goes_on_after_errors(blog: Scratch) 
 def test_a_name_of_several_models_is_that_of_the_first_app(blog: Scratch) -> None:
     blog.app("news", "class Author(dorm.Model):\n    pass\n\n\nclass Letter(dorm.Model):\n    pass\n")
     show = "print(Author._meta.label, Post._meta.label, Letter._meta.label)"
-    for apps, label in (("['blog', 'news']", "blog.Author"), ("['news', 'blog']", "news.Author")):
-        blog.settings(apps=apps)
-        assert blog.ok("shell", "-c", show) == f"{label} blog.Post news.Letter\n"
+    for module, apps, label in (("one", "['blog', 'news']", "blog.Author"), ("two", "['news', 'blog']", "news.Author")):
+        blog.write(f"{module}.py", f"DATABASES = {{'default': 'sqlite:///db.sqlite3'}}\nINSTALLED_APPS = {apps}\n")
+        assert blog.ok("shell", "-c", show, "--settings", module) == f"{label} blog.Post news.Letter\n"
+
+
+def test_a_reader_that_has_enough_is_no_error(blog: Scratch) -> None:
+    """As with "| head": nothing is said, and the exit code tells that not all was written."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "dorm", "sql", "--all"],
+        cwd=blog.folder,
+        env=blog._environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    running.stdout.close()
+    _, said = running.communicate()
+    assert (running.returncode, said) == (1, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as POSIX has them")
+def test_an_interrupt_leaves_nothing_of_a_migration(blog: Scratch) -> None:
+    blog.ok("makemigrations")
+    blog.write(
+        "blog/migrations/0002_long.py",
+        """
+        import time
+        from dorm import migrations
+
+
+        def work(app_label, registry):
+            print("working", flush=True)
+            time.sleep(300)
+
+
+        dependencies = [("blog", "0001_initial")]
+        operations = [
+            migrations.RunSQL("CREATE TABLE half (id integer)", "DROP TABLE half"),
+            migrations.RunPython(work, migrations.RunPython.noop),
+        ]
+        """,
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-m", "dorm", "migrate"],
+        cwd=blog.folder,
+        env=blog._environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # It is ignored where tests run in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert running.stdout is not None
+    while "working" not in running.stdout.readline():
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate()
+    assert (running.returncode, said.strip()) == (1, "Aborted!")
+    assert blog.ok("showmigrations") == "blog\n [X] 0001_initial\n [ ] 0002_long\n"
+    assert "half" not in blog.ok("inspectdb")
 
 
 def test_code_may_come_from_a_pipe(blog: Scratch) -> None:

@@ -54,7 +54,8 @@ class ProjectCommand(click.Command):
             raise Refused(f"{self.name}: {_text(exc)}{_place(exc)}") from exc
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            # Whoever reads the output may stop when he has enough ("| head"): click ends without a word.
             raise
         except Exception as exc:
             if traceback or self.shows_tracebacks:
