@@ -32,7 +32,11 @@ def test_a_new_project_runs_at_once(scratch: Scratch) -> None:
     out = scratch.ok("shell", "-c", "await Note.objects.acreate(title='x'); print(await Note.objects.acount())")
     assert out.strip() == "1"
     assert "kept     settings.py" in scratch.ok("init", "--app", "notes")
-    assert scratch.run("init", "--app", "no-name").code == 2
+    scratch.write("helpers.py", "")
+    for name in ("no-name", "class", "os", "dorm", "settings", "helpers"):
+        ran = scratch.run("init", "--app", name)
+        assert (ran.code, ran.out, f"{name!r}" in ran.err) == (2, "", True)
+        assert not (scratch.folder / name).exists()
 
 
 def test_rows_go_out_and_come_back(migrated: Scratch) -> None:

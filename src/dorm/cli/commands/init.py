@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import keyword
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -42,9 +44,9 @@ class Note(dorm.Model):
 @click.option("--app", metavar="NAME", help="Also make an app with an example model.")
 def init(app: str | None) -> None:
     """Start a project in this folder: settings.py, and an app where --app names one. Files that exist are kept."""
-    if app is not None and not app.isidentifier():
-        raise click.UsageError(f"--app takes the name of a package: {app!r} is no identifier.")
     folder = Path.cwd()
+    if app is not None:
+        _check_name(app, folder)
     text = _SETTINGS.format(name=folder.name.replace("-", "_") or "project", apps=f'"{app}"' if app else "")
     _write(folder / "settings.py", text)
     if app is None:
@@ -56,6 +58,15 @@ def init(app: str | None) -> None:
     if not _takes(folder / "settings.py", app):
         click.echo(f"settings.py was there already: add {app!r} to its INSTALLED_APPS.")
     click.echo("Next: dorm makemigrations && dorm migrate && dorm shell")
+
+
+def _check_name(app: str, folder: Path) -> None:
+    """Refuse a name that no package of this folder can have, or under which another module would be imported."""
+    if not app.isidentifier() or keyword.iskeyword(app):
+        raise click.UsageError(f"--app takes the name of a package: {app!r} is no identifier.")
+    taken = app == "settings" or (folder / f"{app}.py").exists()
+    if taken or (not (folder / app).exists() and find_spec(app) is not None):
+        raise click.UsageError(f"--app takes a name of its own: there is a module {app!r} already.")
 
 
 def _takes(settings: Path, app: str) -> bool:
