@@ -117,6 +117,21 @@ def test_targets_pipes_folders_and_packed_files(filled: Scratch) -> None:
     assert not (filled.folder / "no").exists()
 
 
+def test_flush_empties_the_tables_alone_and_counters_begin_anew(filled: Scratch) -> None:
+    assert filled.run("flush", stdin="yes please\n").code == 1
+    assert len(json.loads(filled.ok("dumpdata"))) == 7
+    assert filled.run("flush", stdin="yes\n").out == "Flushed 4 tables.\n"
+    assert filled.ok("dumpdata") == "[]\n"
+    assert filled.ok("migrate", "--check") == ""
+    assert (
+        filled.ok("shell", "-c", "print(Tag.objects.create(name='d').pk, Post.objects.create(title='e').pk)") == "1 1\n"
+    )
+    # The other database is another one.
+    filled.ok("shell", "-c", "Tag.objects.using('other').create(name='z')")
+    filled.ok("flush", "--noinput")
+    assert len(json.loads(filled.ok("dumpdata", "--database", "other"))) == 1
+
+
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_terminal_shows_how_far_it_is(filled: Scratch) -> None:
     ran = filled.on_terminal("dumpdata", "-o", "rows.json")
