@@ -443,8 +443,14 @@ class Schema:
         yield from editor.send(Ddl(sql, table=table.name, lock=self.lock_alter))
 
     # -- changes -------------------------------------------------------------------------------------------------
-    def needs_cast(self, editor: Editor, table: str, column: str, type_text: str) -> Operation[bool]:
-        """Tell whether the database would not convert a column to another type unless it is told how."""
+    def needs_cast(
+        self, editor: Editor, table: str, column: str, type_text: str, before: str | None
+    ) -> Operation[bool]:
+        """Tell whether the database would not convert a column to another type unless it is told how.
+
+        Args:
+            before: the type that it has by then, as DDL spells it, where the database has no such column yet.
+        """
         return False
         yield
 

@@ -104,7 +104,8 @@ class AlterColumnTypeOnline(Operation):
 
     def forwards(self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState) -> Doing[None]:
         postgresql_only(editor, self)
-        yield from self._alter(app_label, editor, to_state, self.new_type, self.using)
+        before = self._declared_type(app_label, editor, from_state)
+        yield from self._alter(app_label, editor, to_state, before, self.new_type, self.using)
 
     def backwards(
         self, app_label: str, editor: Editor, from_state: ProjectState, to_state: ProjectState
@@ -112,10 +113,23 @@ class AlterColumnTypeOnline(Operation):
         postgresql_only(editor, self)
         if self.old_type is None:
             raise IrreversibleOperation(f"{self.describe()} is irreversible: give it old_type.")
-        yield from self._alter(app_label, editor, to_state, self.old_type, self.old_using)
+        yield from self._alter(app_label, editor, to_state, self.new_type, self.old_type, self.old_using)
+
+    def _declared_type(self, app_label: str, editor: Editor, state: ProjectState) -> str | None:
+        """Return the type that the model's field has; None where there is none of that column."""
+        if f"{app_label}.{self.model_name.lower()}" not in state.models:
+            return None
+        columns = editor.table(model_of(state, app_label, self.model_name)).columns
+        return next((editor.dialect.schema.type_of(each) for each in columns if each.name == self.column), None)
 
     def _alter(
-        self, app_label: str, editor: Editor, state: ProjectState, new_type: str, using: str | None
+        self,
+        app_label: str,
+        editor: Editor,
+        state: ProjectState,
+        before: str | None,
+        new_type: str,
+        using: str | None,
     ) -> Doing[None]:
         if editor.inside if editor.is_dry else editor.database.in_block:
             raise MigrationError(
@@ -126,7 +140,7 @@ class AlterColumnTypeOnline(Operation):
         table = state.models[key].table if key in state.models else f"{app_label}_{self.model_name.lower()}"
         schema = editor.dialect.schema
         column = schema.quote(self.column)
-        if using is None and (yield from self._needs_cast(editor, table, new_type)):
+        if using is None and (yield from self._needs_cast(editor, table, new_type, before)):
             using = f"{column}::{new_type}"
         how = f" USING ({using})" if using else ""
         alter = Ddl(
@@ -147,9 +161,9 @@ class AlterColumnTypeOnline(Operation):
             made.sqlstate, made.alias = exc.sqlstate, exc.alias
             raise made from (exc.__cause__ or exc)
 
-    def _needs_cast(self, editor: Editor, table: str, new_type: str) -> Doing[bool]:
+    def _needs_cast(self, editor: Editor, table: str, new_type: str, before: str | None) -> Doing[bool]:
         try:
-            return (yield from editor.dialect.schema.needs_cast(editor, table, self.column, new_type))
+            return (yield from editor.dialect.schema.needs_cast(editor, table, self.column, new_type, before))
         except ConnectionFailed:
             if editor.is_dry:
                 return False  # text can be shown without a server

@@ -215,15 +215,18 @@ class PostgresSchema(Schema):
         yield from editor.send(Ddl(sql, table=before, lock="SHARE UPDATE EXCLUSIVE"))
 
     # -- changes -------------------------------------------------------------------------------------------------
-    def needs_cast(self, editor: Editor, table: str, column: str, type_text: str) -> Operation[bool]:
+    def needs_cast(
+        self, editor: Editor, table: str, column: str, type_text: str, before: str | None
+    ) -> Operation[bool]:
         # A cast that is written out cuts texts that are too long, where the server's own refuses them.
         # Everything is cast to texts without a word: https://www.postgresql.org/docs/current/sql-createcast.html
         found = yield from editor.read(
-            "SELECT a.atttypid <> t.oid AND t.typcategory <> 'S' AND NOT EXISTS (SELECT 1 FROM pg_cast "
-            "WHERE castsource = a.atttypid AND casttarget = t.oid AND castcontext <> 'e') "
-            "FROM pg_attribute a CROSS JOIN pg_type t WHERE a.attrelid = to_regclass($1) AND a.attname = $2 "
-            "AND t.oid = to_regtype($3)",
-            (self.table(table), column, type_text),
+            "SELECT s.type <> t.oid AND t.typcategory <> 'S' AND NOT EXISTS (SELECT 1 FROM pg_cast "
+            "WHERE castsource = s.type AND casttarget = t.oid AND castcontext <> 'e') "
+            "FROM pg_type t CROSS JOIN (SELECT coalesce((SELECT atttypid FROM pg_attribute "
+            "WHERE attrelid = to_regclass($1) AND attname = $2), to_regtype($4)) AS type) s "
+            "WHERE t.oid = to_regtype($3)",
+            (self.table(table), column, type_text, before),
         )
         return bool(found and found[0][0])
 
