@@ -22,6 +22,10 @@ class ImproperlyConfigured(DormError):
     """A setting is missing or wrong."""
 
 
+class InvalidOption(ImproperlyConfigured, TypeError, ValueError):
+    """A field, or ``Meta``, was given an option that it does not have or cannot take."""
+
+
 class ConnectionDoesNotExist(ImproperlyConfigured):
     """An alias that is no key of ``DATABASES``."""
 

@@ -154,7 +154,8 @@ class Aggregate(Func):
         name = getattr(self.args[0], "name", None) if self._shape[0] == 1 else None
         if not isinstance(name, str):
             raise TypeError("Complex expressions require an alias: give the aggregate as a keyword.")
-        return f"{name}__{type(self).__name__.lower()}"
+        own = type(self).__dict__.get("name")
+        return f"{name}__{(own if isinstance(own, str) else type(self).__name__).lower()}"
 
     @property
     def nullable(self) -> bool:
@@ -307,6 +308,13 @@ def over_nothing(node: Node, values: tuple[Any, ...]) -> Any:
     if isinstance(node, Coalesce):
         return next((value for value in (over_nothing(arg, values) for arg in node.args) if value is not None), None)
     return None
+
+
+def is_known_over_nothing(node: Node) -> bool:
+    """True when `over_nothing` can tell the value of a resolved expression; the database computes the others."""
+    if isinstance(node, Aggregate):
+        return node.default is None or is_known_over_nothing(node.default)
+    return isinstance(node, Param) or (isinstance(node, Coalesce) and all(map(is_known_over_nothing, node.args)))
 
 
 def _is_float(output: Output | None) -> bool:

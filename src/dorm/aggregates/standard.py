@@ -8,7 +8,7 @@ from dorm.aggregates.base import STAR, Aggregate
 from dorm.db.types import BIGINT, DOUBLE, LONG_NUMERIC, SqlType
 from dorm.functions.base import FLOAT_RESULT, NUMERIC_RESULT, kind_of, number
 from dorm.sql.convert import LONG, as_type
-from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output, Text, TypedOutput, typed
+from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Column, Node, Output, Text, TypedOutput, typed
 from dorm.sql.row import Row
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ class Sum(Aggregate):
         if output is None:
             return None
         if output.sql_type.kind in _INTEGERS:
-            return _NumberOutput("Sum", output.sql_type, BIGINT)
+            # What is said of a computed number need not be the type in which the server has it.
+            stored = output.sql_type if isinstance(self.args[0], Column) else BIGINT
+            return _NumberOutput("Sum", stored, BIGINT)
         return TypedOutput(LONG_NUMERIC if _may_overflow(output.sql_type) else output.sql_type)
 
     def argument(self, compiler: Compiler, node: Node) -> str:

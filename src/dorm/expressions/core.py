@@ -10,6 +10,7 @@ from dorm.db.types import INTEGER, INTEGER_RANGES, JSON, LONG_NUMERIC, SqlType
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.computing import COMPUTING
 from dorm.expressions.types import PLAIN_NUMERIC, as_asked, combined_output
+from dorm.expressions.written import Written
 from dorm.sql.convert import LONG, PLAIN, as_type, comparable_text, kind_of
 from dorm.sql.node import (
     BOOLEAN_OUTPUT,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
 
 
-class Expression(Node):
+class Expression(Written):
     """A node that a user can write; it knows arithmetic and ordering."""
 
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
@@ -262,6 +263,11 @@ class Sliced(Expression):
 
     def options(self) -> tuple[Hashable, ...]:
         return (self.start, self.length)
+
+    def __getitem__(self, part: int | slice) -> Sliced:
+        return Sliced(self, part)
+
+    __iter__ = None
 
     def resolve(self, scope: Scope) -> Node:
         node = self.args[0].resolve(scope)
@@ -512,7 +518,7 @@ class Func(Expression):
     return a text with ``%s`` and its parameters.
     """
 
-    function: Any = ""
+    function: Any = None
     template: ClassVar[str] = "%(function)s(%(expressions)s)"
     arg_joiner: ClassVar[str] = ", "
     arity: ClassVar[int | None] = None
@@ -554,6 +560,9 @@ class Func(Expression):
             made = self.rebuilt(args)
             if asked is not None and made.output is asked:
                 made.output = as_asked(asked, args if users else None)
+            elif users and kind_of(made) == "numeric":
+                # Decimals of different forms are brought into that of the result.
+                made.args = tuple([as_type(arg, made.output) for arg in made.args])
             return made
         except FieldError as exc:
             # Said where the type is needed: an ExpressionWrapper or a Cast around this gives it.
@@ -683,6 +692,8 @@ class OrderBy(Expression):
             raise ValueError("nulls_first and nulls_last are mutually exclusive")
         if nulls_first is False or nulls_last is False:
             raise ValueError("nulls_first and nulls_last values must be True or None.")
+        if isinstance(expression, OrderBy):
+            raise ValueError("An order has no order: call asc() or desc() on the expression itself, once.")
         self.args = (as_reference(expression),)
         self.descending = descending
         self.nulls_first, self.nulls_last = nulls_first, nulls_last
@@ -690,6 +701,13 @@ class OrderBy(Expression):
 
     def options(self) -> tuple[Hashable, ...]:
         return (self.descending, self.nulls)
+
+    def reverse_ordering(self) -> OrderBy:
+        """Turn the direction round, in place, NULLs included; return this."""
+        self.descending = not self.descending
+        self.nulls_first, self.nulls_last = self.nulls_last, self.nulls_first
+        self.nulls = "first" if self.nulls_first else "last" if self.nulls_last else None
+        return self
 
 
 def order_key_sql(compiler: Compiler, key: Node) -> str:

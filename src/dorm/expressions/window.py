@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Hashable, Iterable
 from enum import Enum
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm.exceptions import ImproperlyConfigured, NotSupportedError
 from dorm.expressions.core import Expression, OrderBy, as_reference, order_key_sql
+from dorm.expressions.types import as_asked
+from dorm.sql.convert import as_type
 from dorm.sql.node import Node, Output, Scope, output_key
 from dorm.sql.row import Row
 
@@ -174,7 +177,15 @@ class Window(Expression):
         order = [each for arg in others[self.partitions :] for each in _columns(arg)]
         made = self.rebuilt((source, *partition, *order))
         made.partitions = len(partition)
-        return made
+        if self.output is None or source.output is None:
+            return made
+        # The type that was asked for may have another form than what is computed.
+        made.output = source.output
+        shown = as_type(made, self.output)
+        if shown is made:
+            shown = copy.copy(made)
+        shown.output = as_asked(self.output)
+        return shown
 
     @property
     def contains_aggregate(self) -> bool:

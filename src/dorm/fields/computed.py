@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from dorm.db.types import SqlType
-from dorm.exceptions import FieldError, ImproperlyConfigured
+from dorm.exceptions import FieldError, ImproperlyConfigured, InvalidOption
 from dorm.fields.base import Field
 from dorm.sql.node import Node
 
@@ -46,7 +46,9 @@ class GeneratedField(Field[T]):
             raise ImproperlyConfigured("the expression of a GeneratedField is SQL text or an expression.")
         for name in ("default", "db_default", "editable", "auto_created"):
             if options.get(name):
-                raise ImproperlyConfigured(f"GeneratedField cannot have {name}: the database computes its value.")
+                raise InvalidOption(f"GeneratedField cannot have {name}: the database computes its value.")
+        if options.get("blank", True) is not True:
+            raise InvalidOption("GeneratedField must be blank: nobody gives its value.")
         options.update(editable=False, blank=True)
         options["null"] = True
         super().__init__(**options)

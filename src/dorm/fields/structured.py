@@ -9,7 +9,7 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Unpack, overload
 
 from dorm.db.types import BYTES, JSON, UUID, SqlType
-from dorm.exceptions import ImproperlyConfigured, InvalidValue
+from dorm.exceptions import InvalidOption, InvalidValue
 from dorm.expressions.core import Value
 from dorm.fields.base import Field
 from dorm.fields.options import PlainOptions, TextOptions
@@ -95,7 +95,9 @@ class JSONField(Field[Any]):
     ) -> None:
         for coder in (encoder, decoder):
             if coder is not None and not callable(coder):
-                raise ImproperlyConfigured("the encoder and decoder of a JSONField are classes.")
+                raise InvalidOption(
+                    "the encoder and decoder of a JSONField are classes: each must be a callable object."
+                )
         super().__init__(verbose_name, name, null=null, **options)
         self.encoder = encoder
         self.decoder = decoder

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
+from dorm.exceptions import ImproperlyConfigured, InvalidOption, choices_text, nearest
 
 DEFAULTS: dict[str, Any] = {
     "abstract": False,
@@ -54,7 +54,7 @@ def given_options(model: str, meta: type | None) -> dict[str, Any]:
         given.update({name: value for name, value in vars(each).items() if not name.startswith("_")})
     unknown = sorted(set(given) - set(DEFAULTS))
     if unknown:
-        raise ImproperlyConfigured(
+        raise InvalidOption(
             f"{model}.Meta has no option {unknown[0]!r}.{nearest(unknown[0], DEFAULTS)} "
             f"Options: {choices_text(sorted(DEFAULTS))}."
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dorm.exceptions import FieldError, choices_text, nearest
+from dorm.exceptions import FieldError, NotSupportedError, choices_text, nearest
 from dorm.expressions.core import F
 from dorm.expressions.filtered import Filtered, FilteredStep
 from dorm.expressions.predicate import Q
@@ -172,6 +172,9 @@ class Resolver:
         node = self._condition(q)
         if node is None or isinstance(node, Everything):
             return (), (), ()
+        for each in node.walk():
+            if not each.filterable:
+                raise NotSupportedError(f"{type(each).__name__} is disallowed in the filter clause.")
         parts = node.args if isinstance(node, And) else (node,)
         windows = tuple(part for part in parts if part.contains_window)
         groups = tuple(part for part in parts if part.contains_aggregate and not part.contains_window)

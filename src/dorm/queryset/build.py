@@ -506,9 +506,7 @@ def single_relation(model: Any, name: str, path: str, where: str = "select_relat
 def loading(plan: Plan[Query], names: tuple[Any, ...], only: bool) -> Plan[Query]:
     """`only` and `defer`, of the model's own columns and of those of joined objects."""
     refuse(plan.query, "only" if only else "defer")
-    if plan.query.kind != "object":
-        raise TypeError(f"Cannot call {'only' if only else 'defer'}() after .values() or .values_list()")
-
+    _refuse_for_values(plan.query, "only" if only else "defer")
     if None in names:
         raise TypeError(f"Cannot pass None as an argument to {'only' if only else 'defer'}() with other names.")
 
@@ -554,8 +552,14 @@ def fetching(plan: Plan[Query], mode: FetchMode) -> Plan[Query]:
     return fixed(plan, ("fetch_mode", mode), lambda query: replace(query, mode=mode))
 
 
+def _refuse_for_values(query: Query, name: str) -> None:
+    if query.kind != "object":
+        raise TypeError(f"Cannot call {name}() after .values() or .values_list()")
+
+
 def loading_all(plan: Plan[Query]) -> Plan[Query]:
     """``defer(None)``."""
+    _refuse_for_values(plan.query, "defer")
     return fixed(plan, "defer(None)", lambda query: replace(query, loaded=None))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dorm.db.types import TEXT
 from dorm.exceptions import NotSupportedError
 from dorm.sql.convert import comparable_text
 from dorm.sql.node import Node
@@ -134,6 +135,10 @@ def constant(compiler: Compiler, value: Any) -> str:
 def order_sql(compiler: Compiler, order: Order) -> str:
     """Return one key of ORDER BY."""
     text = comparable_text(compiler, order.node)
+    if text == "NULL":
+        # A bare constant is refused there by PostgreSQL.
+        output = order.node.output
+        text = compiler.dialect.cast(text, TEXT if output is None else output.sql_type)
     direction = " DESC" if order.descending else ""
     if order.nulls is None:
         return text + direction

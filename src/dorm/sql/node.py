@@ -263,6 +263,8 @@ class Node:
     is_window: ClassVar[bool] = False
     """Computed over other rows of the result (OVER): conditions on it wrap the query."""
     is_condition: bool = False
+    filterable: ClassVar[bool] = True
+    """It may stand in a condition on rows."""
     untyped: FieldError | None = None
     """Why a resolved node has no output, where its operands' types do not go together (see `typed`)."""
 
@@ -345,6 +347,11 @@ class Node:
     def contains_window(self) -> bool:
         """True when a window function of this query stands here or below."""
         return self.is_window or any(arg.contains_window for arg in self.args)
+
+    @property
+    def contains_over_clause(self) -> bool:
+        """Django's name for `contains_window`."""
+        return self.contains_window
 
     @property
     def nullable(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dorm.aggregates.base import over_nothing, refuse_nested
+from dorm.aggregates.base import is_known_over_nothing, over_nothing, refuse_nested
 from dorm.cache.wanted import fetched
 from dorm.db.operation import Operation, operation
 from dorm.exceptions import NotSupportedError
@@ -52,7 +52,7 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
     database = reading(qs, locks=False)
     dialect = database.dialect
     compiled = plan.derive(("aggregate", dialect.fingerprint), lambda: selects.sized(_compiled(plan, dialect)))
-    if compiled.empty:
+    if compiled.empty and all(is_known_over_nothing(node) for _, node in plan.query.aggregates):
         return {name: over_nothing(node, values) for name, node in plan.query.aggregates}
     found = yield from fetched(database, compiled.statement(values), qs._plan, qs._cache)
     result: dict[str, Any] = compiled.hydrate(found, database.alias)[0]

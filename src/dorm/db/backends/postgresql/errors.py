@@ -39,6 +39,7 @@ _CLASSES: dict[str, type[DatabaseError]] = {
     "40": OperationalError,
     "42": ProgrammingError,
     "44": ProgrammingError,
+    "54": OperationalError,
     "53": OperationalError,
     "55": OperationalError,
     "57": OperationalError,
