@@ -10,20 +10,26 @@ import pytest
 
 from dorm import (
     Avg,
+    Case,
     Count,
+    Exists,
     F,
     FieldError,
     FloatField,
     Max,
     Min,
     NotSupportedError,
+    OuterRef,
     ProgrammingError,
     Q,
     StdDev,
+    Subquery,
     Sum,
     Variance,
+    When,
 )
 from dorm.functions import Coalesce, Length
+from dorm.lookups import GreaterThan
 from tests.documented.shop import MODELS, Author, Book, Publisher, Store, fill
 from tests.support.faces import Face
 
@@ -272,3 +278,24 @@ async def test_dates_and_times_are_not_added_up(backend: str, face: Face) -> Non
         with pytest.raises(refused):
             await face(Book.objects.aggregate)(x=aggregate)
     assert await face(Book.objects.aggregate)(x=Max("pubdate"), y=Min("pubdate")) == {"x": None, "y": None}
+
+
+async def test_groups_by_conditions_and_subqueries(face: Face) -> None:
+    """Rows are grouped by what the annotation is, not by the columns it is made of."""
+    await fill(face)
+    of_ann = Author.objects.filter(book=OuterRef("pk"), name="Ann")
+    for annotation, expected in (
+        (Q(pages__gt=150), [(False, 1), (True, 3)]),
+        (GreaterThan(F("pages"), 150), [(False, 1), (True, 3)]),
+        (Exists(of_ann), [(False, 2), (True, 2)]),
+        (~Exists(of_ann), [(False, 2), (True, 2)]),
+        (Subquery(of_ann.values("age")), [(None, 2), (40, 2)]),
+        (Subquery(Publisher.objects.filter(pk=OuterRef("publisher")).values("name")), [("Acme", 2), ("Bolt", 2)]),
+        (Case(When(Exists(of_ann), then=1), default=2), [(1, 2), (2, 2)]),
+    ):
+        grouped = Book.objects.annotate(e=annotation).values("e").annotate(n=Count("pk"))
+        rows = await face.rows(grouped.order_by(F("e").asc(nulls_first=True)).values_list("e", "n"))
+        assert rows == expected
+        assert await face(grouped.count)() == 2
+        only = await face.rows(grouped.filter(n__gt=1).values_list("n", flat=True))
+        assert sorted(only) == [n for _, n in expected if n > 1]

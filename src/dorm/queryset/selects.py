@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -485,7 +485,7 @@ def _group(query: Query, nodes: tuple[Node, ...], order: tuple[Order, ...]) -> t
     found: list[Node] = list(own if query.group == "key" else query.group)
     seen = {_identity(node) for node in found}
     for whole in (*nodes, *[each.node for each in order], *query.having, *query.qualify):
-        for node in _grouped_parts(whole):
+        for node in _grouped_parts(whole, seen):
             # What depends on the columns of a row alone follows from its key.
             if query.group == "key" and _is_own(node, query.alias):
                 continue
@@ -499,15 +499,19 @@ def _is_own(node: Node, alias: str) -> bool:
     return all(not part.is_opaque and (not isinstance(part, Column) or part.alias == alias) for part in node.walk())
 
 
-def _grouped_parts(node: Node) -> Iterator[Node]:
-    """Yield the parts of *node* that must stand in GROUP BY: the largest that hold no aggregate, constants left out."""
-    if node.is_aggregate:
+def _grouped_parts(node: Node, seen: Collection[Any]) -> Iterator[Node]:
+    """Yield the parts of *node* that must stand in GROUP BY: the largest that hold no aggregate, constants left out.
+
+    Args:
+        seen: the identities of what stands there already, whose own parts must not: they would make smaller groups.
+    """
+    if node.is_aggregate or _identity(node) in seen:
         return
     if isinstance(node, SubSelect):
         yield from node.free()
     if node.contains_aggregate or node.contains_window or isinstance(node, (Condition, SubSelect)):
         for arg in node.args:
-            yield from _grouped_parts(arg)
+            yield from _grouped_parts(arg, seen)
     elif any(isinstance(part, Column) or part.is_opaque for part in node.walk()):
         yield node
 
