@@ -101,12 +101,12 @@ def test_help_lists_commands_and_loads_nothing_dear(scratch: Scratch) -> None:
         "probe.py",
         """
         import sys
-        sys.argv = ["dorm", "--help"]
         from dorm.cli.main import main
-        try:
-            main()
-        except SystemExit:
-            pass
+        for arguments in (["--help"], ["version"]):
+            try:
+                main(arguments)
+            except SystemExit:
+                pass
         own = {name for name in sys.modules if name.partition(".")[0] == "dorm"}
         print(sorted(own), file=sys.stderr)
         dear = {"apsw", "psycopg", "rich", "json", "email", "asyncio", "importlib.metadata", "tempfile", "subprocess"}
@@ -116,7 +116,10 @@ def test_help_lists_commands_and_loads_nothing_dear(scratch: Scratch) -> None:
     done = subprocess.run(
         [sys.executable, "probe.py"], cwd=scratch.folder, env=scratch._environment(), capture_output=True, text=True
     )
-    assert done.stderr == "['dorm', 'dorm.cli', 'dorm.cli.main', 'dorm.conf', 'dorm.conf.plug_ins']\n[]\n"
+    assert done.stderr == (
+        "['dorm', 'dorm.cli', 'dorm.cli.commands', 'dorm.cli.commands.version', 'dorm.cli.main', 'dorm.conf', "
+        "'dorm.conf.plug_ins']\n[]\n"
+    )
     assert "makemigrations" in done.stdout
 
 

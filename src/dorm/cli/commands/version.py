@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import platform
-from importlib import metadata
-
 import click
 
 import dorm
@@ -21,6 +17,8 @@ def line() -> str:
 
 def drivers() -> dict[str, str]:
     """Return the versions of the drivers that are installed."""
+    from importlib import metadata  # dear, and the one line does without
+
     found = {}
     for name in DRIVERS:
         try:
@@ -35,7 +33,14 @@ def drivers() -> dict[str, str]:
 @click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
 def version(verbose: bool, as_json: bool) -> None:
     """Print one line: distribution and version. Needs no project."""
+    if not (as_json or verbose):
+        click.echo(line())
+        return
+    import platform
+
     if as_json:
+        import json
+
         found = {
             "dorm": dorm.__version__,
             "python": platform.python_version(),
@@ -45,8 +50,7 @@ def version(verbose: bool, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     click.echo(line())
-    if verbose:
-        click.echo(f"python {platform.python_version()}")
-        click.echo(f"platform {platform.platform()}")
-        for name, each in drivers().items():
-            click.echo(f"{name} {each}")
+    click.echo(f"python {platform.python_version()}")
+    click.echo(f"platform {platform.platform()}")
+    for name, each in drivers().items():
+        click.echo(f"{name} {each}")
