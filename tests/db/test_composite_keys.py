@@ -305,3 +305,42 @@ async def test_a_key_is_annotated_to_objects_as_the_tuple_it_is(face: Face) -> N
     rows = await face.rows(LineItem.objects.annotate(before=Value(1), key=F("pk"), after=Value("x")))
     assert len(rows) > 0
     assert all((row.before, row.key, row.after) == (1, row.pk, "x") for row in rows)
+
+
+async def test_keys_in_groups(face: Face) -> None:
+    await filled(face)
+    grouped = LineItem.objects.values("pk").annotate(n=Sum("quantity"))
+    found = await face.rows(grouped.filter(n__gt=2).order_by("pk"))
+    assert found == [{"pk": (2, "A"), "n": 3}, {"pk": (2, "B"), "n": 4}]
+
+
+async def test_distinct_on_a_key(face: Face, backend: str) -> None:
+    items = await filled(face)
+    if backend == "postgresql":
+        assert await face.rows(LineItem.objects.order_by("pk").distinct("pk")) == items
+
+
+async def test_rows_of_expressions_in_a_list(face: Face) -> None:
+    items = await filled(face)
+    rows = LineItem.objects.order_by("pk")
+    assert await face.rows(rows.filter(pk__in=[(F("product_id"), "B")])) == [items[1], items[3]]
+    assert await face.rows(rows.filter(pk__in=[(2, "A"), (F("quantity"), "A")])) == [items[0], items[2]]
+    assert await face.rows(rows.exclude(pk__in=[(F("product_id"), "B")])) == [items[0], items[2]]
+    # A NULL is like nothing.
+    assert await face.rows(rows.filter(pk__in=[(1, None)])) == []
+    assert await face.rows(rows.filter(pk__in=[(1, None), (1, "A")])) == [items[0]]
+    assert await face.rows(rows.filter(pk=(1, None))) == []
+
+
+def test_where_no_key_can_stand() -> None:
+    rows = LineItem.objects.all()
+    for wrong in (
+        dorm.ExpressionWrapper(F("pk"), output_field=dorm.IntegerField()),
+        Case(When(quantity=1, then=F("pk")), default=0),
+        Case(When(quantity=1, then=0), default=F("pk")),
+    ):
+        with pytest.raises(ValueError, match="does not support composite primary keys"):
+            rows.annotate(x=wrong)
+    for name in ("quantity", "quantity__gt", "order__reference"):
+        with pytest.raises(ValueError, match="CompositePrimaryKey cannot be used as a lookup value"):
+            rows.filter(**{name: F("pk")})

@@ -10,6 +10,7 @@ from dorm.expressions.predicate import Q
 from dorm.expressions.types import as_asked
 from dorm.sql.convert import as_type
 from dorm.sql.node import Node, Output, Scope, common_output, output_key
+from dorm.sql.row import without_rows
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -36,6 +37,7 @@ class When(Expression):
         self.args = (condition, as_reference(then))
 
     def rebuilt(self, args: tuple[Node, ...]) -> When:
+        without_rows(args[1:], type(self).__name__)
         made = super().rebuilt(args)
         made.output = args[1].output
         return made
@@ -76,6 +78,7 @@ class Case(Expression):
 
     def resolve(self, scope: Scope) -> Node:
         made = super().resolve(scope)
+        without_rows(made.args, type(self).__name__)
         output = made.output
         made.args = tuple(
             arg.rebuilt((arg.args[0], as_type(arg.args[1], output))) if isinstance(arg, When) else as_type(arg, output)

@@ -663,6 +663,7 @@ class ExpressionWrapper(Expression):
 
     def resolve(self, scope: Scope) -> Node:
         node = self.args[0].resolve(scope)
+        without_rows((node,), type(self).__name__)
         if node.output is None and node.untyped is not None:
             node.output = FLOAT_OUTPUT
         made = self.rebuilt((as_type(node, self.output),))

@@ -15,6 +15,7 @@ from dorm.lookups.values import AnyNumber, bucket
 from dorm.sql.boolean import And, Condition, Nothing
 from dorm.sql.convert import aligned, comparable_text
 from dorm.sql.node import BOOLEAN_OUTPUT, TEXT_OUTPUT, Column, Fixed, Node, Output, Param, QueryLike, Scope, Text
+from dorm.sql.row import Row
 from dorm.sql.select import SubSelect
 
 if TYPE_CHECKING:
@@ -261,7 +262,10 @@ class PatternOf(Comparison):
 def operand(lhs: Node, value: Any, scope: Scope) -> Node:
     """Return the node of one right side: an expression resolved, a literal as a slot typed like *lhs*."""
     if isinstance(value, Node):
-        return value.resolve(scope)
+        node = value.resolve(scope)
+        if isinstance(node, Row):
+            raise ValueError("CompositePrimaryKey cannot be used as a lookup value. Name one of its fields instead.")
+        return node
     if isinstance(value, QueryLike):
         return scope.subquery(value)
     if value is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.exceptions import FieldError
 from dorm.expressions.subquery import NameOfKey, OuterRef, OuterReference, Subquery
 from dorm.lookups.core import InSelect, IsNull, operand
-from dorm.lookups.values import bucket
+from dorm.lookups.values import bucket, has_nodes
 from dorm.sql.boolean import Condition, Nothing
 from dorm.sql.node import Node, Output, Param, QueryLike, Scope
 from dorm.sql.row import Row, RowIn
@@ -57,11 +57,14 @@ class Part(Param):
 
     def sql(self, compiler: Compiler) -> str:
         bind = self.output.bind(compiler.dialect) if self.output is not None else None
+        null = compiler.dialect.null(self.output.sql_type if self.output is not None else None)
         row, column = self.row, self.column
 
         def part(values: Any) -> Any:
             value = values[column] if row is None else values[min(row, len(values) - 1)][column]
-            return value if bind is None or value is None else bind(value)
+            if value is None:
+                return null
+            return value if bind is None else bind(value)
 
         return compiler.param(self.slot, self.output, part)
 
@@ -111,9 +114,19 @@ def _in(row: Row, key: Any, value: Any, scope: Scope) -> Node:
     if not value:
         return Nothing()
     prepared = _Prepared(key, what, wanted)
+    outputs = [column.output for column in row.args]
+    if any(map(has_nodes, value)):
+        nodes: list[Node] = []
+        for each in value:
+            if has_nodes(each):
+                items = zip(row.args, key.values_of(each, what, wanted), strict=True)
+                nodes.extend(operand(column, item, scope) for column, item in items)
+            else:
+                place = scope.slot(prepared)
+                nodes.extend(Part(place, number, output) for number, output in enumerate(outputs))
+        return RowIn(row.args, nodes)
     slot = scope.slot(_All(prepared))
     size = bucket(len(value))
-    outputs = [column.output for column in row.args]
     return RowIn(
         row.args, [Part(slot, column, output, at) for at in range(size) for column, output in enumerate(outputs)]
     )

@@ -153,6 +153,13 @@ def bucket(length: int) -> int:
     return 1 << (length - 1).bit_length()
 
 
+def has_nodes(item: Any) -> bool:
+    """Return whether an item of a list is an expression, or a row of values with one in it."""
+    if isinstance(item, tuple):
+        return any(isinstance(each, (Node, QueryLike)) for each in item)
+    return isinstance(item, (Node, QueryLike))
+
+
 def value_key(path: str, value: Any, values: Literals) -> Hashable:
     """Return the structure of a (normal) right side; append what is only bound to *values*."""
     if value is None:
@@ -165,7 +172,7 @@ def value_key(path: str, value: Any, values: Literals) -> Hashable:
     if last == "in":
         if not value:
             return ()
-        if any(isinstance(item, (Node, QueryLike)) for item in value):
+        if any(map(has_nodes, value)):
             values.cacheable = False
             return tuple(value_key("", item, values) for item in value)
         values.append(value)

@@ -23,7 +23,7 @@ from dorm.sql.compiler import Bind, Compiler
 from dorm.sql.literal import InliningCompiler
 from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output, Param, Part, Text
 from dorm.sql.plan import Plan
-from dorm.sql.row import Row
+from dorm.sql.row import Row, flat
 from dorm.sql.select import Compound, Join, Order, Select, SubSelect
 
 _COUNT = Text("COUNT(*)", INTEGER_OUTPUT)
@@ -214,7 +214,7 @@ def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, Row
         having=conjunction(query.having),
         order_by=order,
         distinct=query.distinct,
-        distinct_on=query.distinct_on,
+        distinct_on=flat(query.distinct_on),
         limit=_limit(query),
         offset=slot_node(query.offset, INTEGER_OUTPUT),
         lock=locked(query, resolver) if query.lock is not None else None,
@@ -482,7 +482,7 @@ def _group(query: Query, nodes: tuple[Node, ...], order: tuple[Order, ...]) -> t
     if query.group is None:
         return None
     own = [Column(query.alias, field.column, field, False) for field in query.model._meta.pk_fields]
-    found: list[Node] = list(own if query.group == "key" else query.group)
+    found: list[Node] = list(own if query.group == "key" else flat(query.group))
     seen = {_identity(node) for node in found}
     for whole in (*nodes, *[each.node for each in order], *query.having, *query.qualify):
         for node in _grouped_parts(whole, seen):
@@ -506,6 +506,10 @@ def _grouped_parts(node: Node, seen: Collection[Any]) -> Iterator[Node]:
         seen: the identities of what stands there already, whose own parts must not: they would make smaller groups.
     """
     if node.is_aggregate or _identity(node) in seen:
+        return
+    if isinstance(node, Row):
+        for arg in node.args:
+            yield from _grouped_parts(arg, seen)
         return
     if isinstance(node, SubSelect):
         yield from node.free()

@@ -62,6 +62,11 @@ class RowIn(Condition):
         return any(arg.nullable for arg in self.args[: self.width])
 
 
+def flat(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """Return *nodes*, rows as their columns."""
+    return tuple(part for node in nodes for part in (node.args if isinstance(node, Row) else (node,)))
+
+
 def without_rows(args: Iterable[Node], name: str, extra: str = "") -> None:
     """Refuse composite keys among the resolved arguments of the expression *name*.
 
