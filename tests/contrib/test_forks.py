@@ -93,6 +93,38 @@ def test_locks_that_other_threads_held_are_free_in_the_child(shop: dict[str, Any
             uninstall()
 
 
+def test_a_list_in_force_is_in_force_in_the_child(shop: dict[str, Any]) -> None:
+    count = 'SELECT COUNT(*) FROM "contrib_tests_customer"'
+    remove = sql_allowlist.install([count], allow_ddl=False)
+    plan = plan_drift.record_baseline("count", count)
+    with nplusone.detect(threshold=1):
+        Customer.objects.count()
+        Customer.objects.count()
+    assert nplusone.recent_findings()
+
+    def work() -> None:
+        assert Customer.objects.count() == 0
+        with pytest.raises(sql_allowlist.SQLNotAllowedError):
+            Customer.objects.all().delete()
+        with pytest.raises(sql_allowlist.SQLNotAllowedError):
+            get_connection().execute_script("DROP TABLE contrib_tests_order")
+        assert len(sql_allowlist.rejected_templates()) == 2
+        assert plan_drift.baselines() == {"count": plan}
+        assert not plan_drift.compare("count", count).drifted
+        assert nplusone.recent_findings() == [], "what the parent found is the parent's"
+        remove()
+        Customer.objects.all().delete()
+
+    try:
+        in_a_child(work)
+        assert sql_allowlist.rejected_templates() == [], "each process has its own"
+        with pytest.raises(sql_allowlist.SQLNotAllowedError):
+            Customer.objects.all().delete()
+    finally:
+        remove()
+        plan_drift.reset()
+
+
 def test_an_owner_that_went_is_not_told() -> None:
     told: list[str] = []
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 import dorm
+from dorm.conf.registry import registry
 from dorm.contrib import nplusone
-from dorm.contrib.nplusone import NPlusOneDetector, NPlusOneError, scopes
+from dorm.contrib.nplusone import NPlusOneDetector, NPlusOneError, hints, scopes
 from dorm.db import hooks
 from tests.contrib.models import Customer, Order
 from tests.contrib.raw import raw, script
@@ -395,3 +396,45 @@ async def test_what_dorm_sends_for_itself_is_not_counted(face: Face) -> None:
             async with face.atomic(), face.atomic():
                 pass
     assert scope._sums == {}
+
+
+async def test_models_that_are_not_whole_yet_cost_nobody_a_statement(
+    face: Face, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relation to a model whose module was not imported, one without a way back: the report has another hint."""
+
+    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    monkeypatch.setattr(registry, "_waiting", list(registry._waiting))
+
+    class Waiting(dorm.Model):
+        owner = dorm.ForeignKey("nowhere.Owner")
+        parent = dorm.ForeignKey("self", null=True, related_name="+")
+
+        class Meta:
+            app_label = "nplusone_tests"
+            db_table = "nplusone_waiting"
+
+    await script(face, "CREATE TABLE nplusone_waiting (id int, owner_id int, parent_id int)")
+    try:
+        found = hints.hint_for('SELECT "id" FROM "contrib_tests_customer" WHERE "id" = ?')
+        assert found.startswith("fetch Customer with its owner: Order.objects.select_related('customer')")
+        dorm.configure(DEBUG=True, DEBUG_NPLUSONE="log", DEBUG_NPLUSONE_THRESHOLD=2)
+        with nplusone.request_scope():
+            for column in ("id", "owner_id", "parent_id"):
+                for _ in range(5):
+                    assert await raw(face, f"SELECT id FROM nplusone_waiting WHERE {column} = %s", 1) == []
+        said = [each.partition(" -- ")[2] for each in caplog.messages]
+        assert said == [
+            "fetch Waiting with its owner: Waiting.objects.select_related('parent'), or fetch_mode(FETCH_PEERS)",
+            "fetch them with Waiting.objects.filter(owner__in=[...])",
+            "fetch them with Waiting.objects.filter(parent__in=[...])",
+        ]
+        monkeypatch.setattr(hints, "_hint", lambda template: 1 // 0)
+        caplog.clear()
+        with nplusone.request_scope():
+            for _ in range(5):
+                await raw(face, "SELECT id FROM nplusone_waiting WHERE id = %s", 1)
+        assert "no hint for SELECT id" in caplog.text
+        assert caplog.messages[-1].startswith("N+1: 3 statements")
+    finally:
+        await script(face, "DROP TABLE nplusone_waiting")

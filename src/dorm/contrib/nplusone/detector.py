@@ -162,7 +162,9 @@ class _SharedGate:
         in_child(self, _SharedGate.forked)
 
     def forked(self) -> None:
+        """What the parent found is the parent's."""
         self.lock = threading.Lock()
+        _recent.clear()
 
 
 _shared = _SharedGate()
