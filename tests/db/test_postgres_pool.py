@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -110,9 +111,7 @@ async def test_closing_ends_the_session_at_hand(configured: dict[str, Any], face
     await closed(face)
     with psycopg.connect(configured["URL"], autocommit=True) as other:
         for _ in range(100):
-            left = other.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", (MARK,)
-            ).fetchone()
+            left = other.execute(OPEN, (MARK,)).fetchone()
             if left == (0,):
                 break
             other.execute("SELECT pg_sleep(0.02)")
@@ -131,3 +130,29 @@ async def test_a_session_that_comes_back_to_a_closed_pool_is_ended(configured: d
         holder.release(lease.connection)
     assert lease.connection.raw.closed  # type: ignore[union-attr]
     assert holder.at_hand == []
+
+
+async def test_opening_and_closing_are_logged(
+    configured: dict[str, Any], face: Face, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="dorm.db.lifecycle.postgresql")
+    configure(configured)
+    for _ in range(3):
+        await session(face)
+    whose = "an event loop" if face.is_async else "blocking code"
+    told = [f"opened the pool of 'default' for {whose}, 1 to 4 connections"]
+    assert caplog.messages == told
+    await closed(face)
+    await closed(face)
+    told.append(f"closed the pool of 'default' for {whose}, 1 to 4 connections")
+    assert caplog.messages == told
+    assert {(each.name, each.levelname) for each in caplog.records} == {("dorm.db.lifecycle.postgresql", "INFO")}
+
+
+def test_the_pool_of_a_loop_that_ended_is_logged_as_closed(
+    configured: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="dorm.db.lifecycle.postgresql")
+    configure(configured)
+    asyncio.run(session(Face("async")))
+    assert [each.split(" the pool")[0] for each in caplog.messages] == ["opened", "closed"]

@@ -44,6 +44,10 @@ own checkout and check-in cost a point read a tenth of its time, and it hands ou
 _CLOSING: Final = 2.0
 """Seconds that closing waits for the library's threads: they may be busy with a server that does not answer."""
 
+_BLOCKING: Final = "blocking code"
+_ASYNC: Final = "an event loop"
+_lifecycle = logging.getLogger("dorm.db.lifecycle.postgresql")
+
 # The library's threads log what dorm raises in the caller. Without a handler it would spill on stderr.
 logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
 
@@ -117,6 +121,11 @@ class _Common:
         self._served_at_hand = 0
         self._looks_in_vain = 0
         permits.pools.add(self)
+
+    def tell(self, what: str, whose: str) -> None:
+        """Log that the pool was opened or closed."""
+        least, most = self.config.min_pool_size, self.config.max_pool_size
+        _lifecycle.info("%s the pool of %r for %s, %d to %d connections", what, self.config.alias, whose, least, most)
 
     def options(self, raw: type[Any]) -> dict[str, Any]:
         """Return the arguments of the library's pool."""
@@ -220,6 +229,7 @@ class PostgresPool(_Common, ForkAware, SyncPool):
     def _opened(self) -> psycopg_pool.ConnectionPool[_Raw]:
         pool: psycopg_pool.ConnectionPool[_Raw] = psycopg_pool.ConnectionPool(**self.options(_Raw))
         pool.open()
+        self.tell("opened", _BLOCKING)
         return pool
 
     def forked(self) -> None:
@@ -287,9 +297,11 @@ class PostgresPool(_Common, ForkAware, SyncPool):
 
     def close(self) -> None:
         # In this order: whoever comes back between the two finds the pool closed, and empties the hand itself.
-        self.is_closed = True
+        was_open, self.is_closed = not self.is_closed, True
         self._empty_hand()
         self._pool.close(_CLOSING)
+        if was_open:
+            self.tell("closed", _BLOCKING)
 
     def stats(self) -> dict[str, Any]:
         return self.numbers(self._pool.get_stats())
@@ -314,6 +326,8 @@ class PostgresAsyncPool(_Common, AsyncPool):
             await asyncio.get_running_loop().create_future()
         finally:
             self.is_closed = True
+            if self._opening is not None:
+                self.tell("closed", _ASYNC)
             while self.at_hand:
                 await self.at_hand.pop().close()
             await self._pool.close(_CLOSING)
@@ -321,6 +335,7 @@ class PostgresAsyncPool(_Common, AsyncPool):
     async def _open(self) -> None:
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._pool.open())
+            self.tell("opened", _ASYNC)
         await asyncio.shield(self._opening)
 
     async def acquire(self) -> PostgresAsyncConnection:
