@@ -54,7 +54,8 @@ class Signal:
         self.raise_exceptions = raise_exceptions
         self.is_connected = False
         self._connected: tuple[_Connected, ...] = ()
-        self._lock = threading.Lock()
+        # A receiver may be collected, and forgotten, while this very thread holds the lock.
+        self._lock = threading.RLock()
         self._warned = False
 
     def connect(self, receiver: Receiver, sender: Any = None, weak: bool = True, dispatch_uid: object = None) -> None:

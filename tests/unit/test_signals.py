@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -148,3 +149,51 @@ def test_a_sender_may_be_named_before_it_is_declared() -> None:
     assert signal.disconnect(called, sender="named.Later")
     with pytest.raises(ValueError, match=r"'app.Model'"):
         signal.connect(called, sender="Later")
+
+
+def test_a_receiver_may_die_while_another_one_is_connected() -> None:
+    """The garbage collector runs where it likes, also between the lines that hold the lock."""
+    signal = Signal()
+    done = threading.Event()
+
+    def work() -> None:
+        def receiver(**told: Any) -> None:
+            pass
+
+        signal.connect(receiver)
+        with signal._lock:
+            del receiver
+        done.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    assert done.wait(20)
+    assert not signal.is_connected
+
+
+def test_threads_connect_send_and_disconnect_at_once() -> None:
+    signal = Signal()
+    told: list[int] = []
+    failed: list[BaseException] = []
+    signal.connect(always := lambda value, **more: told.append(value))
+
+    def work(number: int) -> None:
+        def mine(**more: Any) -> None:
+            pass
+
+        try:
+            for _ in range(200):
+                signal.connect(mine)
+                signal.send("x", value=number)
+                assert signal.disconnect(mine)
+                assert not signal.disconnect(mine)
+        except BaseException as exc:
+            failed.append(exc)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert failed == []
+    assert len(told) == 1600
+    assert signal.live_receivers(None) == [(always, False)]
