@@ -114,6 +114,8 @@ def test_a_registry_of_prometheus_client_gets_the_same() -> None:
 def test_saturation_of_a_pool(size: int, available: int, maximum: int, wanted: float) -> None:
     stats = {"pool_size": size, "pool_available": available, "pool_max": maximum, "requests_num": 1000}
     assert prometheus.saturation(stats) == wanted
+    older = {"pool_size": size, "pool_available": available, "max_size": maximum}
+    assert prometheus.saturation(older) == wanted
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])

@@ -230,7 +230,17 @@ async def test_statements_are_logged_with_secrets_masked(
     vendor = dorm.connections["default"].vendor
     with caplog.at_level(logging.DEBUG, logger=f"dorm.db.backends.{vendor}"):
         await face(Author.objects.filter(name="Ann").count)()
-    assert "params ('Ann',)" in caplog.text
+        assert "params ('Ann',)" in caplog.text
+        handle: Any = get_async_connection() if face.is_async else get_connection()
+        sql = 'SELECT name FROM (SELECT 1 AS name, 2 AS "{0}") t WHERE name = %s AND "{0}" = %s'
+        for column in (
+            "password", "Old_Passwd", "client_secret", "token_hash", "api_key", "apikey", "authorization", "auth_token",
+            "access_key", "private_key",
+        ):  # fmt: skip
+            found: Any = handle.execute(sql.format(column), [41, 4242])
+            _ = await found if face.is_async else found
+            assert "4242" not in caplog.messages[-1], column
+            assert "***" in caplog.messages[-1]
 
 
 async def test_errors_about_quotes_show_no_values(face: Face) -> None:
