@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from datetime import date
@@ -346,3 +347,37 @@ def test_a_comparison_that_waits_does_not_stop_the_loop(shop: dict[str, Any]) ->
         return longest
 
     assert asyncio.run(main()) < 0.5, "the wait of a second is not the loop's"
+
+
+def test_threads_and_tasks_record_and_compare_at_once(tmp_path: Path) -> None:
+    plans = {
+        tag: plan_drift.record_baseline(tag, sql, params=params)
+        for tag, sql, params in (("one", BY_NUMBER, [1]), ("two", "SELECT name FROM contrib_tests_customer", []))
+    }
+    failed: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(5):
+                assert plan_drift.record_baseline("one", BY_NUMBER, params=[turn]) == plans["one"]
+                assert not plan_drift.compare("one", BY_NUMBER, params=[number]).drifted
+                assert plan_drift.baselines() == plans
+                assert plan_drift.load(plan_drift.save(tmp_path / f"{number}.json")) == 2
+        except BaseException as exc:
+            failed.append(exc)
+
+    async def awork(number: int) -> None:
+        assert await plan_drift.arecord_baseline("one", BY_NUMBER, params=[number]) == plans["one"]
+        assert not (await plan_drift.acompare("one", BY_NUMBER, params=[number])).drifted
+
+    async def main() -> None:
+        await asyncio.gather(*(awork(number) for number in range(20)))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    threads.append(threading.Thread(target=asyncio.run, args=(main(),)))
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert failed == []
+    assert plan_drift.baselines() == plans

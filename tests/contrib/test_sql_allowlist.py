@@ -284,8 +284,34 @@ async def test_streaming_passes_the_gate(face: Face) -> None:
 
 
 async def test_one_alias_only(face: Face) -> None:
+    dorm.configure(DATABASES={**dorm.settings.DATABASES, "other": "sqlite://"})
     allowlist.install(["SELECT 1"], using=["other"])
     assert await face(Customer.objects.count)() == 0
+    with pytest.raises(SQLNotAllowedError, match="allow-list of 'other'"):
+        await raw(face, "SELECT 2 AS a", using="other")
+    for using in (["default"], "default"):
+        allowlist.install(["SELECT 1"], using=using)
+        assert await raw(face, "SELECT 2 AS a", using="other") == [(2,)]
+        with pytest.raises(SQLNotAllowedError):
+            await face(Customer.objects.count)()
+    with pytest.raises(dorm.ImproperlyConfigured, match="defualt"):
+        allowlist.install(["SELECT 1"], using=["defualt"])
+    with pytest.raises(SQLNotAllowedError):
+        await face(Customer.objects.count)()
+
+
+async def test_what_only_another_engine_can_read_is_never_allowed(face: Face, backend: str, tmp_path: Path) -> None:
+    dorm.configure(DATABASES={**dorm.settings.DATABASES, "other": "sqlite://"})
+    readable_on_sqlite = "SELECT 1 /* /* */"
+    allowlist.install([readable_on_sqlite])
+    assert await raw(face, readable_on_sqlite, using="other") == [(1,)]
+    assert not [each for each in allowlist.allowed_templates() if each.startswith("<unparsable>")]
+    if backend == "postgresql":
+        with pytest.raises(SQLNotAllowedError, match="<unparsable>"):
+            await raw(face, readable_on_sqlite)
+        assert allowlist.rejected_templates()[0].startswith("<unparsable> SELECT #")
+        with pytest.raises(ValueError, match=r"templates\[0\] cannot be read"):
+            allowlist.install(allowlist.rejected_templates())
 
 
 def test_reinstalling_leaves_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -104,7 +104,9 @@ class _Policy:
         """Return the templates in the form of an engine."""
         found = self._allowed.get(vendor)
         if found is None:
-            found = frozenset(each for text in self.given for each in read_templates(text, vendor))
+            made = (each for text in self.given for each in read_templates(text, vendor))
+            # What another engine reads and this one doesn't is never allowed here, that very text included.
+            found = frozenset(each for each in made if not each.startswith(UNPARSABLE))
             self._allowed[vendor] = found
         return found
 
@@ -160,12 +162,15 @@ def install(
     Raises:
         TypeError: one text instead of a list, or an element that is none.
         ValueError: a template that cannot be read.
-        ImproperlyConfigured: sqlglot is not installed.
+        ImproperlyConfigured: sqlglot is not installed, or *using* names no database.
     """
     given = _checked(templates)
     if not given and raise_on_violation:
         _log.warning("the allow-list is empty: every statement is refused")
     aliases = frozenset([using] if isinstance(using, str) else using) if using is not None else None
+    if aliases is not None and settings.is_configured:
+        for alias in aliases:
+            connections[alias]
     with _state.lock:
         _state.policy = _Policy(given, allow_ddl, raise_on_violation, aliases)
         if _state.uninstall is None:
