@@ -22,6 +22,7 @@ from dorm.cache import (
     model_cache_namespace,
     model_cache_version,
     register_key_part,
+    register_observer,
     reset_caches,
     reset_signing_key,
     sign_payload,
@@ -30,6 +31,7 @@ from dorm.cache import (
 from dorm.cache.invalidation import invalidate_model
 from dorm.cache.locmem import LocMemCache
 from dorm.cache.redis import RedisCache
+from dorm.contrib import prometheus
 from dorm.db.hooks import chain
 from tests.support.faces import Face
 from tests.support.models import Author, Book, Publisher, Review
@@ -100,6 +102,44 @@ async def test_two_evaluations_send_one_statement(face: Face, cached: Counter) -
     assert (await face(qs.get)(name="ann")).age == (await face(qs.get)(name="ann")).age == 40
     assert (await face(qs.first)()) == (await face(qs.first)())
     assert cached.taken() == 4
+
+
+async def test_hits_and_misses_are_counted(face: Face, cached: Counter, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(alias: str, hit: bool) -> None:
+        raise ValueError("full")
+
+    def counted(outcome: str, alias: str) -> int:
+        lines = [
+            each for each in prometheus.metrics_response().splitlines() if each.startswith(f"dorm_cache_{outcome}")
+        ]
+        (found,) = [each for each in lines if f'alias="{alias}"' in each] or ["0"]
+        return int(found.split()[-1])
+
+    await library(face)
+    told: list[tuple[str, bool]] = []
+    removes = [register_observer(broken), register_observer(lambda alias, hit: told.append((alias, hit)))]
+    prometheus.install()
+    prometheus.install()
+    try:
+        for _ in range(3):
+            assert await face(Author.objects.cached(timeout=30).count)() == 1
+        for _ in range(2):
+            assert await face(Author.objects.filter(name="ann").cache(30, using="other").count)() == 1
+        assert await face(Author.objects.count)() == 1
+        async with face.atomic():
+            await face(Author.objects.create)(name="bob", age=1)
+            assert await face(Author.objects.cached(timeout=30).count)() == 2, "no cache is asked: not counted"
+        assert (counted("hits", "default"), counted("misses", "default")) == (2, 1)
+        assert (counted("hits", "other"), counted("misses", "other")) == (1, 1)
+        assert told == [("default", False), *[("default", True)] * 2, ("other", False), ("other", True)]
+        assert caplog.text.count("broken raised when it was told of a cache") == 5
+    finally:
+        prometheus.uninstall()
+        for remove in (*removes, *removes):
+            remove()
+    assert await face(Author.objects.cached(timeout=30).count)() == 2
+    assert "dorm_cache" not in prometheus.metrics_response()
+    assert len(told) == 5
 
 
 async def test_chains_keep_the_cache(face: Face, cached: Counter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from importlib import import_module
@@ -9,6 +10,8 @@ from typing import Any
 
 from dorm.conf.settings import settings
 from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
+
+_log = logging.getLogger("dorm.cache")
 
 DEFAULT_TTL = 300
 
@@ -93,6 +96,7 @@ class BaseCache:
 
 _caches: dict[str, BaseCache] = {}
 _lock = threading.Lock()
+_observers: tuple[Callable[[str, bool], None], ...] = ()
 _key_parts: list[Callable[[str], Hashable]] = []
 
 
@@ -130,6 +134,34 @@ def register_key_part(part: Callable[[str], Hashable]) -> Callable[[], None]:
     """
     _key_parts.append(part)
     return lambda: _key_parts.remove(part) if part in _key_parts else None
+
+
+def register_observer(observer: Callable[[str, bool], None]) -> Callable[[], None]:
+    """Have ``observer(alias, hit)`` told of each result that was looked for in a cache; its errors are logged.
+
+    A result is a hit when no statement was sent for it.
+
+    Returns: the function that takes it back.
+    """
+    global _observers
+    with _lock:
+        _observers = (*_observers, observer)
+
+    def remove() -> None:
+        global _observers
+        with _lock:
+            _observers = tuple(each for each in _observers if each is not observer)
+
+    return remove
+
+
+def tell(alias: str, hit: bool) -> None:
+    """Tell the observers."""
+    for observer in _observers:
+        try:
+            observer(alias, hit)
+        except Exception:  # noqa: BLE001  # a stated boundary: an observer never fails a query
+            _log.exception("%s raised when it was told of a cache", getattr(observer, "__qualname__", observer))
 
 
 def key_parts(alias: str) -> tuple[Hashable, ...]:

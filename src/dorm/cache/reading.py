@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from dorm.cache.api import BaseCache, get_cache, is_configured, key_parts
+from dorm.cache.api import BaseCache, get_cache, is_configured, key_parts, tell
 from dorm.cache.invalidation import ensure_signals_connected, has_written, warn
 from dorm.cache.signing import sign_payload, verify_payload
 from dorm.cache.versions import versions
@@ -56,26 +56,33 @@ def fetched(database: Database, statement: Statement, plan: Plan[Any], wanted: C
     before = _flights.landed
     found = yield from _stored(cache, key, wanted.using)
     if found is not None:
-        return found
+        return _hit(found, wanted)
     flight, leads = _flights.board(key)
     if not leads:
         yield CallUser(flight.wait, flight.await_)
         found = yield from _stored(cache, key, wanted.using)
         if found is not None:
-            return found
+            return _hit(found, wanted)
+        tell(wanted.using, hit=False)
         return (yield from perform(Query(database, statement)))
     try:
         if _flights.landed != before:
             # Whoever fetched these rows may have been through between the look into the cache and now.
             found = yield from _stored(cache, key, wanted.using)
             if found is not None:
-                return found
+                return _hit(found, wanted)
+        tell(wanted.using, hit=False)
         rows = yield from perform(Query(database, statement))
         if _may_store(database):
             yield from _store(cache, key, rows, wanted)
         return rows
     finally:
         _flights.land(key, flight)
+
+
+def _hit(rows: list[Any], wanted: CacheSettings) -> list[Any]:
+    tell(wanted.using, hit=True)
+    return rows
 
 
 @operation
@@ -110,6 +117,8 @@ def fetched_each(
             found[position] = None if payload is None else pickle.loads(payload)
     except Exception as exc:  # noqa: BLE001  # a stated boundary: a cache never fails a query
         warn(exc, wanted.using)
+    for each in found if keys else ():
+        tell(wanted.using, hit=each is not None)
     lacking = [position for position, rows in enumerate(found) if rows is None]
     if lacking:
         for position, rows in zip(lacking, (yield from missing(lacking)), strict=True):

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any, Final
 
+from dorm.cache.api import register_observer
 from dorm.conf.settings import settings
 from dorm.contrib.textformat import Family, escaped, rendered
 from dorm.db import hooks
@@ -89,10 +90,16 @@ _metrics = _Metrics()
 
 
 def install() -> hooks.Uninstall:
-    """Count statements from now on; idempotent. Return `uninstall`."""
+    """Count statements and reads of the query cache from now on; idempotent. Return `uninstall`."""
     with _metrics.lock:
         if _metrics.uninstall is None:
-            _metrics.uninstall = hooks.install_observer(_metrics.observe)
+            of_statements, of_caches = hooks.install_observer(_metrics.observe), register_observer(_count_cache)
+
+            def remove() -> None:
+                of_statements()
+                of_caches()
+
+            _metrics.uninstall = remove
     return uninstall
 
 
@@ -106,16 +113,17 @@ def uninstall() -> None:
 
 
 def record_cache_hit(alias: str = "default") -> None:
-    """Count a result that the cache *alias* had."""
-    _count_cache("hits", alias)
+    """Count a result that the cache *alias* had; dorm's own query cache counts by itself once this is installed."""
+    _count_cache(alias, hit=True)
 
 
 def record_cache_miss(alias: str = "default") -> None:
     """Count a result that the cache *alias* did not have."""
-    _count_cache("misses", alias)
+    _count_cache(alias, hit=False)
 
 
-def _count_cache(outcome: str, alias: str) -> None:
+def _count_cache(alias: str, hit: bool) -> None:
+    outcome = "hits" if hit else "misses"
     with _metrics.lock:
         _metrics.cache[outcome, alias] = _metrics.cache.get((outcome, alias), 0) + 1
 
