@@ -67,11 +67,11 @@ def _target(field: Any) -> Any:
 
 
 def _reverse_hint(model: Any, field: Any) -> str:
-    owner = _target(field)
-    relations = owner._meta.relations.items() if owner is not None else ()
-    for name, relation in relations:
-        accessor = getattr(relation, "accessor", name)
-        # Relations named "+" have none.
-        if getattr(relation, "field", None) is field and accessor:
-            return f"fetch them with {owner.__name__}.objects.prefetch_related({accessor!r})"
+    owner: Any = _target(field)
+    if owner is not None:
+        for name, relation in owner._meta.relations.items():
+            accessor = getattr(relation, "accessor", name)
+            # Relations named "+" have none.
+            if getattr(relation, "field", None) is field and accessor:
+                return f"fetch them with {owner.__name__}.objects.prefetch_related({accessor!r})"
     return f"fetch them with {model.__name__}.objects.filter({field.name}__in=[...])"
