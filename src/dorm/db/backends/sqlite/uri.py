@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, unquote, urlsplit
-
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -16,6 +14,9 @@ def file_of(name: str) -> str:
     """Return the file that a NAME means; nothing for a URI of a database in memory."""
     if not is_uri(name):
         return name
+    # Loaded for such names alone: a first query pays for nothing that it does not need.
+    from urllib.parse import unquote, urlsplit
+
     path = unquote(urlsplit(name).path)
     given = _parameters(name)
     return "" if path == ":memory:" or given.get("mode") == "memory" or given.get("vfs") == "memdb" else path
@@ -28,4 +29,6 @@ def reads_only(name: str) -> bool:
 
 
 def _parameters(name: str) -> dict[str, str]:
+    from urllib.parse import parse_qs, urlsplit
+
     return {key: values[-1] for key, values in parse_qs(urlsplit(name).query).items()}
