@@ -307,6 +307,25 @@ async def test_a_key_is_annotated_to_objects_as_the_tuple_it_is(face: Face) -> N
     assert all((row.before, row.key, row.after) == (1, row.pk, "x") for row in rows)
 
 
+async def test_keys_in_combined_rows(face: Face) -> None:
+    await filled(face)
+
+    def both(*names: str) -> Any:
+        first, second = (LineItem.objects.filter(product_id=number).values_list(*names) for number in (1, 2))
+        return first.union(second)
+
+    keys = [(1, "A"), (1, "B"), (2, "A"), (2, "B")]
+    assert sorted(await face.rows(both("pk"))) == [(key,) for key in keys]
+    rows = both("quantity", "pk", "order_id")
+    assert await face.rows(rows.order_by("quantity")) == [(n, key, key[1]) for n, key in enumerate(keys, 1)]
+    assert await face.rows(rows.order_by("-order_id", "-quantity").values_list("pk", flat=True)) == [
+        (2, "B"), (1, "B"), (2, "A"), (1, "A"),
+    ]  # fmt: skip
+    assert await face.rows(rows.order_by("-pk").values("pk")) == [{"pk": key} for key in reversed(keys)]
+    assert await face.rows(both("quantity", "order_id").order_by("-quantity").values_list("order_id")[:1]) == [("B",)]
+    assert await face(rows.count)() == 4
+
+
 async def test_keys_in_groups(face: Face) -> None:
     await filled(face)
     grouped = LineItem.objects.values("pk").annotate(n=Sum("quantity"))

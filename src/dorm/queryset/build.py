@@ -15,10 +15,10 @@ from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
 from dorm.lookups.values import answered, with_any_number
 from dorm.models.resolve import Resolver
-from dorm.queryset.combine import TABLE, Combined, label, output_names, refuse, reordered
+from dorm.queryset.combine import Combined, outer_columns, output_names, refuse, reordered
 from dorm.queryset.loading import Loading
 from dorm.queryset.query import Asked, Kind, Query, Tree
-from dorm.sql.node import Column, Literals, Node, QueryLike, typed
+from dorm.sql.node import Literals, Node, QueryLike, typed
 from dorm.sql.plan import Plan, Prepares, Unkept
 from dorm.sql.select import Lock
 
@@ -399,11 +399,7 @@ def _combined_columns(query: Query, combined: Combined, kind: Kind, names: tuple
         return replace(query, kind=kind, columns=tuple((name, query.output_column(name)) for name in chosen))
     branches = tuple((with_columns(branch, "tuple", names), base) for branch, base in combined.branches)
     changed = replace(query, combined=replace(combined, branches=branches))
-    head = branches[0][0]
-    columns = tuple(
-        (name, Column(TABLE, label(number), node.output, True)) for number, (name, node) in enumerate(head.columns)
-    )
-    changed = replace(changed, kind=kind, columns=columns)
+    changed = replace(changed, kind=kind, columns=outer_columns(branches[0][0]))
     return reordered(query, changed) if query.order else changed
 
 

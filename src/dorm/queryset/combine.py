@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.exceptions import DatabaseError, FieldError, NotSupportedError, choices_text, nearest
 from dorm.sql.convert import aligned, as_type
 from dorm.sql.node import FLOAT_OUTPUT, Column, Literals, Node
+from dorm.sql.row import Row
 from dorm.sql.select import Order
 
 if TYPE_CHECKING:
@@ -59,10 +61,7 @@ def combined(
             TABLE,
             order=(),
             kind=head.kind,
-            columns=tuple(
-                (name, Column(TABLE, label(number), node.output, True))
-                for number, (name, node) in enumerate(head.columns)
-            ),
+            columns=outer_columns(head),
             combined=Combined(operator, all_, tuple(branches)),
             outers=tuple(dict.fromkeys(name for query, _ in branches for name in query.outers)),
             aliases=frozenset().union(*[query.aliases for query, _ in branches]),
@@ -71,6 +70,18 @@ def combined(
 
     child = plan.step((operator, all_, *keys), build)
     return child, (*values, *collected)
+
+
+def outer_columns(head: Query) -> tuple[tuple[str, Node], ...]:
+    """Return the columns of the rows of a combined query by the names that its first branch gives them."""
+    numbers = itertools.count()
+
+    def outer(node: Node) -> Node:
+        if isinstance(node, Row):
+            return Row(map(outer, node.args))
+        return Column(TABLE, label(next(numbers)), node.output, True)
+
+    return tuple((name, outer(node)) for name, node in head.columns)
 
 
 def _branch(query: Query) -> Query:
@@ -136,9 +147,16 @@ def reordered(before: Query, after: Query) -> Query:
     order = []
     for key in before.order or ():
         assert isinstance(key, Order), "a combined query is ordered by its columns"
-        name = names[int(getattr(key.node, "column", "c0")[1:])]
+        name = names[_place(before, key.node)]
         order.append(replace(key, node=output_column(after, name)))
     return replace(after, order=tuple(order))
+
+
+def _place(query: Query, node: Node) -> int:
+    """Return which of the columns of a combined query's rows *node* is."""
+    if query.kind != "object":
+        return [each for _, each in query.columns].index(node)
+    return int(getattr(node, "column", "c0")[1:])
 
 
 def output_column(query: Query, name: str) -> Node:
@@ -162,7 +180,10 @@ def output_column(query: Query, name: str) -> Node:
             f"ORDER BY term does not match any column in the result set: {name!r} is none of the columns of the "
             f"combined query.{nearest(name, names)} Columns: {choices_text(names)}."
         )
-    return Column(TABLE, label(names.index(wanted)), _output(query, names.index(wanted)), True)
+    place = names.index(wanted)
+    if query.kind != "object":
+        return query.columns[place][1]
+    return Column(TABLE, label(place), _output(query, place), True)
 
 
 def label(position: int) -> str:

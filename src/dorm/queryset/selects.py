@@ -242,8 +242,7 @@ def _combined_select(query: Query, combined: Combined) -> tuple[Select, RowShape
         )
         shape = rows_select(combined.branches[0][0])[1]
     else:
-        nodes = tuple(node for _, node in query.columns)
-        shape = RowShape(query.kind, tuple(name for name, _ in query.columns))
+        nodes, shape = _plain_columns(query)
     select = Select(
         Compound(combined.word, branches),
         TABLE,
