@@ -243,6 +243,8 @@ async def test_defer_and_only(face: Face) -> None:
     assert entry.get_deferred_fields() == {"headline", "body_text"}
     entry = await face(Entry.objects.defer("headline").defer(None).get)(rating=1)
     assert entry.get_deferred_fields() == set()
+    for whole in (Entry.objects.only(), Entry.objects.defer("rating").only(), Entry.objects.only("rating").only()):
+        assert (await face(whole.get)(rating=1)).get_deferred_fields() == set()
     entry = await face(Entry.objects.only("headline").get)(rating=1)
     assert "rating" in entry.get_deferred_fields()
     assert "headline" not in entry.get_deferred_fields()

@@ -26,7 +26,7 @@ class Loading:
         """`only`: replaces an earlier one; what was deferred before stays deferred; None (all) if nothing is left."""
         wanted = frozenset(names)
         if before is None or before.only:
-            return cls(wanted, True)
+            return cls(wanted, True) if wanted else None
         left = wanted - before.names
         return cls(left, True) if left else None
 
