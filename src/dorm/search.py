@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from dorm.db.types import SqlType
 from dorm.exceptions import NotSupportedError
-from dorm.expressions.core import Expression, F, Func, Value, as_reference
+from dorm.expressions.core import Expression, F, Value, as_reference
+from dorm.expressions.func import Func
 from dorm.fields import SearchVectorField
 from dorm.functions.base import FLOAT_RESULT
 from dorm.lookups.registry import by_class

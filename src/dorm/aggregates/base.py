@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dorm.db.types import DOUBLE
 from dorm.exceptions import FieldError, NotSupportedError
-from dorm.expressions.core import Func, OrderBy, as_expression, as_reference, order_key_sql
+from dorm.expressions.core import OrderBy, as_expression, as_reference, order_key_sql
+from dorm.expressions.func import Func
 from dorm.expressions.types import as_asked
 from dorm.functions.base import in_type
 from dorm.functions.conversion import Coalesce

@@ -1,8 +1,9 @@
 """Expressions of the query language (public names; see the modules beside this one)."""
 
 from dorm.expressions.conditional import Case, When
-from dorm.expressions.core import CombinedExpression, Expression, ExpressionWrapper, F, Func, OrderBy, Value
+from dorm.expressions.core import CombinedExpression, Expression, ExpressionWrapper, F, OrderBy, Value
 from dorm.expressions.filtered import FilteredRelation
+from dorm.expressions.func import Func
 from dorm.expressions.predicate import Q
 from dorm.expressions.raw import RawSQL
 from dorm.expressions.subquery import ArraySubquery, Exists, OuterRef, Subquery

@@ -1,14 +1,13 @@
-"""Expressions over columns and values: F, Value, arithmetic, functions, ordering."""
+"""Expressions over columns and values: F, Value, arithmetic, ordering."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from dorm.db.types import INTEGER, INTEGER_RANGES, JSON, LONG_NUMERIC, SqlType
 from dorm.exceptions import FieldError, NotSupportedError
-from dorm.expressions.computing import COMPUTING
 from dorm.expressions.types import PLAIN_NUMERIC, as_asked, combined_output
 from dorm.expressions.written import Written
 from dorm.sql.convert import LONG, PLAIN, as_type, comparable_text, kind_of
@@ -23,7 +22,6 @@ from dorm.sql.node import (
     Scope,
     Text,
     TypedOutput,
-    common_output,
     output_key,
     output_of_value,
 )
@@ -31,7 +29,6 @@ from dorm.sql.row import without_rows
 from dorm.sql.select import Nulls
 
 if TYPE_CHECKING:
-    from dorm.db.dialect import Dialect
     from dorm.sql.compiler import Compiler
 
 
@@ -501,154 +498,6 @@ class CombinedExpression(Expression):
     @property
     def nullable(self) -> bool:
         return any(arg.nullable for arg in self.args)
-
-
-def _is_dorms(expression: Expression) -> bool:
-    return type(expression).__module__.startswith("dorm.")
-
-
-class Func(Expression):
-    """A call of a database function.
-
-    Class attributes: *function* (name), *template* (with ``%(function)s`` and ``%(expressions)s``), *arg_joiner*,
-    *arity* (number of arguments, None for any). Strings given as arguments are names of fields. Keywords beside
-    *output_field* stand in for these attributes or fill further places of the template.
-
-    A subclass may render itself by ``as_sql(compiler, connection, ...)`` or, for one backend, ``as_<vendor>``; both
-    return a text with ``%s`` and its parameters.
-    """
-
-    function: Any = None
-    template: ClassVar[str] = "%(function)s(%(expressions)s)"
-    arg_joiner: ClassVar[str] = ", "
-    arity: ClassVar[int | None] = None
-
-    def __init__(self, *expressions: Any, output_field: Output | None = None, **extra: Any) -> None:
-        if self.arity is not None and len(expressions) != self.arity:
-            raise TypeError(
-                f"{type(self).__name__} takes exactly {self.arity} argument{'s' * (self.arity != 1)} "
-                f"({len(expressions)} given)"
-            )
-        self.args = tuple(as_reference(expression) for expression in expressions)
-        if type(self) is Func or not _is_dorms(self):
-            self.args = tuple(map(as_written, self.args))
-        self.extra = extra
-        if output_field is not None:
-            self.output = output_field
-
-    def options(self) -> tuple[Hashable, ...]:
-        return (output_key(self.output), *sorted(self.extra.items()))
-
-    def __repr__(self) -> str:
-        inner = [*map(repr, self.args), *[f"{name}=..." for name in sorted(self.extra)]]
-        return f"{type(self).__name__}({', '.join(inner)})"
-
-    def infer_output(self) -> Output | None:
-        if type(self).output_field is not Node.output_field:
-            # A subclass declares it, as an attribute or as a property.
-            return self.output_field
-        return common_output(self.args, "Expression")
-
-    def resolve(self, scope: Scope) -> Node:
-        args = self.taking(tuple(arg.resolve(scope) for arg in self.args))
-        asked: Output | None = self.__dict__.get("output")
-        users = type(self) is Func or not _is_dorms(self)
-        if users and asked is not None and asked.sql_type.kind != "numeric":
-            # A function that makes something else of a decimal reads the number, not the form it is stored in.
-            args = tuple(as_type(arg, PLAIN) if kind_of(arg) == "numeric" else arg for arg in args)
-        try:
-            made = self.rebuilt(args)
-            if asked is not None and made.output is asked:
-                made.output = as_asked(asked, args if users else None)
-            elif users and kind_of(made) == "numeric":
-                # Decimals of different forms are brought into that of the result.
-                made.args = tuple([as_type(arg, made.output) for arg in made.args])
-            return made
-        except FieldError as exc:
-            # Said where the type is needed: an ExpressionWrapper or a Cast around this gives it.
-            made = copy.copy(self)
-            made.args = args
-            made.untyped = exc
-            return made
-
-    def taking(self, args: tuple[Node, ...]) -> tuple[Node, ...]:
-        """Return the resolved arguments as this function takes them.
-
-        Raises: ValueError: it doesn't take one of them, a composite key.
-        """
-        without_rows(args, type(self).__name__)
-        return args
-
-    # -- rendering -----------------------------------------------------------------------------------------------
-    def sql(self, compiler: Compiler) -> str:
-        cls = type(self)
-        if cls.as_sql is not Func.as_sql or hasattr(cls, f"as_{compiler.dialect.vendor}"):
-            return compiler.foreign(self)
-        if self._may_write():
-            compiler.may_write = True
-        return self.render(compiler)
-
-    def _may_write(self) -> bool:
-        """True for a function of the user's that is not known to do nothing but compute."""
-        if _is_dorms(self) and type(self) is not Func and not self.extra.keys() & {"function", "template"}:
-            return False
-        written_by = next(cls for cls in type(self).__mro__ if "template" in cls.__dict__)
-        if "template" in self.extra or not written_by.__module__.startswith("dorm."):
-            return True
-        name = self.extra.get("function", self.function)
-        return not isinstance(name, str) or name.upper() not in COMPUTING
-
-    def render(self, compiler: Compiler) -> str:
-        """Return the text of a function without hooks; dorm's own functions override this."""
-        spelled = self._spelled(compiler.dialect)
-        texts = [arg.sql(compiler) for arg in self.args]
-        if spelled is not None:
-            return spelled.format(*texts, args=", ".join(texts))
-        data: dict[str, Any] = {"function": self.function, **self.extra}
-        data["expressions"] = data["field"] = data.get("arg_joiner", self.arg_joiner).join(texts)
-        text: str = data.get("template", self.template) % data
-        return text
-
-    def _spelled(self, dialect: Dialect) -> str | None:
-        """Return the dialect's own template of this function; None when the class says it all."""
-        if self.extra.keys() & {"function", "template"}:
-            return None
-        for cls in type(self).__mro__:
-            if cls is Func:
-                break
-            found = dialect.functions.get(cls.__name__) if cls.__module__.startswith("dorm.") else None
-            if found is not None:
-                return found if "{" in found or "(" in found else f"{found}({{args}})"
-            if "function" in cls.__dict__ or "template" in cls.__dict__:
-                return None
-        return None
-
-    def as_sql(
-        self,
-        compiler: Any,
-        connection: Any,
-        function: str | None = None,
-        template: str | None = None,
-        arg_joiner: str | None = None,
-        **extra_context: Any,
-    ) -> tuple[str, list[Any]]:
-        """Return the text with ``%s`` for parameters, and the parameters; keywords stand in for class attributes."""
-        given = (function, template, arg_joiner) != (None, None, None) or extra_context
-        if not given and type(self).render is not Func.render:
-            rendered: tuple[str, list[Any]] = compiler.rendered(self)
-            return rendered
-        texts: list[str] = []
-        params: list[Any] = []
-        for arg in self.args:
-            text, own = compiler.compile(arg)
-            texts.append(text)
-            params.extend(own)
-        data: dict[str, Any] = {"function": self.function, **self.extra, **extra_context}
-        if function is not None:
-            data["function"] = function
-        joiner = arg_joiner or data.get("arg_joiner", self.arg_joiner)
-        data["expressions"] = data["field"] = joiner.join(texts)
-        return (template or data.get("template", self.template)) % data, params
 
 
 class ExpressionWrapper(Expression):

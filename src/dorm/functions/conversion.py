@@ -20,7 +20,7 @@ from dorm.db.types import (
     SqlType,
 )
 from dorm.exceptions import choices_text
-from dorm.expressions.core import Func
+from dorm.expressions.func import Func
 from dorm.functions.base import in_type
 from dorm.sql.node import Output, TypedOutput, common_output
 

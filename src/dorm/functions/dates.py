@@ -10,7 +10,7 @@ from dorm import timezone
 from dorm.conf.settings import settings
 from dorm.db.types import DATE, TIME, TIMESTAMP, TIMESTAMPTZ, SqlType
 from dorm.exceptions import choices_text
-from dorm.expressions.core import Func
+from dorm.expressions.func import Func
 from dorm.functions.zones import zone_sql
 from dorm.lookups.classes import Transform
 from dorm.sql.node import INTEGER_OUTPUT, Node, Output, Scope, TypedOutput

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.types import JSON
-from dorm.expressions.core import Func, Value
+from dorm.expressions.core import Value
+from dorm.expressions.func import Func
 from dorm.sql.node import Node, Output, TypedOutput
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.types import LONG_NUMERIC, is_long
-from dorm.expressions.core import Func
+from dorm.expressions.func import Func
 from dorm.functions.base import FLOAT_RESULT, INTEGER_RESULT, NUMERIC_RESULT, kind_of, number
 from dorm.lookups.classes import Transform
 from dorm.sql.convert import LONG, as_type

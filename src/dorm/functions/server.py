@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dorm.db.types import UUID
-from dorm.expressions.core import Func
+from dorm.expressions.func import Func
 from dorm.functions.dates import Now
 from dorm.lookups.server import require
 from dorm.sql.node import TypedOutput

@@ -6,7 +6,8 @@ import re
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from dorm.expressions.core import Func, Value
+from dorm.expressions.core import Value
+from dorm.expressions.func import Func
 from dorm.functions.base import at_least, in_type, kind_of
 from dorm.lookups.classes import Transform
 from dorm.sql.node import INTEGER_OUTPUT, TEXT_OUTPUT, Output, common_output

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dorm.expressions.core import Func, Value
+from dorm.expressions.core import Value
+from dorm.expressions.func import Func
 from dorm.functions.base import in_type
 from dorm.sql.node import FLOAT_OUTPUT, INTEGER_OUTPUT, Node, Output
 

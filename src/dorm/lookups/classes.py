@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from dorm.expressions.core import Expression, Func, as_expression
+from dorm.expressions.core import Expression, as_expression
+from dorm.expressions.func import Func
 from dorm.lookups.registry import RegisterLookupMixin, apply, bilateral_of
 from dorm.lookups.values import AnyNumber, normal_value, value_key
 from dorm.sql.node import BOOLEAN_OUTPUT, Literals, Node, Output, QueryLike, Scope

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dorm.conf.settings import settings
 from dorm.db.types import BOOLEAN, INTEGER, TEXT, Range, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, NotSupportedError
-from dorm.expressions.core import Func
+from dorm.expressions.func import Func
 from dorm.expressions.subquery import ArraySubquery
 from dorm.lookups.classes import Transform
 from dorm.lookups.core import BUILDERS, InNodes, Item, _strict_aliases, none_as_value

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from dorm.expressions.core import F, Func, OrderBy
+from dorm.expressions.core import F, OrderBy
+from dorm.expressions.func import Func
 from dorm.expressions.predicate import Q
 
 
