@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import Case, Count, F, Func, Q, Value, When
-from dorm.functions import Abs, Cast, Coalesce, Concat, Length, Lower, Replace, Substr, Trim, Upper
+from dorm import Case, Count, F, Func, OuterRef, Q, Subquery, Sum, Value, When, Window
+from dorm.functions import Abs, Cast, Coalesce, Concat, Length, Lower, Replace, RowNumber, Substr, Trim, Upper
 from tests.support.faces import Face
 from tests.support.models import Author, Book
 
@@ -51,6 +51,27 @@ async def test_chains_in_queries(face: Face) -> None:
     await face(Book.objects.create)(title="x", author=row, pages=1)
     books = Book.objects.filter(title__lt=F("author__name").apply(Upper).apply(Concat, Value("z")))
     assert await face(books.count)() == 0
+
+
+async def test_every_kind_of_expression_takes_it(face: Face) -> None:
+    ann, bob = [await face(Author.objects.create)(name=name, age=age) for name, age in [("Ann", 3), ("Bob", None)]]
+    await face(Book.objects.create)(title="x", author=ann, pages=7)
+    pages = Subquery(Book.objects.filter(author=OuterRef("pk")).values("pages")[:1])
+    kinds: dict[str, Any] = {
+        "text": F("age").apply(Cast, output_field="TEXT").apply(Coalesce, Value("?")),
+        "pages": pages.apply(Coalesce, 0),
+        "place": Window(RowNumber(), order_by="-name").apply(Abs),
+    }
+    rows = await face.rows(Author.objects.annotate(**kinds).order_by("name").values_list(*kinds))
+    assert rows == [("3", 7, 2), ("?", 0, 1)]
+    assert await face(Author.objects.aggregate)(sum=Sum("age").apply(Coalesce, 0)) == {"sum": 3}
+    assert await face(Author.objects.filter(name=Value(" Bob ").apply(Trim)).get)() == bob
+
+
+def test_an_index_is_over_a_chain(database: Any) -> None:
+    index = dorm.Index(F("name").apply(Trim).apply(Lower), name="author_plain_name")
+    nested = dorm.Index(Lower(Trim("name")), name="author_plain_name")
+    assert index == nested
 
 
 @pytest.mark.parametrize(
