@@ -74,14 +74,17 @@ def test_a_run_asks_again_and_again_for_the_lock_and_holds_nothing_meanwhile(
         done.start()
         assert waits.wait(30)
         # One that waited inside the server would have a snapshot, for which CREATE INDEX CONCURRENTLY waits in turn.
-        waiting = other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchall()
-        assert waiting == [(0,)]
+        locks = (
+            "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database AND d.datname = current_database()"
+            " WHERE locktype = 'advisory'"
+        )
+        assert other.execute(f"{locks} AND NOT granted").fetchall() == [(0,)]
         held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
         assert other.execute(held).fetchall() == [(0,)]
         assert introspect_tables() == []
         other.execute("SELECT pg_advisory_unlock(%s)", (KEY,))
         done.join(30)
-        assert other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchall() == [(0,)]
+        assert other.execute(locks).fetchall() == [(0,)]
     assert [table.name for table in introspect_tables()] == ["shop_author"]
 
 
