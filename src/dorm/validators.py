@@ -8,7 +8,7 @@ from __future__ import annotations
 import decimal
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from dorm.exceptions import ValidationError
@@ -201,6 +201,53 @@ class MaxLengthValidator(BaseValidator):
 
     def clean(self, x: Any) -> int:
         return len(x)
+
+
+class RangeMaxValueValidator(MaxValueValidator):
+    """Accept ranges whose upper bound is at most the limit; one without an end, or an empty one, has no such bound."""
+
+    message = "Ensure that the upper bound of the range is not greater than %(limit_value)s."
+
+    def compare(self, a: Any, b: Any) -> bool:
+        return a.upper is None or bool(a.upper > b)
+
+
+class RangeMinValueValidator(MinValueValidator):
+    """Accept ranges whose lower bound is at least the limit; one without a beginning, or an empty one, has none."""
+
+    message = "Ensure that the lower bound of the range is not less than %(limit_value)s."
+
+    def compare(self, a: Any, b: Any) -> bool:
+        return a.lower is None or bool(a.lower < b)
+
+
+class KeysValidator(Validator):
+    """Accept dicts that have all of *keys*, as those of an `HStoreField`.
+
+    Args:
+        strict: refuse further keys too.
+        messages: texts in place of the usual ones, by their codes ``missing_keys`` and ``extra_keys``.
+    """
+
+    messages: Mapping[str, str] = {
+        "missing_keys": "Some keys were missing: %(keys)s",
+        "extra_keys": "Some unknown keys were provided: %(keys)s",
+    }
+
+    def __init__(self, keys: Iterable[str], strict: bool = False, messages: Mapping[str, str] | None = None) -> None:
+        self.keys = tuple(sorted(set(keys)))
+        self.strict = strict
+        self.messages = {**self.messages, **(messages or {})}
+
+    def __call__(self, value: Any) -> None:
+        given = set(value)
+        self._refuse("missing_keys", set(self.keys) - given)
+        if self.strict:
+            self._refuse("extra_keys", given.difference(self.keys))
+
+    def _refuse(self, code: str, keys: set[str]) -> None:
+        if keys:
+            raise ValidationError(self.messages[code], code=code, params={"keys": ", ".join(sorted(keys))})
 
 
 class DecimalValidator(Validator):

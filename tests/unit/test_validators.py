@@ -49,6 +49,10 @@ GOOD: list[tuple[Any, Any]] = [
     (validators.RegexValidator("x", inverse_match=True), "abc"),
     (validators.MinValueValidator(lambda: 3), 3),
     (validators.validate_domain_name, "example.com"),
+    (validators.RangeMaxValueValidator(5), dorm.Range(None, 5)),
+    (validators.RangeMinValueValidator(lambda: 0), dorm.Range(0, None)),
+    (validators.KeysValidator(["a", "b"]), {"a": 1, "b": None, "c": 3}),
+    (validators.KeysValidator({"a"}, strict=True), {"a": "1"}),
 ]
 
 
@@ -111,6 +115,41 @@ def test_bad_values_are_refused_in_djangos_words(validator: Any, value: Any, mes
     assert caught.value.messages == [message]
     assert caught.value.code
     assert caught.value.params is None or "value" in caught.value.params
+
+
+ENDS = "Ensure that the upper bound of the range is not greater than 5."
+BEGINS = "Ensure that the lower bound of the range is not less than 0."
+
+
+@pytest.mark.parametrize(
+    ("validator", "value", "code", "message"),
+    [
+        (validators.RangeMaxValueValidator(5), dorm.Range(0, 6), "max_value", ENDS),
+        (validators.RangeMaxValueValidator(5), dorm.Range(0, None), "max_value", ENDS),
+        (validators.RangeMaxValueValidator(5), dorm.Range(empty=True), "max_value", ENDS),
+        (validators.RangeMinValueValidator(0), dorm.Range(-1, 6), "min_value", BEGINS),
+        (validators.RangeMinValueValidator(0), dorm.Range(None, 6), "min_value", BEGINS),
+        (validators.KeysValidator(["b", "a"]), {"c": "1"}, "missing_keys", "Some keys were missing: a, b"),
+        (validators.KeysValidator(["a"], strict=True), {"a": 1, "d": 2, "c": 3}, "extra_keys",
+         "Some unknown keys were provided: c, d"),
+        (validators.KeysValidator(["a"], True, {"extra_keys": "no %(keys)s"}), {"a": 1, "b": 2}, "extra_keys", "no b"),
+        (validators.KeysValidator(["a"], True, {"extra_keys": "no %(keys)s"}), {}, "missing_keys",
+         "Some keys were missing: a"),
+    ],
+)  # fmt: skip
+def test_bad_ranges_and_keys_are_refused(validator: Any, value: Any, code: str, message: str) -> None:
+    with pytest.raises(dorm.ValidationError) as caught:
+        validator(value)
+    assert (caught.value.code, caught.value.messages) == (code, [message])
+
+
+def test_validators_of_keys_are_values() -> None:
+    one, other = validators.KeysValidator(["a", "b"]), validators.KeysValidator(keys=("b", "a", "a"))
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != validators.KeysValidator(["a", "b"], strict=True)
+    assert one != validators.KeysValidator(["a", "b"], messages={"missing_keys": "no"})
+    assert one.deconstruct() == ("dorm.validators.KeysValidator", [["a", "b"]], {})
 
 
 def test_a_message_of_ones_own() -> None:
