@@ -15,8 +15,9 @@ from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
 from dorm.lookups.values import answered, with_any_number
 from dorm.models.resolve import Resolver
-from dorm.queryset.combine import Combined, outer_columns, output_names, refuse, reordered
+from dorm.queryset.combine import refuse
 from dorm.queryset.loading import Loading
+from dorm.queryset.outputs import chosen_columns, orderable, output_names
 from dorm.queryset.query import Asked, Kind, Query, Tree
 from dorm.sql.node import Literals, Node, QueryLike, typed
 from dorm.sql.plan import Plan, Prepares, Unkept
@@ -162,12 +163,13 @@ def _ordered(plan: Plan[Query], values: Values, names: tuple[Any, ...]) -> Built
     key = ("order_by", *[name.key(collected) if isinstance(name, Node) else name for name in names])
 
     def build() -> tuple[Query, Prepares]:
-        resolver = Resolver(plan.query, plan.slots, "order_by")
+        query = orderable(plan.query, names)
+        resolver = Resolver(query, plan.slots, "order_by")
         order: tuple[Any, ...] = resolver.order(names)
-        if plan.query.combined is None and order:
+        if query.combined is None and order:
             order = (Asked(names, plan.slots),)
         changed = resolver.applied(order=order, backwards=False)
-        return replace(changed, joins=plan.query.joins), resolver.taken
+        return replace(changed, joins=query.joins), resolver.taken
 
     return step(plan, values, key, collected, build)
 
@@ -378,7 +380,7 @@ def _valued(plan: Plan[Query], kind: Kind, names: tuple[str, ...]) -> tuple[Quer
 def with_columns(query: Query, kind: Kind, names: tuple[str, ...]) -> Query:
     """Return *query* with these columns; with no names all of the model's and the annotations."""
     if query.combined is not None:
-        return _combined_columns(query, query.combined, kind, names)
+        return chosen_columns(query, query.combined, kind, names)
     if not names:
         names = (
             *[field.attname for field in query.model._meta.fields],
@@ -390,17 +392,6 @@ def with_columns(query: Query, kind: Kind, names: tuple[str, ...]) -> Query:
     resolver = Resolver(query, 0, "values")
     columns = tuple((name, resolver.reference(name)) for name in names)
     return resolver.applied(kind=kind, columns=columns, related={}, loaded=None)
-
-
-def _combined_columns(query: Query, combined: Combined, kind: Kind, names: tuple[str, ...]) -> Query:
-    """Choose columns of a combined query: in each branch, where the branches are objects."""
-    if query.kind != "object":
-        chosen = names or tuple(output_names(query))
-        return replace(query, kind=kind, columns=tuple((name, query.output_column(name)) for name in chosen))
-    branches = tuple((with_columns(branch, "tuple", names), base) for branch, base in combined.branches)
-    changed = replace(query, combined=replace(combined, branches=branches))
-    changed = replace(changed, kind=kind, columns=outer_columns(branches[0][0]))
-    return reordered(query, changed) if query.order else changed
 
 
 def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -555,6 +546,7 @@ def _refuse_for_values(query: Query, name: str) -> None:
 
 def loading_all(plan: Plan[Query]) -> Plan[Query]:
     """``defer(None)``."""
+    refuse(plan.query, "defer")
     _refuse_for_values(plan.query, "defer")
     return fixed(plan, "defer(None)", lambda query: replace(query, loaded=None))
 

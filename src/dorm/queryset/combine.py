@@ -7,11 +7,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dorm.exceptions import DatabaseError, FieldError, NotSupportedError, choices_text, nearest
+from dorm.exceptions import NotSupportedError
 from dorm.sql.convert import aligned, as_type
 from dorm.sql.node import FLOAT_OUTPUT, Column, Literals, Node
 from dorm.sql.row import Row
-from dorm.sql.select import Order
 
 if TYPE_CHECKING:
     from dorm.queryset.query import Query
@@ -31,11 +30,15 @@ class Combined:
         operator: name of the method that made it.
         all: equal rows are kept (UNION ALL).
         branches: each query, and where its slots start among the values of the whole.
+        objects: the branches before columns were chosen of them; () where they never gave objects.
+        unshown: columns by name that the branches have beside those of the rows, to order by.
     """
 
     operator: str
     all: bool
     branches: tuple[tuple[Query, int], ...]
+    objects: tuple[tuple[Query, int], ...] = ()
+    unshown: tuple[tuple[str, Node], ...] = ()
 
     @property
     def word(self) -> str:
@@ -124,75 +127,6 @@ def refuse(query: Query, method: str) -> None:
         )
 
 
-def output_names(query: Query) -> list[str]:
-    """Return the names of the columns of a combined query's rows, in order."""
-    if query.kind != "object":
-        return [name for name, _ in query.columns]
-    from dorm.queryset.selects import object_names
-
-    return object_names(query)
-
-
-def output_width(query: Query, names: Sequence[str]) -> int:
-    """Return how many of *names* make up the name of a column: paths of ``values`` are one name."""
-    if "__".join(names) in output_names(query):
-        return len(names)
-    field = query.model._meta.find(names[0])
-    return len(names) if field is not None and field.is_relation else 1
-
-
-def reordered(before: Query, after: Query) -> Query:
-    """Return *after*, whose columns were chosen anew, in the order of *before*."""
-    names = output_names(before)
-    order = []
-    for key in before.order or ():
-        assert isinstance(key, Order), "a combined query is ordered by its columns"
-        name = names[_place(before, key.node)]
-        order.append(replace(key, node=output_column(after, name)))
-    return replace(after, order=tuple(order))
-
-
-def _place(query: Query, node: Node) -> int:
-    """Return which of the columns of a combined query's rows *node* is."""
-    if query.kind != "object":
-        return [each for _, each in query.columns].index(node)
-    return int(getattr(node, "column", "c0")[1:])
-
-
-def output_column(query: Query, name: str) -> Node:
-    """Return a column of a combined query's rows by its name.
-
-    Raises: DatabaseError: its rows have no such column. FieldError: the model has no such name either.
-    """
-    names = output_names(query)
-    meta = query.model._meta
-    field = meta.pk if name == "pk" else meta.find(name)
-    known = (name, getattr(field, "attname", None), "pk" if field is meta.pk else None)
-    wanted = next((each for each in known if each in names), None)
-    first = name.partition("__")[0]
-    if wanted is None and name != "pk" and first not in names and first not in meta.names():
-        raise FieldError(
-            f"Cannot resolve keyword {first!r} into field: the combined query has no column {name!r}."
-            f"{nearest(name, names)} Columns: {choices_text(names)}."
-        )
-    if wanted is None:
-        raise DatabaseError(
-            f"ORDER BY term does not match any column in the result set: {name!r} is none of the columns of the "
-            f"combined query.{nearest(name, names)} Columns: {choices_text(names)}."
-        )
-    place = names.index(wanted)
-    if query.kind != "object":
-        return query.columns[place][1]
-    return Column(TABLE, label(place), _output(query, place), True)
-
-
 def label(position: int) -> str:
     """Return the name that a column of the branches has for the whole."""
     return f"c{position}"
-
-
-def _output(query: Query, position: int) -> Any:
-    from dorm.queryset.selects import rows_select
-
-    assert query.combined is not None, "a combined query"
-    return rows_select(query.combined.branches[0][0])[0].columns[position].output

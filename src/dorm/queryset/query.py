@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from dorm.conf.fetch_modes import FetchMode
-from dorm.queryset.combine import Combined, output_column, output_width
+from dorm.queryset.combine import Combined
 from dorm.queryset.loading import Loading
+from dorm.queryset.outputs import output_column, output_width
 from dorm.sql.node import Node
 from dorm.sql.plan import Plan
 from dorm.sql.select import Join, Lock, Order

@@ -14,9 +14,10 @@ from dorm.models.paths import leading_up, steps_of
 from dorm.models.resolve import Resolver, constant, slot_node
 from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
 from dorm.queryset.build import single_relation
-from dorm.queryset.combine import TABLE, Combined, label, output_column
+from dorm.queryset.combine import TABLE, Combined, label
 from dorm.queryset.loading import Loading
 from dorm.queryset.locking import locked
+from dorm.queryset.outputs import output_column
 from dorm.queryset.query import Asked, Query
 from dorm.sql.boolean import And, Condition, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
