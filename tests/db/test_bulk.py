@@ -327,6 +327,43 @@ async def test_many_rows(face: Face) -> None:
     assert await face(Item.objects.filter(stock=F("pk")).count)() == 6000
 
 
+async def test_an_unusual_row_among_many_pieces(face: Face) -> None:
+    """Those before it go in by pieces, it and those after it by the other road: each has the key of its row."""
+    given = items(*[f"i{number}" for number in range(2300)], made=1)
+    given[1200].name = Value("computed")
+    made = await face(Item.objects.bulk_create)(given)
+    rows = {pk: (code, name) for pk, code, name in await face.rows(Item.objects.values_list("pk", "code", "name"))}
+    assert len(rows) == 2300
+    assert [rows[item.pk][0] for item in made] == [f"i{number}" for number in range(2300)]
+    assert [code for code, name in rows.values() if name == "computed"] == ["i1200"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "late"),
+    [("sqlite", "i3"), ("postgresql", "i3"), ("postgresql", "x" * 50), ("postgresql", "with a \0")],
+    indirect=["backend"],
+)
+async def test_a_row_that_fails_in_a_late_piece_leaves_none(face: Face, late: str) -> None:
+    given = items(*[f"i{number}" for number in range(1700)], made=1)
+    given[1650].code = late
+    with pytest.raises(dorm.IntegrityError if late == "i3" else dorm.DataError):
+        await face(Item.objects.bulk_create)(given)
+    assert await face(Item.objects.count)() == 0
+    given[1650].code = "mended"
+    assert {item.pk is None for item in given} == {True}
+    async with face.atomic():
+        await face(Item.objects.bulk_create)(given)
+    assert await face(Item.objects.count)() == 1700
+
+
+async def test_as_many_statements_as_batches_were_asked_for(face: Face, sent: list[str]) -> None:
+    await face(Item.objects.bulk_create)(items(*[f"i{number}" for number in range(1300)]), batch_size=600)
+    assert len(sent) == 3
+    sent.clear()
+    await face(Item.objects.bulk_create)(items(*[f"j{number}" for number in range(1300)]))
+    assert len(sent) == 1
+
+
 async def test_rows_with_keys_go_by_copy_where_there_is_one(face: Face, sent: list[str], backend: str) -> None:
     day = datetime.date(2020, 2, 29)
     objs = [

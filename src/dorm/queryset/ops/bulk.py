@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.connection import Database
@@ -14,7 +14,7 @@ from dorm.db.request import Execute, ExecuteMany, Query as Fetch, QueryMany
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import InvalidValue, NotSupportedError
 from dorm.models.state import ORIGIN
-from dorm.queryset.ops import announce, files, ordering, rowbind, rowwrite, tables
+from dorm.queryset.ops import announce, arrays, files, ordering, rowbind, rowwrite, tables
 from dorm.queryset.ops.write import writing
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
@@ -83,7 +83,7 @@ def bulk_create(qs: QuerySet[Any, Any], objs: Iterable[Any], options: Options) -
         if hasattr(field, "before_save"):
             for obj in found:
                 yield from field.before_save(obj, database.alias, "bulk_create")
-    work = _batches(insertion, meta.concrete_model._meta, found, options.batch_size or _ROWS_A_BATCH)
+    work = _batches(insertion, meta.concrete_model._meta, found, options.batch_size)
     yield from in_transaction(work, database.alias)
     for obj in found:
         if not options.ignore_conflicts or obj.pk is not None:
@@ -168,7 +168,7 @@ def _returning(meta: Any, options: Options, database: Database) -> tuple[Any, ..
 
 
 @operation
-def _batches(insertion: Insertion, meta: Any, objs: list[Any], size: int) -> Operation[None]:
+def _batches(insertion: Insertion, meta: Any, objs: list[Any], size: int | None) -> Operation[None]:
     _prepare(meta, objs)
     if meta.file_fields:
         for obj in objs:
@@ -178,9 +178,10 @@ def _batches(insertion: Insertion, meta: Any, objs: list[Any], size: int) -> Ope
     objs = _keyed_first(meta, objs)
     if insertion.conflict is None and insertion.back == ():
         objs = yield from _insert_usual(insertion, meta, objs, size)
+    step = size or _ROWS_A_BATCH
     for fields, same in _by_columns(meta, objs):
-        for start in range(0, len(same), size):
-            yield from _insert(insertion, meta, fields, same[start : start + size])
+        for start in range(0, len(same), step):
+            yield from _insert(insertion, meta, fields, same[start : start + step])
 
 
 def _keyed_first(meta: Any, objs: list[Any]) -> list[Any]:
@@ -195,28 +196,33 @@ def _keyed_first(meta: Any, objs: list[Any]) -> list[Any]:
 
 
 @operation
-def _insert_usual(insertion: Insertion, meta: Any, objs: list[Any], size: int) -> Operation[list[Any]]:
+def _insert_usual(insertion: Insertion, meta: Any, objs: list[Any], size: int | None) -> Operation[list[Any]]:
     """Insert the usual rows (`rowwrite.UsualInsert`) at the head of *objs*; return the others."""
     database = insertion.database
     dialect = database.dialect
     usual = rowwrite.usual_insert(meta, dialect)
     wanted, fields = usual.write, usual.fields
-    arrays = dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in fields)
-    bind = usual.bind_all if arrays else usual.bind
-    if bind is None or not wanted.back:
+    if not wanted.back:
         return objs
-    if arrays:
-        wanted = _from_arrays(meta, dialect, fields, None, wanted)
-    whole = [dialect.array_binder(field.sql_type) for field in fields]
-    for start in range(0, len(objs), size):
-        part = objs[start : start + size]
-        try:
-            rows = bind(part)
-        except (KeyError, rowbind.Unusual):
-            return objs[start:]
-        if arrays:
-            back = yield from perform(Fetch(database, Statement(wanted.template, arrays_of(whole, rows))))
+    if dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in fields):
+        bind, step = usual.bind_all, size or len(objs)
+        wanted = arrays.inserting(meta, dialect, fields, None, wanted)
+        whole = [dialect.array_binder(field.sql_type) for field in fields]
+    else:
+        bind, step, whole = usual.bind, size or _ROWS_A_BATCH, None
+    if bind is None:
+        return objs
+    for start in range(0, len(objs), step):
+        part = objs[start : start + step]
+        if whole is not None:
+            pieces = arrays.Pieces(bind, whole, part)
+            back = yield from perform(QueryMany(database, Statement(wanted.template, pieces)))
+            part = part[: pieces.rows]
         else:
+            try:
+                rows = bind(part)
+            except (KeyError, rowbind.Unusual):
+                return objs[start:]
             back = yield from perform(QueryMany(database, Statement(wanted.template, rows)))
         if usual.key is None:
             _take_back(wanted, meta, part, back)
@@ -225,6 +231,8 @@ def _insert_usual(insertion: Insertion, meta: Any, objs: list[Any], size: int) -
             key = usual.key
             for obj, row in zip(part, back, strict=True):
                 obj.__dict__[key] = row[0]
+        if len(part) < step:
+            return objs[start + len(part) :]
     return []
 
 
@@ -291,8 +299,8 @@ def _insert_values(
         yield from perform(_copy(database, meta, wanted, fields, rows))
         return
     if dialect.supports_unnest_insert and fields and all(dialect.unnests(field.sql_type) for field in fields):
-        wanted = _from_arrays(meta, dialect, fields, insertion.conflict, wanted)
-        statement = Statement(wanted.template, array_values(wanted.binders, dialect, fields, rows))
+        wanted = arrays.inserting(meta, dialect, fields, insertion.conflict, wanted)
+        statement = Statement(wanted.template, arrays.from_values(wanted.binders, dialect, fields, rows))
         if wanted.back:
             _take_back(wanted, meta, objs, (yield from perform(Fetch(database, statement))))
         else:
@@ -329,43 +337,6 @@ def _copy(
     template = Template(f"COPY {quote(meta.db_table)} ({columns}) FROM STDIN", natural=True, model=meta.label)
     bound = ([rowwrite.bound_value(*each, None) for each in zip(row, wanted.binders, strict=True)] for row in rows)
     return CopyIn(database, Statement(template), bound, ())
-
-
-def _from_arrays(
-    meta: Any, dialect: Any, fields: tuple[Any, ...], conflict: rowwrite.Conflict | None, plain: rowwrite.RowWrite
-) -> rowwrite.RowWrite:
-    """Return INSERT of many rows from one array a column, in place of *plain*."""
-    back = tuple(field for field, _ in plain.back)
-
-    def make() -> tuple[rowwrite.RowWrite, int]:
-        returning = ", ".join(dialect.quote(field.column) for field in back)
-        columns = [dialect.quote(field.column) for field in fields]
-        ending = "" if conflict is None else conflict.added_to("", dialect)
-        table = dialect.quote(meta.db_table)
-        sql = dialect.insert_from_arrays(table, columns, [field.sql_type for field in fields], returning, ending)
-        template = Template(sql, binary=plain.template.binary, model=plain.template.model)
-        return replace(plain, template=template), 4 * len(sql)
-
-    made: rowwrite.RowWrite = meta.plan.derive(("insert many", dialect.fingerprint, fields, conflict, back), make)
-    return made
-
-
-def arrays_of(whole: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[Any]:
-    """Return one array parameter a column for *rows* of parameters; *whole* makes the array of each column's."""
-    columns = zip(*rows, strict=True)
-    return [list(each) if make is None else make(list(each)) for make, each in zip(whole, columns, strict=True)]
-
-
-def array_values(
-    binders: Sequence[Any], dialect: Any, fields: Sequence[Any], rows: Sequence[Sequence[Any]]
-) -> list[Any]:
-    """Return one array parameter a column for *rows* of values."""
-    arrays = []
-    for field, bind, column in zip(fields, binders, zip(*rows, strict=True), strict=True):
-        values = list(column) if bind is None else [rowwrite.bound_value(value, bind, None) for value in column]
-        whole = dialect.array_binder(field.sql_type)
-        arrays.append(values if whole is None else whole(values))
-    return arrays
 
 
 def _take_back(wanted: rowwrite.RowWrite, meta: Any, objs: list[Any], rows: list[Any]) -> None:

@@ -15,8 +15,8 @@ from dorm.exceptions import FieldError, UnsavedInstance
 from dorm.expressions.conditional import Case, When
 from dorm.expressions.core import F, Value
 from dorm.expressions.predicate import Q
-from dorm.queryset.ops import announce, bulk, files, rowbind, rowwrite, write
-from dorm.queryset.ops.bulk import array_values, check_batch_size
+from dorm.queryset.ops import announce, arrays, files, rowbind, rowwrite, write
+from dorm.queryset.ops.bulk import check_batch_size
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
 
@@ -110,8 +110,8 @@ class _Usual:
 def _usual(meta: Any, dialect: Dialect, fields: tuple[Any, ...]) -> _Usual:
     def make() -> tuple[_Usual, int]:
         every = (*fields, *meta.pk_fields)
-        arrays = _goes_by_arrays(meta, dialect, every)
-        if arrays:
+        unnested = _goes_by_arrays(meta, dialect, every)
+        if unnested:
             template, binders = _from_arrays(meta, dialect, fields)
             nulls: tuple[Any, ...] = (None,) * len(every)
             whole = tuple(dialect.array_binder(field.sql_type) for field in every)
@@ -119,7 +119,7 @@ def _usual(meta: Any, dialect: Dialect, fields: tuple[Any, ...]) -> _Usual:
             row = rowwrite.update(meta, dialect, fields, quiet=True)
             template, binders, nulls, whole = row.template, row.binders, row.nulls, None
         bind = rowbind.row_binder(every, (), binders, nulls, dialect) if _is_of_one_table(meta, every) else None
-        return _Usual(template, bind, whole if arrays else None), 400 * len(every)
+        return _Usual(template, bind, whole if unnested else None), 400 * len(every)
 
     found: _Usual = meta.plan.derive(("update usual", dialect.fingerprint, fields), make)
     return found
@@ -141,7 +141,7 @@ def _update_usual(usual: _Usual, objs: list[Any], size: int, database: Database)
         except (KeyError, rowbind.Unusual):
             return number, objs[start:]
         if usual.whole is not None:
-            statement = Statement(usual.template, bulk.arrays_of(usual.whole, rows))
+            statement = Statement(usual.template, arrays.from_rows(usual.whole, rows))
             number += yield from perform(Execute(database, statement))
         else:
             number += yield from perform(ExecuteMany(database, Statement(usual.template, rows)))
@@ -176,7 +176,7 @@ def _update_table(meta: Any, fields: tuple[Any, ...], rows: list[list[Any]], dat
     every = (*fields, *meta.pk_fields)
     if _goes_by_arrays(meta, dialect, every):
         template, binders = _from_arrays(meta, dialect, fields)
-        statement = Statement(template, array_values(binders, dialect, every, rows))
+        statement = Statement(template, arrays.from_values(binders, dialect, every, rows))
         return (yield from perform(Execute(database, statement)))
     wanted = rowwrite.update(meta, dialect, fields, quiet=True)
     many = Statement(wanted.template, [wanted.bound(row) for row in rows])

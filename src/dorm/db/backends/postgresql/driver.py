@@ -142,19 +142,22 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
                 # The quickest one tells most of the way, and least of the server's work.
                 self.took(min(trips))
                 return found
-        rest = statements[len(found) :]
+        return found + self._piped(statements[len(found) :])
+
+    def _piped(self, statements: Iterable[Statement]) -> list[Rows]:
+        """Send statements in one pipeline, each while the server works on those before it."""
+        statement: Statement | None = None
         cursors: list[Any] = []
         try:
             with self.raw.pipeline():
-                for statement in rest:
+                for statement in statements:
                     template = statement.template
-                    cursors.append(psycopg.RawCursor(self.raw))
-                    cursors[-1].execute(
-                        template.sql, statement.params, prepare=_prepare(statement), binary=template.binary
-                    )
+                    cursor: Any = psycopg.RawCursor(self.raw)
+                    cursors.append(cursor)
+                    cursor.execute(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
         except DRIVER_ERRORS as exc:
-            raise self.failed(exc, rest[max(0, len(cursors) - 1)]) from exc
-        return found + [cursor.fetchall() for cursor in cursors]
+            raise self.failed(exc, statement) from exc
+        return [cursor.fetchall() for cursor in cursors]
 
     def execute(self, statement: Statement) -> int:
         self._send(statement)
@@ -176,10 +179,15 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
         return self._typed.rowcount
 
     def query_many(self, statement: Statement) -> Rows:
+        each = (Statement(statement.template, params) for params in statement.params)
         found: Rows = []
-        for params in statement.params:
-            self._send(Statement(statement.template, params))
-            found.extend(self._cursor.rows())
+        if len(statement.params) == 1 or (self.deferred and self.is_far):
+            for first in itertools.islice(each, 1):
+                found = self.query(first)
+        if len(statement.params) > 1:
+            self._flush()
+            for rows in self._piped(each):
+                found.extend(rows)
         return found
 
     def script(self, statement: Statement) -> int:
@@ -387,19 +395,24 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
                 # The quickest one tells most of the way, and least of the server's work.
                 self.took(min(trips))
                 return found
-        rest = statements[len(found) :]
+        return found + await self._piped(statements[len(found) :])
+
+    async def _piped(self, statements: Iterable[Statement]) -> list[Rows]:
+        """Send statements in one pipeline, each while the server works on those before it."""
+        statement: Statement | None = None
         cursors: list[Any] = []
         try:
             async with self.raw.pipeline():
-                for statement in rest:
+                for statement in statements:
                     template = statement.template
-                    cursors.append(psycopg.AsyncRawCursor(self.raw))
-                    await cursors[-1].execute(
+                    cursor: Any = psycopg.AsyncRawCursor(self.raw)
+                    cursors.append(cursor)
+                    await cursor.execute(
                         template.sql, statement.params, prepare=_prepare(statement), binary=template.binary
                     )
         except DRIVER_ERRORS as exc:
-            raise self.failed(exc, rest[max(0, len(cursors) - 1)]) from exc
-        return found + [await cursor.fetchall() for cursor in cursors]
+            raise self.failed(exc, statement) from exc
+        return [await cursor.fetchall() for cursor in cursors]
 
     async def execute(self, statement: Statement) -> int:
         await self._send(statement)
@@ -421,10 +434,15 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
         return self._typed.rowcount
 
     async def query_many(self, statement: Statement) -> Rows:
+        each = (Statement(statement.template, params) for params in statement.params)
         found: Rows = []
-        for params in statement.params:
-            await self._send(Statement(statement.template, params))
-            found.extend(self._cursor.rows())
+        if len(statement.params) == 1 or (self.deferred and self.is_far):
+            for first in itertools.islice(each, 1):
+                found = await self.query(first)
+        if len(statement.params) > 1:
+            await self._flush()
+            for rows in await self._piped(each):
+                found.extend(rows)
         return found
 
     async def script(self, statement: Statement) -> int:

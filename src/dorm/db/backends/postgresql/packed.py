@@ -7,15 +7,20 @@ and for each element its length (-1 for NULL) and its bytes (array_recv in src/b
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Callable
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any, ClassVar
 
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 _NULL = struct.pack(">i", -1)
+_ONE = struct.pack(">i?", 1, False)
+_EIGHT = struct.pack(">iq", 8, 0)
 _length = struct.Struct(">i").pack
+_LENGTHS = [_length(number) for number in range(256)]
 
 
 class Packed(list[Any]):
@@ -47,22 +52,32 @@ class _PackedDumper(Dumper):
 
 
 class _FixedDumper(_PackedDumper):
-    """Elements of one length."""
+    """Elements of eight bytes, put between their lengths one byte of all elements after the other."""
 
     code: ClassVar[str]
-    size: ClassVar[int]
 
     def pack(self, values: list[Any]) -> bytes:
-        pairs = chain.from_iterable(zip(repeat(self.size), values))
-        return struct.pack(">" + f"i{self.code}" * len(values), *pairs)
+        try:
+            numbers = array(self.code, values)
+        except TypeError as exc:
+            raise struct.error(str(exc)) from None
+        if sys.byteorder == "little":
+            numbers.byteswap()
+        elements = numbers.tobytes()
+        packed = bytearray(_EIGHT * len(values))
+        for place in range(8):
+            packed[4 + place :: 12] = elements[place::8]
+        return bytes(packed)
 
 
 class _StringDumper(_PackedDumper):
     element, oid = 25, 1009
 
     def pack(self, values: list[Any]) -> bytes:
-        encoded = [value.encode() for value in values]
-        return b"".join(chain.from_iterable(zip(map(_length, map(len, encoded)), encoded, strict=True)))
+        encoded = list(map(str.encode, values))
+        lengths = list(map(len, encoded))
+        known = _LENGTHS.__getitem__ if max(lengths) < len(_LENGTHS) else _length
+        return b"".join(chain.from_iterable(zip(map(known, lengths), encoded, strict=True)))
 
 
 class Int8Array(Packed):
@@ -90,15 +105,20 @@ class BoolArray(Packed):
 
 
 class _Int8Dumper(_FixedDumper):
-    element, oid, code, size = 20, 1016, "q", 8
+    element, oid, code = 20, 1016, "q"
 
 
 class _DoubleDumper(_FixedDumper):
-    element, oid, code, size = 701, 1022, "d", 8
+    element, oid, code = 701, 1022, "d"
 
 
-class _BoolDumper(_FixedDumper):
-    element, oid, code, size = 16, 1000, "?", 1
+class _BoolDumper(_PackedDumper):
+    element, oid = 16, 1000
+
+    def pack(self, values: list[Any]) -> bytes:
+        packed = bytearray(_ONE * len(values))
+        packed[4::5] = bytes(map(bool, values))
+        return bytes(packed)
 
 
 DUMPERS: dict[type[Packed], type[Dumper]] = {
