@@ -128,7 +128,7 @@ async def test_negation_keeps_rows_whose_value_differs_or_whose_column_is_null(f
     assert await found(face, ~Q(json__breed__icontains="LABRADOR")) == kept
     excluded = Everything.objects.exclude(json__age=5).values_list("char", flat=True)
     assert set(await face.rows(excluded)) == kept
-    assert await found(face, ~Q(json__age__gt=5)) == {"sql null", "meg"}
+    assert await found(face, ~Q(json__age__gt=5)) == {"sql null", "meg", "fred"}
     assert await found(face, ~Q(json__has_key="breed")) == set(DOCUMENTS) - {"meg", "rufus", "fred"}
 
 

@@ -102,6 +102,10 @@ class Fragments:
         """Return the number, text or boolean (*scalar*) at a path; NULL when another type is there."""
         raise NotSupportedError(f"{self.vendor} cannot look into JSON")
 
+    def json_holds(self, sql: str, keys: tuple[str | int, ...], scalar: str) -> str:
+        """Return the condition that a number, text or boolean (*scalar*) is at a path; NULL when nothing is there."""
+        raise NotSupportedError(f"{self.vendor} cannot look into JSON")
+
     def json_scalar_equals(self, sql: str, keys: tuple[str | int, ...], scalar: str, rhs: str) -> str:
         """Return the condition that a scalar equal to *rhs* is at a path; false when another type is there."""
         return f"{self.json_scalar_at(sql, keys, scalar)} = {rhs}"

@@ -109,7 +109,7 @@ LONG_LIST = 1000
 """Longer lists are one parameter where the dialect can take one apart."""
 
 
-class _Listed:
+class Listing:
     """Turns a list into the text of a JSON list of bound values."""
 
     __slots__ = ("bind",)
@@ -142,7 +142,7 @@ class InList(Condition):
         if self.size > LONG_LIST and compiler.dialect.supports_listed(kind):
             if bind is None and lhs.output is not None:
                 bind = lhs.output.bind(compiler.dialect)
-            return compiler.dialect.in_listed(left, compiler.param(self.slot, TEXT_OUTPUT, _Listed(bind)))
+            return compiler.dialect.in_listed(left, compiler.param(self.slot, TEXT_OUTPUT, Listing(bind)))
         return f"{left} IN ({compiler.padded(self.slot, self.size, lhs.output, bind)})"
 
     def null_rejecting(self) -> frozenset[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dorm.db.types import JSON
-from dorm.exceptions import NotSupportedError
+from dorm.exceptions import InvalidValue, NotSupportedError
 from dorm.expressions.core import F
 from dorm.lookups.classes import Transform
-from dorm.lookups.core import BUILDERS, IsNull, Item, _strict_aliases, none_as_value
+from dorm.lookups.core import BUILDERS, LONG_LIST, IsNull, Listing, _strict_aliases, none_as_value
 from dorm.lookups.registry import key_transforms, register_kinds
 from dorm.lookups.values import bucket
 from dorm.sql.boolean import Condition, Nothing, conjunction, disjunction
@@ -195,15 +195,34 @@ class JSONEquals(AtPath):
         if not isinstance(value, Param):
             return dialect.json_equals(document, self.keys, dialect.json_canonical(value.sql(compiler)))
         if self.scalar is not None and not dialect.has_json_type:
-            bind = _decoded if self.scalar != "boolean" else _decoded_boolean
-            placeholder = compiler.param(value.slot, scalar_output(self.scalar), _through(value, bind))
+            bind = {"text": _decoded, "boolean": _decoded_boolean, "number": dialect.json_number}[self.scalar]
+            placeholder = compiler.param(value.slot, scalar_output(self.scalar), bind)
             return dialect.json_scalar_equals(document, self.keys, self.scalar, placeholder)
-        placeholder = compiler.param(value.slot, _JSON, _through(value, dialect.json_binder))
+        placeholder = compiler.param(value.slot, _JSON, dialect.json_binder)
         return dialect.json_equals(document, self.keys, placeholder)
 
 
+class JSONIn(AtPath):
+    """The value at the path is one of the documents whose texts stand in a slot; *size* is their padded number."""
+
+    def __init__(self, lhs: Node, slot: int, size: int) -> None:
+        super().__init__(lhs)
+        self.slot = slot
+        self.size = size
+
+    def options(self) -> tuple[Hashable, ...]:
+        return (self.keys, self.slot, self.size)
+
+    def sql(self, compiler: Compiler) -> str:
+        dialect = compiler.dialect
+        value = dialect.json_canonical(dialect.json_at(self.document(compiler), self.keys))
+        if self.size > LONG_LIST and dialect.supports_listed("json"):
+            return dialect.in_listed(value, compiler.param(self.slot, TEXT_OUTPUT, Listing(dialect.json_binder)))
+        return f"{value} IN ({compiler.padded(self.slot, self.size, _JSON, dialect.json_binder)})"
+
+
 class JSONComparison(AtPath):
-    """The scalar at the path compared with a value of its type; values of other types compare to NULL."""
+    """The scalar at the path compared with a value of its type: false for other types, NULL where nothing is there."""
 
     def __init__(self, lookup: str, lhs: Node, values: tuple[Node, ...], scalar: Scalar) -> None:
         super().__init__(lhs)
@@ -216,16 +235,20 @@ class JSONComparison(AtPath):
 
     def sql(self, compiler: Compiler) -> str:
         dialect = compiler.dialect
-        lhs = dialect.json_scalar_at(self.document(compiler), self.keys, self.scalar)
+        document = self.document(compiler)
+        lhs = dialect.json_scalar_at(document, self.keys, self.scalar)
         texts = [self._value(compiler, value) for value in self.args[1:]]
         if self.lookup == "range":
-            return f"{lhs} BETWEEN {texts[0]} AND {texts[1]}"
-        return dialect.lookups[self.lookup].format(lhs=lhs, rhs=texts[0])
+            compared = f"{lhs} BETWEEN {texts[0]} AND {texts[1]}"
+        else:
+            compared = dialect.lookups[self.lookup].format(lhs=lhs, rhs=texts[0])
+        # Alone it would be NULL for other types, and NOT of that too.
+        return f"({dialect.json_holds(document, self.keys, self.scalar)} AND {compared})"
 
     def _value(self, compiler: Compiler, value: Node) -> str:
         if isinstance(value, Param):
             bind = {"text": _decoded, "boolean": bool_of, "number": compiler.dialect.json_number}[self.scalar]
-            return compiler.param(value.slot, scalar_output(self.scalar), _through(value, bind))
+            return compiler.param(value.slot, scalar_output(self.scalar), bind)
         if _kind(value) != "json":
             return value.sql(compiler)
         source, keys = source_and_keys(value)
@@ -307,14 +330,6 @@ def bool_of(text: str) -> bool:
     return bool(json.loads(text))
 
 
-def _through(value: Param, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return *convert* for what stands in the slot of *value*: the text itself, or an item of a list of texts."""
-    if not isinstance(value, Item):
-        return convert
-    index = value.index
-    return lambda texts: convert(texts[min(index, len(texts) - 1)])
-
-
 # -- building ----------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +385,11 @@ def _ordered(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
         else:
             node = Param(scope.slot(text_of(lhs.output)), _JSON)
             found = _scalar_of(each, lhs.output)
+            if found is None or scalar not in (None, found):
+                raise InvalidValue(
+                    f"{name} compares values in JSON with numbers, texts or booleans of one type, "
+                    f"not {type(each).__name__}."
+                )
         nodes.append(node)
         scalar = scalar or found
     return JSONComparison(name, lhs, tuple(nodes), scalar or "number")
@@ -381,14 +401,13 @@ def _in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if any(isinstance(item, (Node, QueryLike)) for item in value):
         return disjunction([_exact("exact", lhs, item, scope) for item in value]) or Nothing()
     to_text = text_of(lhs.output)
-    slot = scope.slot(lambda items: tuple(map(to_text, items)))
-    scalars: list[Scalar | None] = [_scalar_of(item, lhs.output) for item in value]
-    scalars += scalars[-1:] * (bucket(len(value)) - len(value))
-    parts = [JSONEquals(lhs, Item(slot, number, _JSON), scalar) for number, scalar in enumerate(scalars)]
-    return disjunction(parts) or Nothing()
+    # The types of the items are no part of the plan, so the text may not depend on them.
+    return JSONIn(lhs, scope.slot(lambda items: tuple(map(to_text, items))), bucket(len(value)))
 
 
 def _contains(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+    if value is None:
+        return none_as_value(name, lhs)
     if isinstance(value, (Node, QueryLike)):
         rhs = scope.subquery(value) if isinstance(value, QueryLike) else value.resolve(scope)
         return JSONContains(name, lhs, rhs)
@@ -397,6 +416,8 @@ def _contains(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
 
 def _has_keys(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if name == "has_key":
+        if value is None:
+            return none_as_value(name, lhs)
         if isinstance(value, KeyTransform):
             for key in source_and_keys(value)[1]:
                 lhs = KeyTransform(key, lhs).resolve(scope)
@@ -404,7 +425,7 @@ def _has_keys(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
         if isinstance(value, Node):
             raise NotSupportedError("has_key takes a key or a KeyTransform.")
         return HasKeys(name, lhs, scope.slot(str))
-    if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (str, bytes)) or not isinstance(value, Collection):
         raise TypeError(f"{name} takes a list of keys, not {type(value).__name__}.")
     if any(isinstance(item, KeyTransform) for item in value):
         parts = [_has_keys("has_key", lhs, item, scope) for item in value]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar
 
 from dorm.db.fragments import Fragments
 from dorm.db.types import SqlType
 
+_JSON_TYPES = {"number": ("number", "numeric"), "text": ("string", "text"), "boolean": ("boolean", "boolean")}
+"""Scalars, each with its name in JSONB_TYPEOF and the type that it is cast to."""
 _PARTS = {"week_day": "DOW", "iso_week_day": "ISODOW", "iso_year": "ISOYEAR"}
 
 
@@ -20,6 +23,15 @@ def _literal(text: str) -> str:
 
 def _path(keys: tuple[str | int, ...]) -> str:
     return f"ARRAY[{', '.join(_literal(str(key)) for key in keys)}]::text[]"
+
+
+def _places(keys: tuple[str | int, ...]) -> str:
+    """Return a path of SQL/JSON: https://www.postgresql.org/docs/current/functions-json.html#FUNCTIONS-SQLJSON-PATH."""
+    parts = (
+        f".{json.dumps(key)}" if isinstance(key, str) else f"[{key if key >= 0 else f'last{key + 1:+}'}]"
+        for key in keys
+    )
+    return f"strict ${''.join(parts)}"
 
 
 class PostgresFragments(Fragments):
@@ -71,19 +83,25 @@ class PostgresFragments(Fragments):
             return sql
         if len(keys) == 1 and isinstance(keys[0], str):
             return f"({sql} -> {_literal(keys[0])})"
-        return f"({sql} #> {_path(keys)})"
+        if not any(isinstance(key, int) for key in keys):
+            return f"({sql} #> {_path(keys)})"
+        # A place is one in a list: -> and #> find it in scalars or in the keys of objects too.
+        return f"JSONB_PATH_QUERY_FIRST({sql}, {_literal(_places(keys))}, '{{}}', true)"
 
     def json_text_at(self, sql: str, keys: tuple[str | int, ...]) -> str:
+        if any(isinstance(key, int) for key in keys):
+            return f"({self.json_at(sql, keys)} #>> '{{}}')"
         return f"({sql} #>> {_path(keys)})"
 
     def json_scalar_at(self, sql: str, keys: tuple[str | int, ...], scalar: str) -> str:
-        name, wanted = {"number": ("number", "numeric"), "text": ("string", "text"), "boolean": ("boolean", "boolean")}[
-            scalar
-        ]
+        wanted = _JSON_TYPES[scalar][1]
         value = self.json_at(sql, keys)
         text = f"({value} #>> '{{}}')" + (f"::{wanted}" if wanted != "text" else "")
         # CASE keeps the cast away from values of other types.
-        return f"(CASE WHEN JSONB_TYPEOF({value}) = '{name}' THEN {text} END)"
+        return f"(CASE WHEN {self.json_holds(sql, keys, scalar)} THEN {text} END)"
+
+    def json_holds(self, sql: str, keys: tuple[str | int, ...], scalar: str) -> str:
+        return f"JSONB_TYPEOF({self.json_at(sql, keys)}) = '{_JSON_TYPES[scalar][0]}'"
 
     def json_is_null(self, sql: str, keys: tuple[str | int, ...]) -> str:
         return f"{self.json_at(sql, keys)} = 'null'::jsonb"

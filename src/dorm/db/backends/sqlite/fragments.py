@@ -179,12 +179,13 @@ class SqliteFragments(Fragments):
         )
 
     def json_scalar_at(self, sql: str, keys: tuple[str | int, ...], scalar: str) -> str:
-        path = _path(keys)
-        return f"(CASE WHEN JSON_TYPE({sql}, {path}) IN ({_JSON_TYPES[scalar]}) THEN {sql} ->> {path} END)"
+        return f"(CASE WHEN {self.json_holds(sql, keys, scalar)} THEN {sql} ->> {_path(keys)} END)"
+
+    def json_holds(self, sql: str, keys: tuple[str | int, ...], scalar: str) -> str:
+        return f"JSON_TYPE({sql}, {_path(keys)}) IN ({_JSON_TYPES[scalar]})"
 
     def json_scalar_equals(self, sql: str, keys: tuple[str | int, ...], scalar: str, rhs: str) -> str:
-        path = _path(keys)
-        return f"(JSON_TYPE({sql}, {path}) IN ({_JSON_TYPES[scalar]}) AND {sql} ->> {path} = {rhs})"
+        return f"({self.json_holds(sql, keys, scalar)} AND {sql} ->> {_path(keys)} = {rhs})"
 
     def json_is_null(self, sql: str, keys: tuple[str | int, ...]) -> str:
         return f"JSON_TYPE({sql}, {_path(keys)}) = 'null'"
@@ -222,7 +223,9 @@ class SqliteFragments(Fragments):
         return canonical(text)
 
     def json_number(self, text: str) -> Any:
-        return json.loads(text)
+        number = json.loads(text)
+        # JSON numbers that SQLite cannot hold as whole ones are read as real ones.
+        return number if isinstance(number, float) or abs(number) < 2**63 else float(number)
 
     # -- dates ---------------------------------------------------------------------------------------------------
     def now(self) -> str:
