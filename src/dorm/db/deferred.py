@@ -9,26 +9,23 @@ from __future__ import annotations
 from dorm.db.statement import Statement
 
 
-class Deferred:
-    """Statements that wait, in order; a savepoint among them has a name, everything else has None."""
+class Deferred(list[tuple[str | None, Statement]]):
+    """Statements that wait, in order; a savepoint among them has a name, everything else has None.
 
-    __slots__ = ("_waiting",)
+    It is a list because every statement of a transaction asks whether it is empty.
+    """
 
-    def __init__(self) -> None:
-        self._waiting: list[tuple[str | None, Statement]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    __slots__ = ()
 
     def add(self, statement: Statement, savepoint: str | None = None) -> None:
         """Let *statement* wait; *savepoint* is the name it sets."""
-        self._waiting.append((savepoint, statement))
+        self.append((savepoint, statement))
 
     def released(self, savepoint: str) -> bool:
         """Forget a savepoint that was not set yet, and those set in it; False when it was set already."""
-        for number, (name, _) in enumerate(self._waiting):
+        for number, (name, _) in enumerate(self):
             if name == savepoint:
-                self._waiting[number:] = [each for each in self._waiting[number:] if each[0] is None]
+                self[number:] = [each for each in self[number:] if each[0] is None]
                 return True
         return False
 
@@ -37,29 +34,26 @@ class Deferred:
 
         What waits was asked for after every savepoint that was set, so it is forgotten in any case.
         """
-        for number, (name, _) in enumerate(self._waiting):
+        for number, (name, _) in enumerate(self):
             if name == savepoint:
-                del self._waiting[number + 1 :]
+                del self[number + 1 :]
                 return True
-        self._waiting.clear()
+        self.clear()
         return False
 
     def first(self) -> Statement:
         """Return what is to be sent first."""
-        return self._waiting[0][1]
+        return self[0][1]
 
     def sent(self, number: int = 1) -> None:
         """The first ones have been sent."""
-        del self._waiting[:number]
+        del self[:number]
 
     def all(self) -> list[Statement]:
         """Return everything that waits, in order."""
-        return [statement for _, statement in self._waiting]
+        return [statement for _, statement in self]
 
     def take_over(self, other: Deferred) -> None:
         """Wait for what *other* waited for, which is given up."""
-        self._waiting, other._waiting = other._waiting, []
-
-    def clear(self) -> None:
-        """Forget everything: the transaction ends before it began."""
-        self._waiting.clear()
+        self[:] = other
+        other.clear()

@@ -377,13 +377,14 @@ def wrong_face(used: str, opened: str) -> TransactionManagementError:
 
 def blocking(connection: Connection) -> SyncConnection:
     """Return *connection* if the blocking driver may use it, else raise `TransactionManagementError`."""
-    if isinstance(connection, SyncConnection):
-        return connection
+    # Not by isinstance(), which goes to Python code for abstract classes, and this runs for every statement of a block.
+    if connection.face == "sync":
+        return connection  # type: ignore[return-value]
     raise wrong_face("sync", "async")
 
 
 def asynchronous(connection: Connection) -> AsyncConnection:
     """Return *connection* if the asyncio driver may use it, else raise `TransactionManagementError`."""
-    if isinstance(connection, AsyncConnection):
-        return connection
+    if connection.face == "async":
+        return connection  # type: ignore[return-value]
     raise wrong_face("async", "sync")

@@ -47,7 +47,9 @@ def key_of(instance: Any, meta: Any) -> Any:
     """Return the key of the row in the table of *meta*, None where the database makes it; defaults are applied."""
     pk = meta.pk
     key = getattr(instance, pk.attname)
-    if key is None and pk.has_default():
+    if key is None:
+        if not pk.has_default():
+            return None
         key = pk.get_default()
         setattr(instance, pk.attname, key)
     if isinstance(key, DatabaseDefault):

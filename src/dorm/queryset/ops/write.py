@@ -33,14 +33,12 @@ _MOST_ROW_VALUES = 512
 def alias_of(qs: QuerySet[Any, Any]) -> str:
     """Return the alias that *qs* writes to: its own, else the routers' answer."""
     alias = qs._alias
-    if alias is None:
-        alias = router.db_for_write(qs.model, qs._hints)
-    router.wrote(qs.model)
-    return alias
+    return router.db_for_write(qs.model, qs._hints) if alias is None else alias
 
 
 def writing(qs: QuerySet[Any, Any]) -> Database:
-    """Return the database that *qs* writes to."""
+    """Return the database that *qs* writes to, and tell the routers."""
+    router.wrote(qs.model)
     return connections[alias_of(qs)]
 
 

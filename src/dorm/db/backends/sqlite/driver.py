@@ -168,11 +168,11 @@ class SqliteConnection(SyncConnection):
             raise self._translated(exc, statement) from exc
 
     def _fetch(self, statement: Statement) -> Rows:
-        rows = self._run(statement.template.sql, statement.params).fetchall()
+        rows = self._run(statement.template.sql, statement.params)
         if statement.template.tells_key:
             # The key costs half of what RETURNING does. A trigger may have dropped the row: then there is none.
             return [(self._db.last_insert_rowid(),)] if self._db.changes() else []
-        return rows
+        return rows.fetchall()
 
     def execute(self, statement: Statement) -> int:
         return self._writing(self._changes, statement)
