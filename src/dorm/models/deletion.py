@@ -269,9 +269,10 @@ def is_listened(model: Any) -> bool:
 def is_plain(model: Any, link: Any = None) -> bool:
     """Return whether rows of *model* can go by one statement, unseen; *link* is the foreign key they are found by."""
     meta = model._meta
+    parents, others = meta.concrete_model._meta.parents, meta.private_fields
     return (
         not is_listened(model)
-        and not [each for each in meta.concrete_model._meta.parents.values() if each is not link]
+        and not (parents and [each for each in parents.values() if each is not link])
+        and not (others and [field for field in others if hasattr(field, "bulk_related_objects")])
         and not dependents(meta)
-        and not [field for field in meta.private_fields if hasattr(field, "bulk_related_objects")]
     )

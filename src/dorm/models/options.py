@@ -161,7 +161,7 @@ class Options:
         """The fields of the table that have a column."""
         return tuple(field for field in self.table_fields if field.column is not None)
 
-    @property
+    @cached_property
     def pk_fields(self) -> tuple[Field[Any], ...]:
         """The columns of the primary key: one, or those of a composite one."""
         found: tuple[Field[Any], ...] = getattr(self.pk, "fields", None) or (self.pk,)
@@ -237,6 +237,7 @@ class Options:
                 f"{self.object_name} has two primary keys, {current.name!r} and {field.name!r}: keep one."
             )
         self.pk = field
+        self.__dict__.pop("pk_fields", None)
 
     def _check_clash(self, field: Field[Any]) -> None:
         """Refuse a field that shares its attribute name or its column with another one."""
@@ -354,6 +355,7 @@ class Options:
             self.parents = dict(concrete.parents)
             self.db_table = concrete.db_table
             self.pk = concrete.pk
+            self.__dict__.pop("pk_fields", None)
         else:
             self.parents[concrete.model] = link
         concrete._heirs.append(self)
