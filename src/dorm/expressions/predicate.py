@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from dorm.db.operation import arun, run
 from dorm.lookups.values import normal_value, value_key
 from dorm.sql.node import Literals, Node, Scope
 
@@ -76,6 +77,9 @@ class Q(Node):
     def __len__(self) -> int:
         return len(self.children)
 
+    def __contains__(self, part: object) -> bool:
+        return part in self.children
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Q) and (self.connector, self.negated, self.children) == (
             other.connector,
@@ -89,28 +93,22 @@ class Q(Node):
     # -- what it consists of -------------------------------------------------------------------------------------
     def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         """Return path, positional and keyword arguments of an equal condition."""
-        children, inner = self.children, self.children[0] if len(self) == 1 else None
-        if (
-            self.negated
-            and isinstance(inner, Q)
-            and not inner.negated
-            and (inner.connector == "AND" or len(inner) == 1)
-        ):
-            # ~Q(...) keeps the condition as its only part.
-            children = inner.children
         kwargs: dict[str, Any] = {}
         if self.connector != "AND":
             kwargs["_connector"] = self.connector
         if self.negated:
             kwargs["_negated"] = True
-        return "dorm.Q", tuple(children), kwargs
+        return "dorm.Q", self.children, kwargs
 
     def flatten(self) -> Iterator[Any]:
-        """Yield this condition, the conditions in it, and the values that lookups compare with."""
+        """Yield this condition, the conditions and expressions in it, and the values that lookups compare with."""
         yield self
         for child in self.children:
             part = child[1] if isinstance(child, tuple) else child
-            yield from part.flatten() if isinstance(part, Q) else (part,)
+            if isinstance(part, Q):
+                yield from part.flatten()
+            else:
+                yield from part.walk() if isinstance(part, Node) else (part,)
 
     @property
     def referenced_base_fields(self) -> set[str]:
@@ -127,6 +125,25 @@ class Q(Node):
                     names = [getattr(each, "name", None) for each in part.walk()]
                     found.update(name.partition("__")[0] for name in names if isinstance(name, str))
         return found
+
+    # -- of values that are given -------------------------------------------------------------------------------
+    def check(self, against: Mapping[str, Any], using: str = "default") -> bool:
+        """Return whether this holds for the values *against* by name, as the database *using* sees it.
+
+        What is unknown (NULL) holds, as in a CHECK constraint, and so does what the database refuses to compute, which
+        is logged. Statements: one.
+
+        Raises: FieldError: a name has no value, or a lookup is not known.
+        """
+        from dorm.lookups.given import checked
+
+        return run(checked(self, against, using))
+
+    async def acheck(self, against: Mapping[str, Any], using: str = "default") -> bool:
+        """Async twin of `check`."""
+        from dorm.lookups.given import checked
+
+        return await arun(checked(self, against, using))
 
     # -- node ----------------------------------------------------------------------------------------------------
     def normalised(self) -> Q:

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.db.connection import Database
 from dorm.db.operation import Operation, operation
-from dorm.db.perform import perform
-from dorm.db.request import Query as Fetch
-from dorm.db.statement import Statement, Template
 from dorm.exceptions import FieldError
 from dorm.expressions.predicate import Q
 from dorm.lookups.core import Comparison, IsNull
+from dorm.lookups.given import Standing, truth
 from dorm.models.resolve import Resolver
 from dorm.sql.boolean import And, Condition, Or
-from dorm.sql.compiler import Compiler
 from dorm.sql.node import Literals, Node, Param, Scope, Text
 
 if TYPE_CHECKING:
@@ -24,22 +21,6 @@ if TYPE_CHECKING:
 
 class Excluded(FieldError):
     """A field that takes no part in this validation was named."""
-
-
-class Standing(Node):
-    """A value in place of a column: compares as the column would."""
-
-    def __init__(self, param: Param) -> None:
-        self.args = (param,)
-        self.output = param.output
-
-    def sql(self, compiler: CompilerType) -> str:
-        text = self.args[0].sql(compiler)
-        return text if self.output is None else compiler.dialect.in_place_of_column(text, self.output.sql_type)
-
-    @property
-    def nullable(self) -> bool:
-        return False
 
 
 class InstanceResolver(Resolver):
@@ -187,10 +168,4 @@ def holds(
     """
     resolver = InstanceResolver(model, instance, exclude)
     node = resolver.resolved(condition)
-    compiler = Compiler(database.dialect)
-    sql = f"SELECT {node.sql(compiler)}"
-    values = tuple(resolver.values)
-    bind = compiler.binder(len(values))
-    statement = Statement(Template(sql, reads=True, prepare=False), values if bind is None else bind(values))
-    found = (yield from perform(Fetch(database, statement)))[0][0]
-    return None if found is None else bool(found)
+    return (yield from truth(node, resolver.values, database))

@@ -1,20 +1,15 @@
-"""Conditions that may be NULL: what NOT and XOR are to make of them, and subqueries behind NOT IN."""
+"""Conditions that may be NULL: what NOT is to make of them, and subqueries behind NOT IN."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from dorm.lookups.core import IsNull
-from dorm.sql.boolean import And, Certain, conjunction, disjunction, negation
+from dorm.sql.boolean import And, conjunction
 from dorm.sql.node import Column, Node
 from dorm.sql.select import Select
 
 _SUB, _VALUE = "sub", "value"
-
-
-def certain(condition: Node) -> Node:
-    """Return a condition that is false where *condition* is NULL."""
-    return Certain(condition) if condition.nullable else condition
 
 
 def negatable(condition: Node, column: Column | None) -> Node:
@@ -44,13 +39,3 @@ def without_null(select: Select) -> Select:
     rest = (select.where,) if select.where is not None else ()
     known = [IsNull(each, False) for each in select.columns if each.nullable]
     return replace(select, where=conjunction((*rest, *known)))
-
-
-def odd(parts: list[Node]) -> Node:
-    """Return XOR: an odd number of *parts* hold; one that is NULL does not."""
-    node, *rest = map(certain, parts)
-    for part in rest:
-        either = disjunction([conjunction([node, negation(part)]) or part, conjunction([negation(node), part]) or part])
-        assert either is not None, "XOR of two conditions"
-        node = either
-    return node

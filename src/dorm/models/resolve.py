@@ -25,7 +25,7 @@ from dorm.lookups.json import KeyTransform, order_key, source_and_keys
 from dorm.lookups.registry import find_lookup, looked_up, names as lookup_names, transformed
 from dorm.lookups.rows import row_condition
 from dorm.lookups.values import AnyNumber, value_key
-from dorm.models.negation import negatable, odd, without_null
+from dorm.models.negation import negatable, without_null
 from dorm.models.partners import key_of, of_partner, related_value
 from dorm.models.paths import NoSuchName, Route, leading_up, relation_of, steps_of, walk
 from dorm.sql.boolean import (
@@ -34,8 +34,8 @@ from dorm.sql.boolean import (
     Everything,
     Junction,
     Nothing,
-    conjunction,
     disjunction,
+    junction,
     negation,
 )
 from dorm.sql.node import Column, Fixed, FixedSlots, Literals, Node, Param, QueryLike, Text
@@ -195,19 +195,7 @@ class Resolver:
             parts = [self._child(child) for child in condition.children]
         finally:
             self._negated, self._below_not = before
-        demanding = [part for part in parts if part is not None]
-        if not demanding:
-            return None
-        if condition.connector == "XOR":
-            node: Node | None = odd(demanding)
-        elif condition.connector == "OR":
-            node = disjunction(demanding)
-        else:
-            node = conjunction(demanding)
-        if node is None:
-            # All parts hold always, which a NOT above them must be told.
-            node = Everything()
-        return negation(node) if condition.negated else node
+        return junction(parts, condition.connector, condition.negated)
 
     def _child(self, child: Any) -> Node | None:
         return self._lookup(*child) if isinstance(child, tuple) else self._condition(child)

@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dorm.expressions.predicate import Q
-from dorm.models.negation import odd
 from dorm.queryset.query import Asked, Query
-from dorm.sql.boolean import Everything, conjunction, disjunction
+from dorm.sql.boolean import Everything, conjunction, disjunction, odd
 from dorm.sql.node import Literals, Node
 from dorm.sql.relabel import moved, moved_join
 from dorm.sql.select import Join

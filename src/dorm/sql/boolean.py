@@ -176,3 +176,33 @@ def negation(part: Node) -> Node:
     if isinstance(part, Everything):
         return Nothing()
     return Not(part)
+
+
+def certain(condition: Node) -> Node:
+    """Return a condition that is false where *condition* is NULL."""
+    return Certain(condition) if condition.nullable else condition
+
+
+def odd(parts: list[Node]) -> Node:
+    """Return XOR: an odd number of *parts* hold; one that is NULL does not."""
+    node, *rest = map(certain, parts)
+    for part in rest:
+        either = disjunction([conjunction([node, negation(part)]) or part, conjunction([negation(node), part]) or part])
+        assert either is not None, "XOR of two conditions"
+        node = either
+    return node
+
+
+def junction(parts: Iterable[Node | None], connector: str, negated: bool) -> Node | None:
+    """Return *parts* under a connector, possibly negated; None demands nothing, a part as well as the whole."""
+    demanding = [part for part in parts if part is not None]
+    if not demanding:
+        return None
+    if connector == "XOR":
+        node: Node | None = odd(demanding)
+    else:
+        node = disjunction(demanding) if connector == "OR" else conjunction(demanding)
+    if node is None:
+        # All parts hold always, which a NOT above them must be told.
+        node = Everything()
+    return negation(node) if negated else node
