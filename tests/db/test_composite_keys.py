@@ -363,3 +363,45 @@ def test_where_no_key_can_stand() -> None:
     for name in ("quantity", "quantity__gt", "order__reference"):
         with pytest.raises(ValueError, match="CompositePrimaryKey cannot be used as a lookup value"):
             rows.filter(**{name: F("pk")})
+
+
+async def test_equality_of_keys_that_are_not_complete(face: Face) -> None:
+    assert LineItem(pk=(1, None)) == LineItem(pk=(1, None))
+    assert LineItem(pk=(1, None)) != LineItem(pk=(None, 1))
+    assert LineItem() == LineItem()
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(LineItem(pk=(1, None)))
+    assert not LineItem(pk=(1, None))._is_pk_set()
+    assert LineItem(pk=(1, "A"))._is_pk_set()
+    with pytest.raises(ValueError, match="unsaved"):
+        await face(LineItem.objects.contains)(LineItem(pk=(1, None)))
+
+
+async def test_keys_set_and_refused(face: Face) -> None:
+    item = LineItem(pk=[3, "C"])
+    assert (item.pk, item.product_id, item.order_id) == ((3, "C"), 3, "C")
+    item.pk = None
+    assert item.pk == (None, None)
+    for wrong in ((1,), (1, 2, 3), 1, "ab"):
+        with pytest.raises(ValueError, match="'pk' must"):
+            item.pk = wrong
+    items = await filled(face)
+    assert await face(LineItem.objects.filter(pk=items[0].pk).update)(quantity=9) == 1
+    fresh = await face(LineItem.objects.get)(pk=items[0].pk)
+    await face(fresh.refresh_from_db)(fields=["pk", "quantity"])
+    assert (fresh.pk, fresh.quantity) == ((1, "A"), 9)
+    for names in (["pk"], ["product"]):
+        with pytest.raises(ValueError, match="save"):
+            await face(fresh.save)(update_fields=names)
+    with pytest.raises(ValueError, match=r"primary key"):
+        await face(LineItem.objects.bulk_update)(items, ["product"])
+
+
+async def test_keys_in_comparisons(face: Face) -> None:
+    await filled(face)
+    for lookup, wanted in (("gt", 2), ("gte", 3), ("lt", 1), ("lte", 2)):
+        assert await face(LineItem.objects.filter(**{f"pk__{lookup}": (1, "B")}).count)() == wanted
+    assert await face(LineItem.objects.filter(pk__isnull=False).count)() == 4
+    for lookup, value in (("range", ((1, "A"), (2, "B"))), ("contains", 1), ("iexact", (1, "A"))):
+        with pytest.raises(dorm.FieldError, match="CompositePrimaryKey"):
+            LineItem.objects.filter(**{f"pk__{lookup}": value})

@@ -478,7 +478,8 @@ class Model(metaclass=ModelBase):
             return NotImplemented
         if other._meta.concrete_model is not self._meta.concrete_model:
             return False
-        return bool(self.pk == other.pk) if self._is_pk_set() else self is other
+        pk = self.pk
+        return self is other if pk is None else bool(pk == other.pk)
 
     def __hash__(self) -> int:
         if not self._is_pk_set():

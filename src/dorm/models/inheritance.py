@@ -47,6 +47,7 @@ def become_proxy(cls: ModelBase, parents: list[Any]) -> None:
                     f"{parent.__name__} declares {choices_text([field.name for field in meta.fields])}."
                 )
             continue
+        cls._meta.proxy_for_model = cls._meta.proxy_for_model or parent
         if meta.concrete_model not in concrete:
             concrete.append(meta.concrete_model)
     if len(concrete) != 1:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm.conf.registry import Registry, registry
 from dorm.db.connection import connections
@@ -49,6 +49,8 @@ class Options:
         checked_fields: relations that look at the objects assigned to them before a save.
         pk: the primary key's field.
         order_with_respect_to: the relation that ``Meta`` names; its name while the class is abstract, None for a proxy.
+        proxy_for_model: the class that a proxy was derived from, None for any other model.
+        swappable, swapped: None: no setting puts another model in the place of one.
         parents: the concrete models it extends, each with the one-to-one field that leads to its table.
         relations: reverse relations by the name they have in queries, inherited ones included.
         plan: root of the plans of this model.
@@ -65,6 +67,8 @@ class Options:
     pk: Field[Any]
     db_table: str
     plan: Plan[Query]
+    swappable: ClassVar[None] = None
+    swapped: ClassVar[None] = None
 
     def __init__(self, model: type[Model], meta: type | None, base: Options | None = None) -> None:
         given = given_options(model.__name__, meta)
@@ -105,6 +109,7 @@ class Options:
         self.required_db_features: tuple[str, ...] = tuple(option["required_db_features"])
         self.auto_created: Any = getattr(meta, "auto_created", False)
         self.concrete_model: type[Model] = model
+        self.proxy_for_model: type[Model] | None = None
         self.local_managers: list[Manager[Any]] = []
         self.parents: dict[type[Model], Any] = {}
         self.local_fields: tuple[Field[Any], ...] = ()
@@ -297,7 +302,7 @@ class Options:
         if found is None:
             place = f" (in {where})" if where else ""
             raise FieldDoesNotExist(
-                f"{self.object_name} has no field named {name!r}{place}.{nearest(name, self.names())} "
+                f"{self.object_name} has no field named {name!r}{place}.{nearest(str(name), self.names())} "
                 f"Fields: {choices_text(self.names())}."
             )
         return found

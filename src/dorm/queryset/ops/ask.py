@@ -59,7 +59,7 @@ def contains(qs: QuerySet[Any, Any], obj: Any) -> Operation[bool]:
         raise TypeError("'obj' must be a model instance.")
     if meta.concrete_model is not query.model._meta.concrete_model:
         return False
-    if obj.pk is None:
+    if not obj._is_pk_set():
         raise UnsavedInstance("QuerySet.contains() cannot be used on unsaved objects.")
     if qs._rows is not None:
         return obj in qs._rows
