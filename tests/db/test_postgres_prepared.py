@@ -143,3 +143,40 @@ async def test_a_driver_without_the_table_goes_the_long_way(face: Face, long_way
     assert (await face(Author.objects.get)(pk=ann.pk)).name == "Ann"
     assert len(long_way) == 1
     cursor._names = names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DISCARD ALL",
+        "DEALLOCATE ALL",
+        "SELECT 1; DEALLOCATE ALL; SELECT 2",
+        "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",
+    ],
+    ids=["discard", "deallocate", "in a script", "in a function"],
+)
+async def test_a_session_that_loses_what_it_prepared(face: Face, long_way: list[Any], text: str) -> None:
+    """The driver does not hear of what a function does: the statement is sent once more, it has not run."""
+    ann, _ = await warmed(face)
+    if face.is_async:
+        await get_async_connection().execute_script(text)
+    else:
+        get_connection().execute_script(text)
+    for _ in range(5):
+        assert (await face(Author.objects.get)(pk=ann.pk)).age == 1
+    assert connections["default"].pool_stats()["in_use"] == 0
+
+
+async def test_a_block_that_meets_it_can_be_run_again(face: Face, long_way: list[Any]) -> None:
+    ann, _ = await warmed(face)
+    await execute(face, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
+    with pytest.raises(dorm.OperationalError, match="has dropped it") as caught:
+        async with face.atomic():
+            await face(Author.objects.get)(pk=ann.pk)
+    assert caught.value.retryable
+    async with face.atomic():
+        assert (await face(Author.objects.get)(pk=ann.pk)).age == 1
+    # A name that the user gave is the user's mistake.
+    with pytest.raises(dorm.DatabaseError, match="does not exist") as caught_too:
+        await execute(face, "EXECUTE nothing_of_that_name")
+    assert not caught_too.value.retryable

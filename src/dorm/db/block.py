@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dorm.db.dialect import Dialect
-from dorm.db.driver import Face
+from dorm.db.driver import AsyncPool, Face, SyncPool
 from dorm.db.loops import running_loop
 from dorm.db.request import Connection
 from dorm.db.seeing import seen
@@ -215,10 +215,12 @@ class Block:
         assert lease is not None, "a transaction without its hold on a connection"
         return lease
 
-    def move(self, connection: Connection) -> None:
-        """Go on with *connection*: what waited on the former one waits on it."""
+    def move(self, connection: Connection, pool: SyncPool | AsyncPool) -> None:
+        """Go on with *connection* of *pool*: what waited on the former one waits on it."""
         connection.deferred.take_over(self.connection.deferred)
-        self.connection = self.owned_lease().connection = connection
+        lease = self.owned_lease()
+        self.connection = lease.connection = connection
+        lease.pool = pool
 
     def mark_of(self, name: str | None) -> Mark | None:
         """Return the savepoint of that name, None when it is not set."""
@@ -287,3 +289,5 @@ class Lease:
     """The schemas that its transaction searches."""
     alters_session: bool = False
     """Its session was given another search path, which is taken back before anybody else has it."""
+    pool: SyncPool | AsyncPool | None = None
+    """Where an owned connection goes back to, also when the database has another one by then."""

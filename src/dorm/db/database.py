@@ -38,6 +38,18 @@ def _is_alone(request: StatementRequest[Any]) -> bool:
     return request.is_single and bool(request.statement.template.model)
 
 
+def _sync_pool_of(lease: Lease) -> SyncPool:
+    """Return where a connection of blocking code goes back to: the database may have another pool by now."""
+    assert isinstance(lease.pool, SyncPool), "an owned connection of blocking code has its pool"
+    return lease.pool
+
+
+def _async_pool_of(lease: Lease) -> AsyncPool:
+    """Return where a connection of asyncio code goes back to."""
+    assert isinstance(lease.pool, AsyncPool), "an owned connection of asyncio code has its pool"
+    return lease.pool
+
+
 class Database:
     """One entry of ``DATABASES``: everything that belongs to it, made on first use.
 
@@ -292,7 +304,8 @@ class Database:
         if block is not None:
             lease = Lease(self.alias, block.connection, owned=False)
         else:
-            lease = Lease(self.alias, self.sync_pool.acquire(), owned=True)
+            pool = self.sync_pool
+            lease = Lease(self.alias, pool.acquire(), owned=True, pool=pool)
         path = self._path_of(lease, block, bare) if in_use.ever else None
         if path is not None:
             try:
@@ -311,7 +324,8 @@ class Database:
         if block is not None:
             lease = Lease(self.alias, self.async_connection(block), owned=False)
         else:
-            lease = Lease(self.alias, await self.async_pool.acquire(), owned=True)
+            pool = self.async_pool
+            lease = Lease(self.alias, await pool.acquire(), owned=True, pool=pool)
         path = self._path_of(lease, block, bare) if in_use.ever else None
         if path is not None:
             try:
@@ -340,7 +354,7 @@ class Database:
             unseen(self.dialect, blocking(lease.connection))
         if lease.owned:
             lease.owned = False
-            self.sync_pool.release(blocking(lease.connection))
+            _sync_pool_of(lease).release(blocking(lease.connection))
 
     async def arelease(self, lease: Lease) -> None:
         """Give a held connection back from asyncio code."""
@@ -349,7 +363,7 @@ class Database:
             await aunseen(self.dialect, asynchronous(lease.connection))
         if lease.owned:
             lease.owned = False
-            await self.async_pool.release(asynchronous(lease.connection))
+            await _async_pool_of(lease).release(asynchronous(lease.connection))
 
     def discard(self, lease: Lease) -> None:
         """Give a held connection up without waiting: it is closed."""
@@ -358,20 +372,22 @@ class Database:
             return
         lease.owned = False
         if isinstance(lease.connection, AsyncConnection):
-            self.async_pool.discard(lease.connection)
+            _async_pool_of(lease).discard(lease.connection)
         else:
             lease.connection.abort()
-            self.sync_pool.release(lease.connection)
+            _sync_pool_of(lease).release(lease.connection)
 
     def replace(self, block: Block) -> None:
         """Give a block of blocking code another connection, for the dead one on which it did nothing yet."""
-        self.sync_pool.release(blocking(block.connection))
-        block.move(self.sync_pool.acquire())
+        _sync_pool_of(block.owned_lease()).release(blocking(block.connection))
+        pool = self.sync_pool
+        block.move(pool.acquire(), pool)
 
     async def areplace(self, block: Block) -> None:
         """Async twin of `replace`."""
-        await self.async_pool.release(asynchronous(block.connection))
-        block.move(await self.async_pool.acquire())
+        await _async_pool_of(block.owned_lease()).release(asynchronous(block.connection))
+        pool = self.async_pool
+        block.move(await pool.acquire(), pool)
 
     # -- sessions of their own -----------------------------------------------------------------------------------
     def session(self, seconds: float | None = None) -> SyncConnection:

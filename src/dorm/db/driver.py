@@ -41,6 +41,8 @@ class _ConnectionState(ABC):
     face: ClassVar[Face]
     deferred: Deferred
     streams: Streams
+    has_committed: bool = False
+    """The last `commit` took place: what an interrupt or a cancellation that fell into it leaves open otherwise."""
 
     @property
     @abstractmethod
@@ -142,7 +144,10 @@ class SyncConnection(_ConnectionState):
 
     @abstractmethod
     def commit(self) -> None:
-        """Commit; once sent it is never cancelled. Nothing is sent for a transaction in which nothing was."""
+        """Commit; once sent it is never cancelled. Nothing is sent for a transaction in which nothing was.
+
+        An interrupt is raised once the outcome is known; `has_committed` tells it.
+        """
 
     @abstractmethod
     def rollback(self) -> None:

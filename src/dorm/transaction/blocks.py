@@ -36,6 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _log = logging.getLogger("dorm.transaction")
 _COMMIT = Template("COMMIT")
 _ROLLBACK = Template("ROLLBACK")
+_UNKNOWN = "The connection was {} during COMMIT: whether the transaction took place is not known."
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,15 +315,25 @@ def _commit(database: Database, block: Block) -> Operation[None]:
         yield from controlled(database, Commit(block.connection), internal(_COMMIT))
     except BaseException as exc:
         connection = block.connection
-        if not isinstance(exc, Exception) and connection.usable and not connection.in_transaction:
+        if not isinstance(exc, Exception) and connection.has_committed:
             # Interrupted while COMMIT was on its way, and it took place: the driver of the operation raises the
             # interrupt once the callbacks have run.
             return
-        if isinstance(exc, DatabaseError) and exc.connection_lost:
-            exc.add_note("The connection was lost during COMMIT: whether the transaction took place is not known.")
+        note = _open_question(exc, connection.usable)
+        if note:
+            exc.add_note(note)
         yield Rollback(block.connection)
         yield from call(block.take_callbacks()[1], "on_rollback")
         raise
+
+
+def _open_question(exc: BaseException, usable: bool) -> str:
+    """Return what is to be said beside an error or interrupt that fell into COMMIT."""
+    if isinstance(exc, DatabaseError):
+        return _UNKNOWN.format("lost") if exc.connection_lost else ""
+    if isinstance(exc.__cause__, DatabaseError):
+        return f"COMMIT failed ({type(exc.__cause__).__name__}): the transaction was rolled back."
+    return "" if usable else _UNKNOWN.format("given up")
 
 
 # -- operations inside a level -----------------------------------------------------------------------------------

@@ -181,13 +181,17 @@ def _finish(using: str | None, commits: bool) -> Operation[None]:
     if block is None or not block.manual:
         return
     connection = block.connection
-    if commits:
-        yield from controlled(database, Commit(connection), _COMMIT)
-    else:
-        yield from controlled(database, Rollback(connection), _ROLLBACK)
-    block.savepoints.clear()
-    block.settings_gone()
-    connection.begin(internal(database.dialect.begin()))
+    try:
+        if commits:
+            yield from controlled(database, Commit(connection), _COMMIT)
+        else:
+            yield from controlled(database, Rollback(connection), _ROLLBACK)
+    finally:
+        # A COMMIT that fails ends the transaction on most backends: what follows must not be on its own.
+        if not connection.in_transaction:
+            block.savepoints.clear()
+            block.settings_gone()
+            connection.begin(internal(database.dialect.begin()))
 
 
 @operation

@@ -82,6 +82,10 @@ class ThreadedConnection(AsyncConnection):
     def is_doomed(self) -> bool:
         return self.inner.is_doomed
 
+    @property
+    def has_committed(self) -> bool:  # type: ignore[override]  # it is the inner one's to set
+        return self.inner.has_committed
+
     def abort(self) -> None:
         self.inner.abort()
         self._worker.stop()

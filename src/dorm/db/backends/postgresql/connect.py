@@ -90,6 +90,14 @@ def failure(config: DatabaseConfig, exc: psycopg.Error | None) -> ConnectionFail
     return made
 
 
+def closed(config: DatabaseConfig) -> ConnectionFailed:
+    """Return the error for a pool that was closed while somebody waited for it: the next one to ask opens another."""
+    made = ConnectionFailed(f"the pool of {config.alias!r} was closed while a connection was waited for. Try again.")
+    made.alias = config.alias
+    made.passing = True
+    return made
+
+
 def _short(reason: str) -> str:
     """Return the last of the reasons that libpq strings together, without its own advice."""
     for separator in ("FATAL:", "failed:"):

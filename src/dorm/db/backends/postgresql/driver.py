@@ -23,8 +23,10 @@ from dorm.db.backends.postgresql.cursors import (
 from dorm.db.backends.postgresql.errors import DRIVER_ERRORS
 from dorm.db.backends.postgresql.prepared import AsyncPreparedCursor, PreparedCursor
 from dorm.db.backends.postgresql.session import IDLE, IN_TRANSACTION, SessionState
+from dorm.db.backends.postgresql.uninterrupted import Uninterrupted
 from dorm.db.driver import AsyncConnection, AsyncCursor, Notified, Rows, SyncConnection, SyncCursor
 from dorm.db.statement import Statement, Template
+from dorm.exceptions import DatabaseError
 
 _cursor_names = itertools.count(1)
 
@@ -258,11 +260,22 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
         self._send(statement)
 
     def commit(self) -> None:
-        if not self.ends_unbegun():
+        self.has_committed = False
+        if self.ends_unbegun():
+            self.has_committed = True
+            return
+        with Uninterrupted(self.raw) as interrupted:
             try:
                 self._send(_COMMIT)
+                self.has_committed = True
+            except DatabaseError as exc:
+                if interrupted.kept is not None:
+                    raise interrupted.kept from exc
+                raise
             finally:
                 self.end_streams()
+        if interrupted.kept is not None:
+            raise interrupted.kept
 
     def rollback(self) -> None:
         self.deferred.clear()
@@ -523,7 +536,9 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
 
     async def commit(self) -> None:
         """Commit; a cancellation waits for the outcome, since COMMIT is never cancelled."""
+        self.has_committed = False
         if self.ends_unbegun():
+            self.has_committed = True
             return
         task = asyncio.ensure_future(self._send(_COMMIT))
         cancelled: asyncio.CancelledError | None = None
@@ -533,9 +548,12 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
             except asyncio.CancelledError as exc:
                 cancelled = cancelled or exc
         self.end_streams()
-        task.result()
+        error = task.exception()
+        self.has_committed = error is None
         if cancelled is not None:
-            raise cancelled
+            raise cancelled from error
+        if error is not None:
+            raise error
 
     async def rollback(self) -> None:
         self.deferred.clear()

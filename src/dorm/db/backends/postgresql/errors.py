@@ -46,12 +46,17 @@ _CLASSES: dict[str, type[DatabaseError]] = {
     "58": OperationalError,
     "XX": InternalError,
 }
+_OF_THE_DRIVER = 'prepared statement "_pg3_'
 _RETRYABLE = ("40001", "40P01")
 
 
 def is_of_stale_plan(exc: BaseException) -> bool:
-    """True when a prepared statement belongs to a former shape of a table; it has not run then."""
-    return getattr(exc, "sqlstate", None) == "0A000" and "cached plan" in str(exc)
+    """True when a statement that the driver prepared is of no use any more; it has not run then.
+
+    It belongs to a former shape of a table, or the session has lost it: by DEALLOCATE in a function, or in a pooler.
+    """
+    state = getattr(exc, "sqlstate", None)
+    return (state == "0A000" and "cached plan" in str(exc)) or (state == "26000" and _OF_THE_DRIVER in str(exc))
 
 
 def translated(exc: Exception, statement: Statement | None, alias: str, lost: bool) -> DatabaseError:
@@ -84,9 +89,8 @@ def _translated(exc: Exception, lost: bool) -> DatabaseError:
     if lost:
         return OperationalError(f"the connection was lost: {text}")
     if is_of_stale_plan(exc):
-        return OperationalError(
-            f"{text}: a table was altered since. Run the transaction again (atomic(retry=...) does)."
-        )
+        why = "a table was altered since" if state == "0A000" else "the session, or a pooler before it, has dropped it"
+        return OperationalError(f"{text}: {why}. Run the transaction again (atomic(retry=...) does).")
     if state == "42P01":
         return ProgrammingError(f"{text}. Run `dorm migrate` to create the tables.")
     if state == "42703":

@@ -21,12 +21,11 @@ import psycopg
 import psycopg_pool
 
 from dorm.conf.databases import DatabaseConfig
-from dorm.db.backends.postgresql.connect import MOST_PREPARED, failure, parameters
+from dorm.db.backends.postgresql.connect import MOST_PREPARED, closed, failure, parameters
 from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
 from dorm.db.driver import AsyncConnection, AsyncPool, SyncConnection, SyncPool
 from dorm.db.limits import within
 from dorm.db.pool import FairSemaphore, ForkAware, Holder
-from dorm.exceptions import OperationalError
 
 C = TypeVar("C", PostgresConnection, PostgresAsyncConnection)
 
@@ -272,7 +271,7 @@ class PostgresPool(_Common, ForkAware, SyncPool):
                 self.not_yet(failures, until)
                 continue
             except psycopg_pool.PoolClosed as exc:
-                raise OperationalError(f"the pool of {self.config.alias!r} was closed.") from exc
+                raise closed(self.config) from exc
             return self.handed_out(raw, raw.dorm or PostgresConnection(raw, self.config.alias))
 
     def release(self, connection: SyncConnection) -> None:
@@ -373,7 +372,7 @@ class PostgresAsyncPool(_Common, AsyncPool):
                 self.not_yet(failures, until)
                 continue
             except psycopg_pool.PoolClosed as exc:
-                raise OperationalError(f"the pool of {self.config.alias!r} was closed.") from exc
+                raise closed(self.config) from exc
             return self.handed_out(raw, raw.dorm or PostgresAsyncConnection(raw, self.config.alias))
 
     async def _pinged(self, connection: PostgresAsyncConnection) -> bool:

@@ -339,6 +339,7 @@ class SqliteConnection(SyncConnection):
             raise self._translated(exc, statement) from exc
 
     def commit(self) -> None:
+        self.has_committed = False
         self._end_streams()
         if self._db.in_transaction or not self.deferred:
             self._check_transaction()
@@ -346,6 +347,13 @@ class SqliteConnection(SyncConnection):
                 self._run("COMMIT")
             except apsw.Error as exc:
                 raise self._translated(exc, None) from exc
+            except BaseException:
+                # Ctrl-C is heard when SQLite is through.
+                self.has_committed = not self._db.in_transaction
+                if self.has_committed:
+                    self._ended()
+                raise
+        self.has_committed = True
         self._ended()
 
     def rollback(self) -> None:
