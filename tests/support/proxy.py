@@ -85,7 +85,10 @@ class Proxy:
         self._ready.set()
         await self._stop.wait()
         server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for _ in range(5):
+            # What asyncio has just accepted reaches us first: cancelled before, its socket would stay open.
+            await asyncio.sleep(0)
+        tasks = list(self._serving)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
