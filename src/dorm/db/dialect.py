@@ -137,6 +137,13 @@ class Dialect(Fragments, ABC):
         """Return the placeholder of parameter *number* of a user's SQL."""
         return "?"
 
+    takes_anything: frozenset[str] = frozenset()
+    """Functions whose arguments may be of any type, where a parameter without one cannot stand; small letters."""
+
+    def as_text(self, sql: str) -> str:
+        """Return *sql*, a parameter without a type, as a text; asked for where `takes_anything` names functions."""
+        return sql
+
     def raw_binder(self, cls: type) -> Converter | None:
         """Return what turns a parameter of a user's SQL of class *cls* into the driver's; None when it passes."""
         return None

@@ -36,7 +36,7 @@ def statement_of(database: Database, sql: str, params: Any) -> Statement:
     if not isinstance(sql, str):
         raise ProgrammingError(f"SQL is text, not {type(sql).__name__}.")
     dialect = database.dialect
-    text, values = bound(sql, params, dialect.raw_placeholder)
+    text, values = bound(sql, params, dialect)
     return Statement(Template(text, natural=True), driven(dialect, values))
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import ProgrammingError
+
+if TYPE_CHECKING:
+    from dorm.db.dialect import Dialect
 
 _TOKEN = re.compile(
     r"""
@@ -55,12 +58,51 @@ def count_placeholders(sql: str) -> int:
     return sum(match.group() == "%s" for match in _TOKEN.finditer(sql))
 
 
+_PLACED = re.compile(rf"{_TOKEN.pattern}|\w+|\S", re.VERBOSE | re.DOTALL)
+_BEFORE_A_VALUE = frozenset(("(", ",", "and", "or", "not", "where", "on", "when", "having", "select", "case"))
+_NULL_TESTS = (("is", "null"), ("is", "not", "null"))
+
+
 @lru_cache(maxsize=512)
-def _parsed(sql: str, placeholder: Callable[[int], str]) -> tuple[str, tuple[str | None, ...]]:
-    return _replaced(sql, placeholder)
+def untyped_places(sql: str, functions: frozenset[str]) -> frozenset[int]:
+    """Return the numbers of the placeholders, counted from 1, beside which nothing says what type they have.
+
+    Such are the arguments of *functions*, which take anything, and what is asked whether it is NULL. A literal there is
+    a text; a parameter without a type is an error.
+    """
+    tokens = [match for match in _PLACED.finditer(sql) if not match.group().startswith(("--", "/*"))]
+    words = ["%s" if _is_place(match) else match.group().lower() for match in tokens]
+    found: set[int] = set()
+    calls: list[str] = []
+    number = 0
+    for place, word in enumerate(words):
+        if word == "(":
+            calls.append(words[place - 1] if place else "")
+        elif word == ")":
+            del calls[-1:]
+        if word != "%s":
+            continue
+        number += 1
+        before, after = words[place - 1] if place else "(", words[place + 1 : place + 4]
+        is_argument = before in "(," and after[:1] in ([")"], [","]) and calls[-1:] and calls[-1] in functions
+        is_asked = before in _BEFORE_A_VALUE and any(tuple(after[: len(test)]) == test for test in _NULL_TESTS)
+        if is_argument or is_asked:
+            found.add(number)
+    return frozenset(found)
 
 
-def bound(sql: str, params: Any, placeholder: Callable[[int], str]) -> tuple[str, tuple[Any, ...]]:
+def _is_place(match: re.Match[str]) -> bool:
+    return match.group() == "%s" or match.group("name") is not None
+
+
+@lru_cache(maxsize=512)
+def _parsed(
+    sql: str, placeholder: Callable[[int], str], texts: frozenset[int], as_text: Callable[[str], str]
+) -> tuple[str, tuple[str | None, ...]]:
+    return _replaced(sql, lambda number: as_text(placeholder(number)) if number in texts else placeholder(number))
+
+
+def bound(sql: str, params: Any, dialect: Dialect) -> tuple[str, tuple[Any, ...]]:
     """Return a user's text with the dialect's placeholders, and the parameters in their order.
 
     Args:
@@ -69,17 +111,31 @@ def bound(sql: str, params: Any, placeholder: Callable[[int], str]) -> tuple[str
     """
     if params is None:
         return sql, ()
+    text, names = _parsed(sql, dialect.raw_placeholder, _NONE, dialect.as_text)
+    values = _values(names, params)
+    if dialect.takes_anything:
+        places = untyped_places(sql, dialect.takes_anything)
+        texts = frozenset(n for n in places if values[n - 1] is None or isinstance(values[n - 1], str))
+        if texts:
+            text, _ = _parsed(sql, dialect.raw_placeholder, texts, dialect.as_text)
+    return text, values
+
+
+_NONE: frozenset[int] = frozenset()
+
+
+def _values(names: tuple[str | None, ...], params: Any) -> tuple[Any, ...]:
+    """Return the parameters in the order of the placeholders."""
     if isinstance(params, (str, bytes)) or not isinstance(params, (Mapping, Iterable)):
         raise ProgrammingError(
             f"params takes a list, a tuple or a mapping, not {type(params).__name__}: one value is given as [value]."
         )
-    text, names = _parsed(sql, placeholder)
     if isinstance(params, Mapping):
         missing = [name for name in names if name not in params]
         if missing:
             what = "a %s, which takes a sequence" if missing[0] is None else f"%({missing[0]})s, which is not in params"
             raise ProgrammingError(f"the statement has {what}.")
-        return text, tuple(params[name] for name in names)
+        return tuple(params[name] for name in names)
     values = tuple(params)
     if any(names):
         raise ProgrammingError("the statement has %(name)s placeholders: give params as a mapping.")
@@ -87,4 +143,4 @@ def bound(sql: str, params: Any, placeholder: Callable[[int], str]) -> tuple[str
         raise ProgrammingError(
             f"the statement has {len(names)} placeholders (%s) and {len(values)} parameters were given."
         )
-    return text, values
+    return values

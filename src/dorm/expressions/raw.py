@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dorm.db.rawsql import count_placeholders, placeholders
+from dorm.db.rawsql import count_placeholders, placeholders, untyped_places
 from dorm.db.types import CUSTOM
 from dorm.expressions.core import Expression, Value, as_written
-from dorm.sql.node import Output, TypedOutput, output_key
+from dorm.sql.node import Node, Output, TypedOutput, output_key
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -28,11 +28,7 @@ class RawSQL(Expression):
         expected = count_placeholders(sql)
         if expected != len(self.params):
             raise ValueError(f"RawSQL has {expected} placeholders (%s) and {len(self.params)} parameters.")
-        # A text has the type of what stands beside it, as a literal in SQL has.
-        self.args = tuple(
-            Value(param, TypedOutput(CUSTOM)) if type(param) is str else as_written(Value(param))
-            for param in self.params
-        )
+        self.args = written_values(self.params)
         self.output = output_field
 
     def options(self) -> tuple[Hashable, ...]:
@@ -40,7 +36,28 @@ class RawSQL(Expression):
 
     def sql(self, compiler: Compiler) -> str:
         compiler.may_write = True
-        return f"({placeholders(self.text, lambda number: self.args[number - 1].sql(compiler))})"
+        return f"({written(self.text, self.args, compiler)})"
 
     def __repr__(self) -> str:
         return f"RawSQL({self.text!r}, {len(self.params)} parameters)"
+
+
+def written_values(params: Iterable[Any]) -> tuple[Node, ...]:
+    """Return the parameters of a user's SQL: a text has the type of what stands beside it, as a literal in SQL has."""
+    return tuple(
+        Value(param, TypedOutput(CUSTOM)) if type(param) is str else as_written(Value(param)) for param in params
+    )
+
+
+def written(text: str, args: Sequence[Node], compiler: Compiler) -> str:
+    """Return a user's SQL with *args* in its places; where nothing stands beside a text, it is one."""
+    dialect = compiler.dialect
+    untyped = untyped_places(text, dialect.takes_anything) if dialect.takes_anything else ()
+
+    def place(number: int) -> str:
+        arg = args[number - 1]
+        sql = arg.sql(compiler)
+        is_text = number in untyped and arg.output is not None and arg.output.sql_type is CUSTOM
+        return dialect.as_text(sql) if is_text else sql
+
+    return placeholders(text, place)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dorm.db.rawsql import count_placeholders, placeholders
-from dorm.expressions.core import Value
+from dorm.db.rawsql import count_placeholders
+from dorm.expressions.raw import written, written_values
 from dorm.models.resolve import Resolver
 from dorm.queryset import build, selects
 from dorm.sql.node import Literals, Node, Part, QueryLike, Scope
@@ -56,8 +56,7 @@ class NamedText(Node):
         return self.rebuilt(tuple(arg.resolve(scope) for arg in self.args))
 
     def sql(self, compiler: Compiler) -> str:
-        text = placeholders(self.text, lambda number: self.args[number - 1].sql(compiler))
-        return f"{compiler.quote(self.name)} AS ({text})"
+        return f"{compiler.quote(self.name)} AS ({written(self.text, self.args, compiler)})"
 
 
 class NamedSelect(Node):
@@ -83,7 +82,9 @@ def with_cte(
     for name, query in queries.items():
         build.check_alias(name)
         if isinstance(query, CTE):
-            keys.append((name, query.sql, query.recursive, *[Value(param).key(collected) for param in query.params]))
+            keys.append(
+                (name, query.sql, query.recursive, *[value.key(collected) for value in written_values(query.params)])
+            )
         elif isinstance(query, QueryLike):
             keys.append((name, query.query_key(collected)))
         else:
@@ -98,8 +99,8 @@ def _named(plan: Plan[Query], queries: Mapping[str, Any]) -> tuple[Query, Prepar
     made: list[Any] = []
     for name, query in queries.items():
         if isinstance(query, CTE):
-            params = tuple(Value(param).resolve(resolver) for param in query.params)
-            made.append(NamedText(name, query.sql, params, query.recursive))
+            args = tuple(value.resolve(resolver) for value in written_values(query.params))
+            made.append(NamedText(name, query.sql, args, query.recursive))
             continue
         part = selects.named_part(query._plan, query._alias)
         base = plan.slots + len(resolver.prepares)

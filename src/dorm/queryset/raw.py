@@ -10,7 +10,7 @@ from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.perform import perform
 from dorm.db.raw import driven
-from dorm.db.rawsql import count_placeholders, placeholders
+from dorm.db.rawsql import bound, count_placeholders, placeholders
 from dorm.db.request import FetchTable
 from dorm.db.router import router
 from dorm.db.statement import Statement, Template
@@ -137,7 +137,7 @@ class RawQuerySet(Generic[M]):
     def _fetch(self) -> Operation[list[Any]]:
         if self._rows is None:
             database = connections[self.db]
-            text = database.dialect.raw_sql(self._sql, bool(self._bound))
+            text, _ = bound(self._sql, self._bound or None, database.dialect)
             template = Template(text, natural=True, model=self.model._meta.label)
             statement = Statement(template, driven(database.dialect, self._bound))
             table = yield from perform(FetchTable(database, statement))

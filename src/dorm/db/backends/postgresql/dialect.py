@@ -172,6 +172,18 @@ class PostgresDialect(PostgresFragments, Dialect):
     def raw_placeholder(self, number: int) -> str:
         return f"${number}"
 
+    # https://www.postgresql.org/docs/current/datatype-pseudo.html: those with "any", and what rank() and its like take.
+    takes_anything = frozenset(
+        (
+            "concat", "concat_ws", "count", "format", "json_build_array", "json_build_object", "json_object_agg",
+            "jsonb_build_array", "jsonb_build_object", "jsonb_object_agg", "num_nonnulls", "num_nulls",
+            "pg_collation_for", "pg_column_size", "pg_typeof",
+        )
+    )  # fmt: skip
+
+    def as_text(self, sql: str) -> str:
+        return f"{sql}::text"
+
     # -- plans ---------------------------------------------------------------------------------------------------
     def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
         return f"EXPLAIN ({'ANALYZE, BUFFERS, ' if execute else ''}FORMAT {'JSON' if structured else 'TEXT'}) {sql}"
