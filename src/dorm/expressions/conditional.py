@@ -24,6 +24,8 @@ class When(Expression):
         then: a value, an expression, or the name of a field.
     """
 
+    is_part = True
+
     def __init__(self, condition: Any = None, then: Any = None, **lookups: Any) -> None:
         conditional = getattr(condition, "is_condition", False)
         if lookups and (condition is None or conditional):

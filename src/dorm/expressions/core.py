@@ -194,6 +194,8 @@ class Expression(Written):
 class Negated(Expression):
     """NOT of a boolean expression: ``~F("active")``."""
 
+    binds_loosely = True
+
     def __init__(self, expression: Node) -> None:
         self.args = (expression,)
         self.output = BOOLEAN_OUTPUT
@@ -518,6 +520,7 @@ class ExpressionWrapper(Expression):
         made = self.rebuilt((as_type(node, self.output),))
         if self.output is not None:
             made.output = as_asked(self.output)
+        made.binds_loosely = made.args[0].binds_loosely
         return made
 
     def sql(self, compiler: Compiler) -> str:
@@ -530,6 +533,8 @@ class ExpressionWrapper(Expression):
 
 class OrderBy(Expression):
     """An expression as a key of ORDER BY."""
+
+    is_part = True
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from dorm.exceptions import NotSupportedError
 from dorm.expressions.core import Expression, F
 from dorm.expressions.types import ListOutput
 from dorm.sql.boolean import negation
-from dorm.sql.node import BOOLEAN_OUTPUT, Literals, Node, Output, Part, QueryLike, Scope, output_key
+from dorm.sql.node import BOOLEAN_OUTPUT, Literals, Meanings, Node, Output, Part, QueryLike, Scope, output_key
 from dorm.sql.select import SubSelect
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class OuterReference(Node):
     def resolve(self, scope: Scope) -> Node:
         return self
 
-    def known(self, compiler: Compiler) -> Node:
+    def known(self, around: Meanings) -> Node:
         made = copy.copy(self)
-        made.output = compiler.meant(self.name)
+        made.output = around.meant(self.name)
         return made
 
     def sql(self, compiler: Compiler) -> str:
@@ -92,6 +92,10 @@ class Subquery(Expression):
             values.cacheable = False
         kind: Hashable = type(self)  # type: ignore[assignment]  # classes are hashable
         return (kind, output_key(self.output), self.queryset.query_key(values))
+
+    def infer_output(self) -> Output | None:
+        output: Output | None = self.queryset.column_output
+        return output
 
     def resolve(self, scope: Scope) -> Node:
         node = scope.subquery(self.queryset)

@@ -20,6 +20,7 @@ from dorm.db.types import (
 )
 from dorm.exceptions import FieldError
 from dorm.sql.node import Node, Output, TypedOutput, output_name
+from dorm.sql.output import NumberResult, is_computed
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
@@ -31,19 +32,6 @@ _ARITHMETIC = ("+", "-", "*", "/", "%", "^")
 
 PLAIN_NUMERIC = SqlType("numeric")
 """A decimal of any digits: what arithmetic over decimals gives."""
-
-
-class NumberResult(TypedOutput):
-    """A float or a whole number that was computed, in whatever type the backend sends it."""
-
-    __slots__ = ("wanted",)
-
-    def __init__(self, sql_type: SqlType, wanted: type[float] | type[int]) -> None:
-        super().__init__(sql_type)
-        self.wanted = wanted
-
-    def load(self, dialect: Dialect, /) -> Converter | None:
-        return self.wanted
 
 
 class DecimalResult(TypedOutput):
@@ -132,12 +120,12 @@ def _of_numbers(operator: str, lhs: Output, rhs: Output) -> Output | None:
         return None
     if "double" in (left.kind, right.kind):
         # A mean of whole numbers is a float here, whatever number the server computes it as.
-        computed = any(isinstance(each, TypedOutput) and type(each) is not TypedOutput for each in (lhs, rhs))
-        return NumberResult(DOUBLE, float) if computed else TypedOutput(DOUBLE)
+        return NumberResult(DOUBLE, float) if is_computed(lhs) or is_computed(rhs) else TypedOutput(DOUBLE)
     if "numeric" in (left.kind, right.kind):
         return TypedOutput(PLAIN_NUMERIC if operator == "^" else _of_decimals(operator, left, right))
-    # A power of whole numbers is whole, though PostgreSQL computes it as a float.
-    return NumberResult(BIGINT, int) if operator == "^" else TypedOutput(BIGINT)
+    # A power of whole numbers is whole, though PostgreSQL computes it as a float, and a sum of large ones as a numeric.
+    computed = operator == "^" or is_computed(lhs) or is_computed(rhs)
+    return NumberResult(BIGINT, int) if computed else TypedOutput(BIGINT)
 
 
 def _of_decimals(operator: str, left: SqlType, right: SqlType) -> SqlType:

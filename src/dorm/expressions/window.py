@@ -224,6 +224,21 @@ class Window(Expression):
         return str(source.with_default(compiler, text)) if source.is_aggregate else text
 
 
+def refuse_as_groups(columns: Iterable[tuple[str, Node]]) -> None:
+    """Refuse to group by window functions, which are computed when the groups are made.
+
+    Args:
+        columns: what is selected, by name.
+    Raises: NotSupportedError.
+    """
+    for name, column in columns:
+        if column.contains_window:
+            raise NotSupportedError(
+                f"Cannot group by {name!r}: a window function is computed after the rows are grouped. "
+                "Annotate it after the aggregate, or leave it out of values()."
+            )
+
+
 def _columns(key: Node) -> Iterable[Node]:
     """Yield *key*; that of a composite key as one of each of its columns."""
     inner = key.args[0] if isinstance(key, OrderBy) else key

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.db.types import BIGINT, DOUBLE, SqlType
 from dorm.expressions.core import Value
-from dorm.expressions.types import NumberResult
 from dorm.sql.convert import kind_of as kind_of
 from dorm.sql.node import Node, Output, TypedOutput
+from dorm.sql.output import NumberResult
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from dorm import timezone
 from dorm.conf.settings import settings
@@ -28,6 +28,13 @@ _DURATION_PARTS = ("day", "hour", "minute", "second")
 
 def _kind(node: Node) -> str:
     return node.output.sql_type.kind if node.output is not None else ""
+
+
+def _known(function: Any, compiler: Compiler) -> Node:
+    """Return the argument of *function* with its type, checked: it may be that of a query around."""
+    source: Node = function.args[0].known(compiler)
+    function._check(source)
+    return source
 
 
 def _name(node: Node) -> str:
@@ -63,8 +70,13 @@ class Extract(Transform):
 
     def resolve(self, scope: Scope) -> Node:
         made = super().resolve(scope)
-        source, part = made.args[0], self.lookup_name
-        kind = _kind(source)
+        if made.args[0].output is not None:
+            self._check(made.args[0])
+        return made
+
+    def _check(self, source: Node) -> None:
+        """Refuse a *source* that has no such part."""
+        part, kind = self.lookup_name, _kind(source)
         if kind not in ("date", "time", "interval", *_MOMENTS):
             raise ValueError("Extract input expression must be DateField, DateTimeField, TimeField, or DurationField.")
         if kind == "date" and part in CLOCK:
@@ -73,13 +85,12 @@ class Extract(Transform):
             raise ValueError(f"Cannot extract date component '{part}' from TimeField '{_name(source)}'.")
         if kind == "interval" and part not in _DURATION_PARTS:
             raise ValueError(f"Cannot extract component '{part}' from DurationField '{_name(source)}'.")
-        return made
 
     def infer_output(self) -> Output | None:
         return INTEGER_OUTPUT
 
     def render(self, compiler: Compiler) -> str:
-        source = self.args[0]
+        source = _known(self, compiler)
         text, kind = source.sql(compiler), _kind(source)
         if kind == "timestamptz":
             text, kind = compiler.dialect.at_zone(text, zone_sql(compiler, self.tzinfo)), "timestamp"
@@ -206,10 +217,15 @@ class Trunc(Transform):
         return (*super().options(), self.kind, self.tzinfo)
 
     def resolve(self, scope: Scope) -> Node:
-        made = super().resolve(scope)
-        source = made.args[0]
-        assert made.output is not None, "Trunc without a type"
-        of, to = _kind(source), made.output.sql_type.kind
+        made = cast("Trunc", super().resolve(scope))
+        if made.args[0].output is not None:
+            made._check(made.args[0])
+        return made
+
+    def _check(self, source: Node) -> None:
+        """Refuse a *source* that has no such unit."""
+        of = _kind(source)
+        to = self.output.sql_type.kind if self.output is not None else of
         if of not in ("date", "time", *_MOMENTS):
             raise TypeError(f"{_name(source)!r} isn't a DateField, TimeField, or DateTimeField.")
         if to not in ("date", "time", *_MOMENTS):
@@ -219,7 +235,6 @@ class Trunc(Transform):
             raise ValueError(f"Cannot truncate DateField '{_name(source)}' to {what}.")
         if of == "time" and (to in ("date", *_MOMENTS) or self.kind not in (*CLOCK, "time")):
             raise ValueError(f"Cannot truncate TimeField '{_name(source)}' to {what}.")
-        return made
 
     def infer_output(self) -> Output | None:
         source = self.args[0].output
@@ -234,7 +249,7 @@ class Trunc(Transform):
         return made
 
     def render(self, compiler: Compiler) -> str:
-        source, dialect = self.args[0], compiler.dialect
+        source, dialect = _known(self, compiler), compiler.dialect
         text, kind = source.sql(compiler), _kind(source)
         to = self.output.sql_type.kind if self.output is not None else kind
         if kind != "timestamptz":

@@ -259,5 +259,6 @@ class Random(Func):
     """A random number from 0.0 up to, but not including, 1.0; another one for each row."""
 
     function = "RANDOM"
+    is_volatile = True
     arity = 0
     output = FLOAT_OUTPUT

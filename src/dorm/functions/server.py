@@ -21,6 +21,7 @@ class RandomUUID(Func):
     """
 
     function = "GEN_RANDOM_UUID"
+    is_volatile = True
     arity = 0
     output = TypedOutput(UUID)
 

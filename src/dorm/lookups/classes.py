@@ -44,6 +44,7 @@ class Lookup(Expression):
     can_use_none_as_rhs: ClassVar[bool] = False
     builtin: ClassVar[str | None] = None
     output = BOOLEAN_OUTPUT
+    binds_loosely = True
 
     def __init__(self, lhs: Any, rhs: Any) -> None:
         self.lhs: Any = as_expression(lhs)

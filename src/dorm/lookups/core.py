@@ -39,7 +39,7 @@ def right_side(compiler: Compiler, lookup: str, rhs: Node) -> str:
     """Return the text of *rhs*; a value that no row can have is bound such that *lookup* answers rightly."""
     if type(rhs) is Param and rhs.output is not None:
         return compiler.param(rhs.slot, rhs.output, compared_binder(compiler, lookup, rhs.output))
-    return rhs.sql(compiler)
+    return rhs.operand(compiler)
 
 
 def compared_binder(compiler: Compiler, lookup: str, output: Output | None) -> Converter | None:
@@ -161,7 +161,7 @@ class InNodes(Condition):
 
     def sql(self, compiler: Compiler) -> str:
         lhs, *items = comparable(compiler, self.args)
-        return f"{lhs.sql(compiler)} IN ({compiler.expressions(tuple(items))})"
+        return f"{lhs.operand(compiler)} IN ({compiler.expressions(tuple(items))})"
 
     def null_rejecting(self) -> frozenset[str]:
         return _strict_aliases(self.args[0])
@@ -176,7 +176,7 @@ class InSelect(InNodes):
             lhs, column = comparable(compiler, (lhs, rows.select.columns[0]))
             if column is not rows.select.columns[0]:
                 rows = rows.replaced(replace(rows.select, columns=(column, *rows.select.columns[1:])))
-        return f"{lhs.sql(compiler)} IN {rows.sql(compiler)}"
+        return f"{lhs.operand(compiler)} IN {rows.sql(compiler)}"
 
 
 class Between(Condition):
@@ -209,7 +209,7 @@ class IsNull(Condition):
         return (self.wanted,)
 
     def sql(self, compiler: Compiler) -> str:
-        return f"{self.args[0].sql(compiler)} IS {'' if self.wanted else 'NOT '}NULL"
+        return f"{self.args[0].operand(compiler)} IS {'' if self.wanted else 'NOT '}NULL"
 
     def null_rejecting(self) -> frozenset[str]:
         return frozenset() if self.wanted else _strict_aliases(*self.args)

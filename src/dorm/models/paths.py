@@ -139,18 +139,21 @@ def _conditional(step: Any) -> bool:
     return not getattr(step, "forward", False) or bool(getattr(step, "extra", ()) or getattr(step, "given", ()))
 
 
+def without_join(step: Any, columns: Iterable[str]) -> tuple[str, ...] | None:
+    """Return our columns that hold what *columns* of the joined table hold, so that no join is needed; None for none.
+
+    There may be no row at the other side of a one-to-one field.
+    """
+    if step.multi or _conditional(step):
+        return None
+    ours = {theirs: mine for mine, theirs in step.pairs}
+    return tuple(ours[column] for column in columns) if ours.keys() >= set(columns) else None
+
+
 def _route(steps: list[Any], field: Field[Any], rest: list[str], relation: Any, meta: Any) -> Route:
     """Return the route to *field*, without the last joins where the column before them holds the same."""
     column, null = field.column, field.null
     trimmed = list(steps)
-    while trimmed and not trimmed[-1].multi and not _conditional(trimmed[-1]):
-        last = trimmed[-1]
-        if not getattr(last, "forward", True):
-            # There may be no row at the other side of a one-to-one field.
-            break
-        ours = [mine for mine, theirs in last.pairs if theirs == column]
-        if not ours:
-            break
-        column, null = ours[0], null or last.nullable
-        trimmed.pop()
+    while trimmed and (ours := without_join(trimmed[-1], (column,))) is not None:
+        column, null = ours[0], null or trimmed.pop().nullable
     return Route(tuple(trimmed), column, field, null, tuple(rest), relation, meta)

@@ -25,6 +25,7 @@ from dorm.lookups.json import KeyTransform, order_key, source_and_keys
 from dorm.lookups.registry import find_lookup, looked_up, names as lookup_names, transformed
 from dorm.lookups.rows import row_condition
 from dorm.lookups.values import AnyNumber, value_key
+from dorm.models.joins import ANY_CALL, Joins, named
 from dorm.models.negation import negatable, without_null
 from dorm.models.partners import key_of, of_partner, related_value
 from dorm.models.paths import NoSuchName, Route, leading_up, relation_of, steps_of, walk
@@ -41,12 +42,21 @@ from dorm.sql.boolean import (
 from dorm.sql.node import Column, Fixed, FixedSlots, Literals, Node, Param, QueryLike, Text
 from dorm.sql.plan import Prepares, Unkept
 from dorm.sql.row import Row
-from dorm.sql.select import ExistsSelect, Join, Order, Select, SubSelect
+from dorm.sql.select import ExistsSelect, Order, Select, SubSelect
 
 if TYPE_CHECKING:
     from dorm.queryset.query import Query
 
 _ONE = Text("1")
+
+
+class _Random(Text):
+    """What rows are ordered by where any order is as good."""
+
+    is_volatile = True
+
+
+_ANY_ORDER = _Random("RANDOM()")
 tell()
 _OF_TEXTS = frozenset(
     (
@@ -62,8 +72,6 @@ _OF_TEXTS = frozenset(
         "range",
     )
 )
-_ANY = -1
-"""In place of a call's number: joins over several partners are shared whoever made them."""
 
 
 class Resolver:
@@ -75,10 +83,10 @@ class Resolver:
 
     def __init__(self, query: Query, slots: int, where: str, filtering: bool = False) -> None:
         self.query = query
-        self.joins: list[Join] = list(query.joins)
+        self.joins = Joins(query.joins)
         self.prepares: list[Callable[[Any], Any] | None] = []
         self.outers: dict[Any, None] = dict.fromkeys(query.outers)
-        self.call = query.calls + 1 if filtering else _ANY
+        self.call = query.calls + 1 if filtering else ANY_CALL
         self._first_slot = slots
         self._where = where
         self._filtering = filtering
@@ -86,7 +94,7 @@ class Resolver:
         self._below_not = False
         self._subqueries = 0
         self._last: Route | None = None
-        self._inside: tuple[tuple[Any, ...], str, list[Join]] | None = None
+        self._inside: tuple[tuple[Any, ...], str, Joins] | None = None
         self._endless = False
         self._partner: Any = None
         self._declared: list[Any] | None = None
@@ -129,7 +137,7 @@ class Resolver:
     def predicate(self, condition: Any, /) -> Node:
         before = self._filtering, self._negated, self._below_not, self.call
         self._filtering, self._negated, self._below_not = False, False, False
-        self.call = self.call if before[0] else _ANY
+        self.call = self.call if before[0] else ANY_CALL
         try:
             node = self._condition(condition) or Everything()
         finally:
@@ -292,21 +300,21 @@ class Resolver:
         if self._annotated(names):
             return None
         route = self._route(names, path)
-        first = next((number for number, step in enumerate(route.steps) if step.multi and not _named(step)), None)
+        first = next((number for number, step in enumerate(route.steps) if step.multi and not named(step)), None)
         if first is None:
             return None
-        parent = self._joined(self.query.alias, route.steps[:first])
         step = route.steps[first]
+        parent, pairs = self.joins.before(self.query.alias, route.steps[:first], step, self.call)
         self._subqueries += 1
         alias = f"U{self._subqueries}"
         link = [
             Comparison("exact", Column(alias, theirs, None, False), Column(parent, ours, None, False))
-            for ours, theirs in step.pairs
+            for ours, theirs in pairs
         ]
         link += [Comparison("exact", Column(alias, column, None, False), _constant(it)) for column, it in step.extra]
         given = getattr(step, "given", ())
         link += [Comparison("exact", Column(parent, column, None, False), _constant(it)) for column, it in given]
-        shared = self._own_join(parent, step)
+        shared = self.joins.own(parent, step, self.call)
         if shared is not None:
             # Another condition of this very call joined the partners: the partner meant is that one.
             pk = step.target._meta.pk.column
@@ -319,8 +327,8 @@ class Resolver:
         wanted = is_none or value is True
         if is_missing and route.relation is not None and len(route.rest) < 2 and len(route.steps) == first + 1:
             return negation(related) if wanted else related
-        inner: list[Join] = []
-        last = self._joined(alias, route.steps[first + 1 :], inner, f"{alias}_")
+        inner = Joins(prefix=f"{alias}_")
+        last = inner.follow(alias, route.steps[first + 1 :], self.call)
         node, rest = self._finished(reached_by(last, route), list(route.rest), path)
         before, self._negated = self._negated, False
         if isinstance(value, Node) and type(value) is not F:
@@ -335,15 +343,6 @@ class Resolver:
             # No partner at all counts as a partner whose columns are NULL, as an outer join gives it.
             return disjunction([negation(related), found])
         return found
-
-    def _own_join(self, parent: str, step: Any) -> str | None:
-        """Return the alias of the join over *step* that this call made, None when there is none."""
-        if getattr(step, "target", None) is None:
-            return None
-        for join in self.joins:
-            if join.multi and join.scope == self.call and join.parent == parent and join.relation is step.key:
-                return join.alias
-        return None
 
     # -- paths ---------------------------------------------------------------------------------------------------
     def _path(self, names: list[str], path: str) -> tuple[Node, list[str]]:
@@ -367,7 +366,7 @@ class Resolver:
         route = self._route(names, path)
         alias = self._inner_alias(route)
         if alias is None:
-            alias = self._joined(self.query.alias, route.steps)
+            alias = self.joins.follow(self.query.alias, route.steps, self.call)
         return self._finished(reached_by(alias, route), list(route.rest), path)
 
     def _annotated(self, names: list[str]) -> int:
@@ -387,7 +386,7 @@ class Resolver:
         width = len(steps)
         if [step.key for step in route.steps[:width]] != [step.key for step in steps]:
             return None
-        return self._joined(alias, route.steps[width:], joins, f"{alias}_")
+        return joins.follow(alias, route.steps[width:], self.call)
 
     def _route(self, names: list[str], path: str) -> Route:
         filtered = self.query.filtered.get(names[0])
@@ -437,29 +436,9 @@ class Resolver:
         """Apply the transforms in *rest* to *node*; return what is left, a lookup at most."""
         return node, rest
 
-    def _joined(
-        self, alias: str, steps: Iterable[Any], joins: list[Join] | None = None, prefix: str | None = None
-    ) -> str:
-        for step in steps:
-            alias = self.join(alias, step, joins, prefix)
-        return alias
-
-    def join(self, parent: str, step: Any, joins: list[Join] | None = None, prefix: str | None = None) -> str:
+    def join(self, parent: str, step: Any) -> str:
         """Return the alias of the table that *step* leads to, joining it unless a join can be shared."""
-        known = self.joins if joins is None else joins
-        named = _named(step)
-        for join in reversed(known):
-            shared = not join.multi or self.call in (_ANY, join.scope)
-            if (shared and join.parent == parent and join.relation is step.key) or (named and join.alias == named):
-                return join.alias
-        alias = named or f"{prefix or 'T'}{len(known) + 1}"
-        scope = 0 if self.call == _ANY else self.call
-        extra = tuple(getattr(step, "extra", ()))
-        condition = getattr(step, "condition", None)
-        join = Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, scope, extra, condition)
-        given = getattr(step, "given", ())
-        known.append(replace(join, given=given) if given else join)
-        return alias
+        return self.joins.join(parent, step, self.call)
 
     # -- order ---------------------------------------------------------------------------------------------------
     def order(self, keys: Iterable[Any]) -> tuple[Order, ...]:
@@ -493,7 +472,7 @@ class Resolver:
         if isinstance(key, str):
             descending, name = key.startswith("-"), key.removeprefix("-")
             if name == "?":
-                yield Order(Text("RANDOM()"))
+                yield Order(_ANY_ORDER)
                 return
             relation = self._ordering_of_relation(name)
             if relation is not None:
@@ -564,12 +543,6 @@ def reached_by(alias: str, route: Route) -> Node:
     if route.output.is_composite:
         return Row(Column(alias, field.column, field, route.optional) for field in route.output.fields)
     return Column(alias, route.column, route.output, route.optional)
-
-
-def _named(step: Any) -> str | None:
-    """Return the name that a filtered relation gives to its join."""
-    name: str | None = getattr(step, "alias", None)
-    return name
 
 
 def _through(filtered: Filtered, rest: list[str]) -> Route:

@@ -13,6 +13,7 @@ from dorm.exceptions import FieldDoesNotExist, FieldError, OutOfRange, choices_t
 from dorm.expressions.filtered import FilteredRelation
 from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
+from dorm.expressions.window import refuse_as_groups
 from dorm.lookups.values import answered, with_any_number
 from dorm.models.resolve import Resolver
 from dorm.queryset.combine import refuse
@@ -168,7 +169,7 @@ def _ordered(plan: Plan[Query], values: Values, names: tuple[Any, ...]) -> Built
         order: tuple[Any, ...] = resolver.order(names)
         if query.combined is None and order:
             order = (Asked(names, plan.slots),)
-        changed = resolver.applied(order=order, backwards=False)
+        changed = resolver.applied(order=order)
         return replace(changed, joins=query.joins), resolver.taken
 
     return step(plan, values, key, collected, build)
@@ -300,6 +301,7 @@ def _with_annotation(query: Query, name: str, node: Node, hidden: bool) -> Query
     if node.contains_aggregate and query.kind != "object":
         # By what values() selects now, whatever an earlier aggregate was grouped by.
         group = tuple(column for _, column in query.columns if not column.contains_aggregate)
+        refuse_as_groups(query.columns)
     elif node.contains_aggregate and group is None:
         group = "key"
     columns = query.columns

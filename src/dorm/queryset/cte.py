@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.db.rawsql import count_placeholders
 from dorm.expressions.raw import written, written_values
 from dorm.models.resolve import Resolver
-from dorm.queryset import build, selects
+from dorm.queryset import build, parts
 from dorm.sql.node import Literals, Node, Part, QueryLike, Scope
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _named(plan: Plan[Query], queries: Mapping[str, Any]) -> tuple[Query, Prepar
             args = tuple(value.resolve(resolver) for value in written_values(query.params))
             made.append(NamedText(name, query.sql, args, query.recursive))
             continue
-        part = selects.named_part(query._plan, query._alias)
+        part = parts.named_part(query._plan, query._alias)
         base = plan.slots + len(resolver.prepares)
         resolver.prepares.extend([None] * part.slots)
         resolver.aliases |= part.aliases

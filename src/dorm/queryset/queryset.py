@@ -11,14 +11,14 @@ from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, run
 from dorm.exceptions import InvalidValue
 from dorm.expressions.predicate import Q
-from dorm.queryset import build, late, merge, ops, selects
+from dorm.queryset import build, late, merge, ops, parts, selects
 from dorm.queryset.asking import Asking
 from dorm.queryset.building import Building
 from dorm.queryset.combine import refuse
 from dorm.queryset.known import Parent
 from dorm.queryset.ops import fetch
 from dorm.queryset.prefetch import Prefetch, prefetch
-from dorm.sql.node import Literals, Node, Part, QueryLike
+from dorm.sql.node import Literals, Node, Output, Part, QueryLike
 
 T = TypeVar("T")
 
@@ -592,12 +592,16 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
     def as_part(self, width: int, ordered: bool = False) -> Part:
         if ordered and self._plan.query.kind == "object":
             return self.values("pk").as_part(width, ordered)
-        return selects.part(self._plan, self._alias, width, ordered)
+        return parts.part(self._plan, self._alias, width, ordered)
 
     @property
     def width(self) -> int:
         query = self._plan.query
-        return selects.width_of(query)
+        return parts.width_of(query)
+
+    @property
+    def column_output(self) -> Output | None:
+        return parts.output_of(self._plan.query)
 
     @property
     def gives_one(self) -> bool:

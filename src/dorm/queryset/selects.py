@@ -17,18 +17,15 @@ from dorm.queryset.build import single_relation
 from dorm.queryset.combine import TABLE, Combined, label
 from dorm.queryset.loading import Loading
 from dorm.queryset.locking import locked
-from dorm.queryset.outputs import output_column
 from dorm.queryset.query import Asked, Query
-from dorm.sql.boolean import And, Condition, Nothing, conjunction
+from dorm.sql.boolean import Condition, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
 from dorm.sql.literal import InliningCompiler
-from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output, Param, Part, Text
+from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output
 from dorm.sql.plan import Plan
 from dorm.sql.row import Row, flat
-from dorm.sql.select import Compound, Join, Order, Select, SubSelect
+from dorm.sql.select import Compound, Order, Select, SubSelect
 
-_COUNT = Text("COUNT(*)", INTEGER_OUTPUT)
-_ONE = Text("1", INTEGER_OUTPUT)
 SUB, QUALIFIED = "sub", "qualified"
 
 MOST_NAMED_ROWS = 20
@@ -126,22 +123,6 @@ def single(plan: Plan[Query], dialect: Dialect) -> Compiled:
     return made
 
 
-def counted(plan: Plan[Query], dialect: Dialect) -> Compiled:
-    """Return the compiled SELECT COUNT of *plan*."""
-    made: Compiled = plan.derive(
-        ("count", dialect.fingerprint), lambda: sized(compiled(plan, dialect, count_select(plan.query)))
-    )
-    return made
-
-
-def existing(plan: Plan[Query], dialect: Dialect) -> Compiled:
-    """Return the compiled SELECT that gives one row if *plan* has any."""
-    made: Compiled = plan.derive(
-        ("exists", dialect.fingerprint), lambda: sized(compiled(plan, dialect, exists_select(plan.query)))
-    )
-    return made
-
-
 def sized(made: Compiled) -> tuple[Compiled, int]:
     """Return *made* with its estimated size in bytes."""
     return made, 4 * len(made.template.sql) + 2 * len(made.source)
@@ -202,15 +183,16 @@ def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, Row
         nodes, shape = _plain_columns(query)
     if query.distinct and not query.distinct_on:
         # DISTINCT can be ordered by what it selects only.
+        order = tuple(each for each in order if not each.node.is_constant)
         seen = {_identity(node) for node in nodes}
-        hidden = tuple(each.node for each in order if _identity(each.node) not in seen and not each.node.is_constant)
+        hidden = tuple(each.node for each in order if _identity(each.node) not in seen)
         nodes, shape = (*nodes, *hidden), replace(shape, hidden=len(hidden))
     select = Select(
         query.model._meta.db_table,
         query.alias,
         nodes,
         joins=tuple(resolver.joins),
-        where=_where(query),
+        where=where_of(query),
         group_by=_group(query, (*nodes, *extra), order),
         having=conjunction(query.having),
         order_by=order,
@@ -259,8 +241,8 @@ def _combined_select(query: Query, combined: Combined) -> tuple[Select, RowShape
 def _qualified(select: Select, query: Query) -> Select:
     """Return *select* as a table whose rows the conditions on window functions choose from."""
     wanted: dict[Any, tuple[str, Node]] = {}
-    where = conjunction(tuple(_lifted(part, wanted, QUALIFIED) for part in query.qualify))
-    order = tuple(Order(_lifted(each.node, wanted, QUALIFIED), each.descending, each.nulls) for each in select.order_by)
+    where = conjunction(tuple(lifted(part, wanted, QUALIFIED) for part in query.qualify))
+    order = tuple(Order(lifted(each.node, wanted, QUALIFIED), each.descending, each.nulls) for each in select.order_by)
     width = len(select.columns)
     inner = replace(
         select,
@@ -295,162 +277,26 @@ def object_names(query: Query) -> list[str]:
     return [*own, *[""] * joined, *shape.names]
 
 
-def count_select(query: Query) -> Select:
-    """Return SELECT COUNT(*) of *query*, over a subquery where its rows are not those of the join; none is locked."""
-    query = replace(query, lock=None)
-    if query.is_derived:
-        inner, _ = rows_select(_unordered(query))
-        return Select(_labelled(inner), SUB, (_COUNT,))
-    table, where = query.model._meta.db_table, _where(query)
-    return Select(table, query.alias, (_COUNT,), joins=_needed(query), where=where, ctes=query.ctes)
-
-
-def exists_select(query: Query, limited: bool = True) -> Select:
-    """Return a SELECT of a constant, at most one row of it (*limited*)."""
-    limit = constant(1) if limited else None
-    if query.is_derived:
-        inner, _ = rows_select(_unordered(query))
-        return Select(_labelled(inner), SUB, (_ONE,), limit=limit)
-    return Select(
-        query.model._meta.db_table,
-        query.alias,
-        (_ONE,),
-        joins=_needed(query),
-        where=_where(query),
-        limit=limit,
-        ctes=query.ctes,
-    )
-
-
-def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> Select:
-    """Return the SELECT of aggregates over the rows of *query*; a subquery where they are not those of the join."""
-    query = replace(query, lock=None)
-    nodes = tuple(node for _, node in aggregates)
-    if not query.is_derived and not any(part.is_window for node in nodes for part in node.walk()):
-        table, where = query.model._meta.db_table, _where(query)
-        return Select(table, query.alias, nodes, joins=query.joins, where=where, ctes=query.ctes)
-    wanted: dict[Any, tuple[str, Node]] = {}
-    lifted = tuple(_over(node, wanted) for node in nodes)
-    inner, _ = rows_select(_unordered(query), tuple(node for _, node in wanted.values()))
-    own = list(inner.columns)
-    further = [node for _, node in wanted.values()]
-    if query.qualify:
-        # What chooses the rows stands around the joins: it hands on what is aggregated.
-        own, further = own[: len(own) - len(wanted)], own[len(own) - len(wanted) :]
-    columns, labels = own, [f"c{number}" for number in range(len(own))]
-    if not query.distinct:
-        columns, labels = [], []
-    for (name, _), node in zip(wanted.values(), further, strict=True):
-        columns.append(node)
-        labels.append(name)
-    if not columns:
-        columns, labels = [_ONE], ["one"]
-    return Select(replace(inner, columns=tuple(columns), labels=tuple(labels)), SUB, lifted)
-
-
-def _over(node: Node, wanted: dict[Any, tuple[str, Node]]) -> Node:
-    """Return an aggregate, or an expression over aggregates, that reads the columns of a subquery."""
-    if node.is_aggregate:
-        return node.rebuilt(tuple(_lifted(arg, wanted) for arg in node.args))
-    return node.rebuilt(tuple(_over(arg, wanted) for arg in node.args)) if node.args else node
-
-
-def key_select(query: Query, column: str | None = None) -> Select:
-    """Return the SELECT of one column (the primary key) of the rows of *query*, for ``IN (...)``."""
-    nodes = [Column(query.alias, column or field.column, field, False) for field in query.model._meta.pk_fields]
-    node: Node = Row(nodes) if len(nodes) > 1 and column is None else nodes[0]
-    if query.combined is not None:
-        node = output_column(query, "pk")
-    inner, _ = rows_select(
-        replace(query, kind="tuple", columns=(("pk", node),), order=query.order if query.is_sliced else ())
-    )
-    return inner
-
-
-def width_of(query: Query) -> int:
-    """Return how many columns the rows of *query* have in another query; objects count as their key."""
-    if query.kind == "object":
-        return len(query.model._meta.pk_fields)
-    return sum(len(node.args) if isinstance(node, Row) else 1 for _, node in query.columns)
-
-
-def part(plan: Plan[Query], alias: str | None, width: int, ordered: bool = False) -> Part:
-    """Return the queryset of *plan* as a part of another query: of *width* columns, of any for 0.
-
-    Args:
-        ordered: the rows keep an order that decides nothing about which rows they are.
-    """
-    query = plan.query
-    if not width:
-        select = exists_select(query, limited=False)
-    elif width_of(query) != width:
-        wanted = "one column" if width == 1 else f"{width} columns"
-        raise FieldError(f"The QuerySet value for a subquery must select {wanted}, not {width_of(query)}.")
-    elif query.kind == "object":
-        select = key_select(query)
-    else:
-        select, _ = rows_select(query if ordered else _unordered(query))
-    if width and len(select.columns) > width:
-        firsts = tuple(
-            Column(SUB, f"c{number}", node.output, node.nullable) for number, node in enumerate(select.columns[:width])
-        )
-        select = Select(_labelled(select), SUB, firsts)
-    aliases = query.aliases if alias is None else query.aliases | {alias}
-    return Part(select, plan.slots, query.outers, aliases, is_empty(query))
-
-
-def named_part(plan: Plan[Query], alias: str | None) -> Part:
-    """Return the queryset of *plan* as a named query, whose columns are called as in the model's table."""
-    query = plan.query
-    select, shape = rows_select(_unordered(query))
-    names: list[str | None]
-    if shape.object is not None:
-        fields = {field.attname: field.column for field in query.model._meta.fields}
-        names = [fields[attname] for attname in shape.object.attnames]
-        names += [None] * (len(select.columns) - len(names) - len(shape.names))
-        names += shape.names
-    else:
-        names = list(shape.names)
-    names += [None] * (len(select.columns) - len(names))
-    labelled = replace(select, labels=tuple(names))
-    aliases = query.aliases if alias is None else query.aliases | {alias}
-    return Part(labelled, plan.slots, query.outers, aliases, is_empty(query))
-
-
-def _unordered(query: Query) -> Query:
+def unordered(query: Query) -> Query:
     """Return *query* without an order that decides nothing."""
     decides = query.is_sliced or query.ceiling is not None or query.distinct_on
     return query if decides or query.order == () else replace(query, order=(), backwards=False)
 
 
-def _lifted(node: Node, wanted: dict[Any, tuple[str, Node]], table: str = SUB) -> Node:
+def lifted(node: Node, wanted: dict[Any, tuple[str, Node]], table: str = SUB) -> Node:
     """Return *node* with what belongs to the subquery *table* replaced by columns of it."""
     if isinstance(node, (Column, SubSelect, InSelect)) or node.is_window or node.contains_aggregate:
         key: Any = (node.alias, node.column) if isinstance(node, Column) else id(node)
         name, _ = wanted.setdefault(key, (f"w{len(wanted)}", node))
         return Column(table, name, node.output, True)
-    return node.rebuilt(tuple(_lifted(arg, wanted, table) for arg in node.args)) if node.args else node
+    return node.rebuilt(tuple(lifted(arg, wanted, table) for arg in node.args)) if node.args else node
 
 
-def _labelled(select: Select) -> Select:
+def labelled(select: Select) -> Select:
     return replace(select, labels=tuple(f"c{number}" for number in range(len(select.columns))))
 
 
-def _needed(query: Query) -> tuple[Join, ...]:
-    """Return the joins that decide which rows there are: all but outer joins to one partner that nothing uses."""
-    where = And(query.where)
-    used = {node.alias for node in where.walk() if isinstance(node, Column)}
-    if any(not isinstance(node, (Column, And, Param, Text, SubSelect)) and not node.args for node in where.walk()):
-        return query.joins
-    kept: list[Join] = []
-    for join in reversed(query.joins):
-        if join.multi or join.alias in used:
-            used.add(join.parent)
-            kept.append(join)
-    return tuple(reversed(kept))
-
-
-def _where(query: Query) -> Node | None:
+def where_of(query: Query) -> Node | None:
     return Nothing() if query.empty else conjunction(query.where)
 
 
@@ -513,7 +359,12 @@ def _grouped_parts(node: Node, seen: Collection[Any]) -> Iterator[Node]:
         return
     if isinstance(node, SubSelect):
         yield from node.free()
-    if node.contains_aggregate or node.contains_window or isinstance(node, (Condition, SubSelect)):
+    if node.is_window:
+        # The function is computed over groups; what it reads of them must be of the group.
+        for arg in (*node.args[0].args, *node.args[1:]):
+            yield from _grouped_parts(arg, seen)
+        return
+    if node.contains_aggregate or node.contains_window or node.is_part or isinstance(node, (Condition, SubSelect)):
         for arg in node.args:
             yield from _grouped_parts(arg, seen)
     elif any(isinstance(part, Column) or part.is_opaque for part in node.walk()):

@@ -16,6 +16,7 @@ class Condition(Node):
 
     output = BOOLEAN_OUTPUT
     is_condition = True
+    binds_loosely = True
 
 
 class Junction(Condition):
@@ -101,6 +102,8 @@ class Certain(Condition):
 
 class Enclosed(Condition):
     """A condition as an operand, in parentheses."""
+
+    binds_loosely = False
 
     def __init__(self, arg: Node) -> None:
         self.args = (arg,)

@@ -9,7 +9,7 @@ from dorm.db.types import TEXT
 from dorm.exceptions import NotSupportedError
 from dorm.sql.convert import comparable_text
 from dorm.sql.node import Node
-from dorm.sql.select import Compound, Join, Lock, Order, Select, inner_aliases
+from dorm.sql.select import Compound, Join, Lock, Order, Select, SubSelect, inner_aliases
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -29,11 +29,13 @@ def select_sql(compiler: Compiler, select: Select) -> str:
     if select.where is not None:
         parts.append(f" WHERE {select.where.sql(compiler)}")
     if select.group_by:
-        parts.append(f" GROUP BY {compiler.expressions(select.group_by)}")
+        keys = [_placed(compiler, select, node) or node.sql(compiler) for node in select.group_by]
+        parts.append(f" GROUP BY {', '.join(keys)}")
     if select.having is not None:
         parts.append(f" HAVING {select.having.sql(compiler)}")
     if select.order_by:
-        parts.append(" ORDER BY " + ", ".join(order_sql(compiler, order) for order in select.order_by))
+        keys = [order_sql(compiler, order, _placed(compiler, select, order.node)) for order in select.order_by]
+        parts.append(f" ORDER BY {', '.join(keys)}")
     if select.limit is not None or select.offset is not None:
         limit = select.limit.sql(compiler) if select.limit is not None else None
         offset = select.offset.sql(compiler) if select.offset is not None else None
@@ -41,6 +43,14 @@ def select_sql(compiler: Compiler, select: Select) -> str:
     if select.lock is not None:
         parts.append(_lock(compiler, select.lock))
     return "".join(parts)
+
+
+def _placed(compiler: Compiler, select: Select, node: Node) -> str | None:
+    """Return the number of the column that *node* is, where it holds a subquery that need not be written twice."""
+    place = next((number for number, column in enumerate(select.columns, 1) if column is node), None)
+    if place is None or (node.output is not None and compiler.dialect.stores_as_text(node.output.sql_type)):
+        return None
+    return str(place) if any(isinstance(part, SubSelect) for part in node.walk()) else None
 
 
 def _with(compiler: Compiler, select: Select) -> list[str]:
@@ -132,9 +142,11 @@ def constant(compiler: Compiler, value: Any) -> str:
     return compiler.dialect.quote_literal(value) if isinstance(value, str) else str(value)
 
 
-def order_sql(compiler: Compiler, order: Order) -> str:
-    """Return one key of ORDER BY."""
-    text = comparable_text(compiler, order.node)
+def order_sql(compiler: Compiler, order: Order, place: str | None = None) -> str:
+    """Return one key of ORDER BY; the number of a column where one is given as its *place*."""
+    if place is not None and order.nulls is not None and not compiler.dialect.supports_nulls_ordering:
+        place = None
+    text = place or comparable_text(compiler, order.node)
     if text == "NULL":
         # A bare constant is refused there by PostgreSQL.
         output = order.node.output

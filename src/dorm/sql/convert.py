@@ -84,7 +84,7 @@ def aligned(*nodes: Node) -> tuple[Node, ...]:
 
 def comparable_text(compiler: Compiler, node: Node) -> str:
     """Return the text of *node*; what was computed compares and sorts as a column of its type does."""
-    text = node.sql(compiler)
+    text = node.operand(compiler)
     if node.output is None or isinstance(node, Column) or not compiler.dialect.stores_as_text(node.output.sql_type):
         return text
     return compiler.dialect.in_place_of_column(text, node.output.sql_type)

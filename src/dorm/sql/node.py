@@ -9,35 +9,26 @@ that is what makes the n-th value belong to the n-th slot.
 from __future__ import annotations
 
 import copy
-import datetime
-import decimal
 import itertools
 import operator
-import uuid
 from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar, cast
 
-from dorm.db.types import (
-    BIGINT,
-    BOOLEAN,
-    BYTES,
-    DATE,
-    DOUBLE,
-    INTERVAL,
-    JSON,
-    LONG_NUMERIC,
-    TEXT,
-    TIME,
-    TIMESTAMP,
-    TIMESTAMPTZ,
-    UUID,
-    SqlType,
-    is_long,
+from dorm.exceptions import FieldError
+from dorm.sql.output import (
+    BOOLEAN_OUTPUT as BOOLEAN_OUTPUT,
+    FLOAT_OUTPUT as FLOAT_OUTPUT,
+    INTEGER_OUTPUT as INTEGER_OUTPUT,
+    TEXT_OUTPUT as TEXT_OUTPUT,
+    Output as Output,
+    TypedOutput as TypedOutput,
+    common_output as common_output,
+    output_key as output_key,
+    output_name as output_name,
+    output_of_value as output_of_value,
 )
-from dorm.exceptions import FieldError, InvalidValue
 
 if TYPE_CHECKING:
-    from dorm.db.dialect import Converter, Dialect
     from dorm.sql.compiler import Compiler
     from dorm.sql.select import Select
 
@@ -51,126 +42,6 @@ class Literals(list[Any]):
     """
 
     cacheable: bool = True
-
-
-class Output(Protocol):
-    """What a value of a query is: its SQL type and how it travels. Every field is one."""
-
-    @property
-    def sql_type(self) -> SqlType: ...
-    @property
-    def prepares(self) -> bool: ...
-    def prepare(self, value: Any, /) -> Any: ...
-    def bind(self, dialect: Dialect, /) -> Converter | None: ...
-    def load(self, dialect: Dialect, /) -> Converter | None: ...
-
-
-_READ: dict[str, Callable[[Any], Any]] = {
-    "smallint": int,
-    "integer": int,
-    "bigint": int,
-    "double": float,
-    "numeric": decimal.Decimal,
-    "boolean": bool,
-    "date": datetime.date.fromisoformat,
-    "time": datetime.time.fromisoformat,
-    "timestamp": datetime.datetime.fromisoformat,
-    "timestamptz": datetime.datetime.fromisoformat,
-}
-"""How a value of each type is read from a text."""
-
-
-class TypedOutput:
-    """An output that is nothing but a SQL type."""
-
-    __slots__ = ("sql_type",)
-
-    def __init__(self, sql_type: SqlType) -> None:
-        self.sql_type = sql_type
-
-    @property
-    def prepares(self) -> bool:
-        return self.sql_type.kind in _READ
-
-    def prepare(self, value: Any, /) -> Any:
-        """Return *value*; read from its text where it is one, as a field of the type would."""
-        read = _READ.get(self.sql_type.kind)
-        if read is None or not isinstance(value, (str, int)) or (isinstance(value, bool) and read is not bool):
-            return value
-        if read is bool:
-            return bool(value) if value in (0, 1) else value
-        if not isinstance(value, str):
-            # In a list all are of one type.
-            return read(value) if self.sql_type.kind == "numeric" else value
-        try:
-            return read(value)
-        except (ValueError, ArithmeticError) as exc:
-            name = output_name(self)
-            raise InvalidValue(f"a value to compare with a {name} is a text that is none of its values.") from exc
-
-    def bind(self, dialect: Dialect, /) -> Converter | None:
-        return dialect.binder(self.sql_type)
-
-    def load(self, dialect: Dialect, /) -> Converter | None:
-        return dialect.loader(self.sql_type)
-
-    def __repr__(self) -> str:
-        return f"TypedOutput({self.sql_type.kind})"
-
-
-INTEGER_OUTPUT = TypedOutput(BIGINT)
-FLOAT_OUTPUT = TypedOutput(DOUBLE)
-BOOLEAN_OUTPUT = TypedOutput(BOOLEAN)
-TEXT_OUTPUT = TypedOutput(TEXT)
-
-_OUTPUTS: dict[type, TypedOutput] = {
-    bool: BOOLEAN_OUTPUT,
-    int: INTEGER_OUTPUT,
-    float: FLOAT_OUTPUT,
-    str: TEXT_OUTPUT,
-    bytes: TypedOutput(BYTES),
-    datetime.date: TypedOutput(DATE),
-    datetime.time: TypedOutput(TIME),
-    datetime.timedelta: TypedOutput(INTERVAL),
-    decimal.Decimal: TypedOutput(SqlType("numeric")),
-    uuid.UUID: TypedOutput(UUID),
-    dict: TypedOutput(JSON),
-    list: TypedOutput(JSON),
-}
-
-
-def output_of_value(value: Any) -> Output | None:
-    """Return the output of a literal by its Python type; None for None and for types nobody knows."""
-    if isinstance(value, datetime.datetime):
-        return TypedOutput(TIMESTAMP if value.tzinfo is None else TIMESTAMPTZ)
-    for cls in type(value).__mro__:
-        if cls in _OUTPUTS:
-            return _OUTPUTS[cls]
-    return None
-
-
-class _Itself:
-    """Holds what is equal to itself only, so that its identity is not given to another object meanwhile."""
-
-    __slots__ = ("held",)
-
-    def __init__(self, held: object) -> None:
-        self.held = held
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and other.held is self.held
-
-    def __hash__(self) -> int:
-        return id(self.held)
-
-
-def output_key(output: Output | None) -> Hashable:
-    """Return the structural key of an ``output_field``; one of an unknown class is equal to itself only."""
-    if output is None:
-        return None
-    if not type(output).__module__.startswith("dorm."):
-        return _Itself(output)
-    return (type(output), output.sql_type, getattr(output, "decoder", None))
 
 
 class Scope(Protocol):
@@ -198,6 +69,14 @@ class Scope(Protocol):
 
     def outer(self, name: Any, /) -> Node:
         """Return a reference to the query around this one: a name, or a reference that belongs further out."""
+        ...
+
+
+class Meanings(Protocol):
+    """Knows what references to a query around mean: whoever renders the statement, or puts the subquery into it."""
+
+    def meant(self, name: Any, /) -> Output | None:
+        """Return the type of what the reference *name* means."""
         ...
 
 
@@ -238,6 +117,11 @@ class QueryLike:
         raise NotImplementedError
 
     @property
+    def column_output(self) -> Output | None:
+        """What its one column is; None where it has several, or where nothing says."""
+        return None
+
+    @property
     def gives_one(self) -> bool:
         """True when it is limited to one row."""
         raise NotImplementedError
@@ -263,6 +147,12 @@ class Node:
     is_window: ClassVar[bool] = False
     """Computed over other rows of the result (OVER): conditions on it wrap the query."""
     is_condition: bool = False
+    binds_loosely: bool = False
+    """Its text wants parentheses where it is an operand."""
+    is_part: ClassVar[bool] = False
+    """It stands within another expression only and is no value itself."""
+    is_volatile: ClassVar[bool] = False
+    """It has another value each time it is computed."""
     filterable: ClassVar[bool] = True
     """It may stand in a condition on rows."""
     untyped: FieldError | None = None
@@ -307,9 +197,9 @@ class Node:
         """Return the output that follows from the children; None when nothing follows."""
         return None
 
-    def known(self, compiler: Compiler) -> Node:
+    def known(self, around: Meanings) -> Node:
         """Return this node with the types that references to the query around turn out to have in the statement."""
-        args = tuple(arg.known(compiler) for arg in self.args)
+        args = tuple(arg.known(around) for arg in self.args)
         return self if all(map(operator.is_, args, self.args)) else self.retyped(args)
 
     def retyped(self, args: tuple[Node, ...]) -> Node:
@@ -320,6 +210,10 @@ class Node:
     def sql(self, compiler: Compiler) -> str:
         """Return the text; parameters are given to the compiler on the way."""
         raise NotImplementedError(f"{type(self).__name__} has no SQL")
+
+    def operand(self, compiler: Compiler) -> str:
+        """Return the text as an operand."""
+        return f"({self.sql(compiler)})" if self.binds_loosely else self.sql(compiler)
 
     # -- facts about the resolved tree ---------------------------------------------------------------------------
     def walk(self) -> Iterator[Node]:
@@ -336,7 +230,9 @@ class Node:
     @property
     def is_constant(self) -> bool:
         """True when the same value stands in every row."""
-        return not any(isinstance(part, Column) or part.is_opaque or part.is_aggregate for part in self.walk())
+        return not any(
+            isinstance(part, Column) or part.is_opaque or part.is_volatile or part.is_aggregate for part in self.walk()
+        )
 
     @property
     def contains_aggregate(self) -> bool:
@@ -478,96 +374,3 @@ def typed(node: Node) -> Node:
     if node.output is None and node.untyped is not None:
         raise node.untyped
     return node
-
-
-def common_output(args: tuple[Node, ...], what: str) -> Output | None:
-    """Return the output that all *args* with one share; raise FieldError (as Django does) when they differ.
-
-    A later one must be of the class of the first one or of a class above it.
-    """
-    found: Output | None = None
-    for arg in args:
-        output = arg.output
-        if output is None:
-            continue
-        if found is None:
-            found = output
-        elif not _is_like(found, output):
-            raise FieldError(
-                f"{what} contains mixed types: {output_name(found)}, {output_name(output)}. You must set output_field."
-            )
-        elif type(found) is not type(output) or found.sql_type != output.sql_type:
-            found = _wider(found, output) or found
-    return found
-
-
-def _is_like(first: Output, other: Output) -> bool:
-    """True when *first* is of the class of field that *other* is, or of one below it."""
-    if getattr(first, "is_relation", False) or getattr(other, "is_relation", False):
-        return _wider(first, other) is not None
-    name = output_name(other)
-    if isinstance(first, TypedOutput) and first.sql_type.kind not in _FIELD_NAMES:
-        return first.sql_type.kind == other.sql_type.kind
-    return name in _class_names(first) or output_name(first) == name
-
-
-def _class_names(output: Output) -> set[str]:
-    """Return the names of an output's field class and of those above it, as Django's hierarchy has them."""
-    if isinstance(output, TypedOutput):
-        names = {output_name(output)}
-    else:
-        names = {cls.__name__ for cls in type(output).__mro__}
-    if "CharField" in names:
-        names.discard("TextField")
-    if "SmallIntegerField" in names or "AutoField" in names:
-        names |= {"IntegerField"}
-    if names & {"BigAutoField", "PositiveBigIntegerField"}:
-        names |= {"BigIntegerField", "IntegerField"}
-    if "DateTimeField" in names:
-        names |= {"DateField"}
-    return names
-
-
-_WIDTH = {"smallint": 0, "integer": 1, "bigint": 2, "numeric": 3, "double": 4}
-
-
-def _wider(one: Output, other: Output) -> Output | None:
-    """Return the wider of two outputs of compatible types, None when their types do not mix."""
-    a, b = one.sql_type.kind, other.sql_type.kind
-    if "numeric" in (a, b) and a in _WIDTH and b in _WIDTH:
-        # Decimals of different digits, or a decimal and another number: a decimal of any digits.
-        if "double" in (a, b):
-            return None
-        return TypedOutput(LONG_NUMERIC if is_long(one.sql_type) or is_long(other.sql_type) else SqlType("numeric"))
-    if a in _WIDTH and b in _WIDTH:
-        return one if _WIDTH[a] >= _WIDTH[b] else other
-    if {a, b} <= {"varchar", "text"}:
-        return one if a == "text" else other
-    return one if a == b else None
-
-
-_FIELD_NAMES = {
-    "smallint": "SmallIntegerField",
-    "integer": "IntegerField",
-    "bigint": "IntegerField",
-    "boolean": "BooleanField",
-    "double": "FloatField",
-    "numeric": "DecimalField",
-    "varchar": "CharField",
-    "text": "CharField",
-    "date": "DateField",
-    "time": "TimeField",
-    "timestamp": "DateTimeField",
-    "timestamptz": "DateTimeField",
-    "interval": "DurationField",
-    "uuid": "UUIDField",
-    "json": "JSONField",
-    "bytes": "BinaryField",
-}
-
-
-def output_name(output: Output) -> str:
-    """Return the name of the field class that an output is, or is like."""
-    if not isinstance(output, TypedOutput):
-        return type(output).__name__
-    return _FIELD_NAMES.get(output.sql_type.kind, output.sql_type.kind)

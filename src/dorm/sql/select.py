@@ -112,6 +112,19 @@ class Select:
     ctes: tuple[Any, ...] = ()
 
 
+class _Around:
+    """The query that a subquery is put into."""
+
+    __slots__ = ("nodes",)
+
+    def __init__(self, nodes: Mapping[Any, Node]) -> None:
+        self.nodes = nodes
+
+    def meant(self, name: Any, /) -> Output | None:
+        node = self.nodes.get(name)
+        return node.output if node is not None else None
+
+
 class SubSelect(Node):
     """A SELECT in parentheses; its slots start at *base* in the values of the outer query.
 
@@ -142,8 +155,7 @@ class SubSelect(Node):
     def _output(self) -> Output | None:
         first = self.select.columns[0]
         if first.output is None and self.args:
-            meant = dict(zip(self.references, self.args, strict=True)).get(getattr(first, "name", None))
-            return meant.output if meant is not None else None
+            return first.known(_Around(dict(zip(self.references, self.args, strict=True)))).output
         return first.output
 
     def replaced(self, select: Select) -> SubSelect:

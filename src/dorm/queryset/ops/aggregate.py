@@ -12,7 +12,7 @@ from dorm.exceptions import NotSupportedError
 from dorm.lookups.values import answered
 from dorm.models.resolve import Resolver
 from dorm.models.rows import RowShape, hydrator
-from dorm.queryset import build, selects
+from dorm.queryset import build, selects, totals
 from dorm.queryset.ops.fetch import reading
 from dorm.sql.node import Literals, Node, typed
 
@@ -86,7 +86,7 @@ def _resolved(plan: Plan[Query], aggregates: dict[str, Any]) -> tuple[Query, Pre
 
 def _compiled(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:
     query = plan.query
-    select = selects.aggregate_select(query, query.aggregates)
+    select = totals.aggregate_select(query, query.aggregates)
     outputs = [node.output for _, node in query.aggregates]
     made = selects.compiled(plan, dialect, select, outputs)
     shape = RowShape("dict", tuple(name for name, _ in query.aggregates))

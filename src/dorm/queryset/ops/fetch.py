@@ -9,7 +9,7 @@ from dorm.db.connection import Database, connections
 from dorm.db.operation import Operation, operation
 from dorm.db.router import router
 from dorm.exceptions import NotSupportedError, TransactionManagementError
-from dorm.queryset import build, selects
+from dorm.queryset import build, selects, totals
 from dorm.queryset.hydration import hydrated
 from dorm.queryset.selects import MOST_NAMED_ROWS
 
@@ -153,7 +153,7 @@ def count(qs: QuerySet[Any, Any]) -> Operation[int]:
     if qs._rows is not None:
         return len(qs._rows)
     database = reading(qs, locks=False)
-    compiled = selects.counted(qs._plan, database.dialect)
+    compiled = totals.counted(qs._plan, database.dialect)
     if compiled.empty:
         return 0
     found = yield from fetched(database, compiled.statement(qs._values), qs._plan, qs._cache)
@@ -167,7 +167,7 @@ def exists(qs: QuerySet[Any, Any]) -> Operation[bool]:
     if qs._rows is not None:
         return bool(qs._rows)
     database = reading(qs)
-    compiled = selects.existing(qs._plan, database.dialect)
+    compiled = totals.existing(qs._plan, database.dialect)
     if compiled.empty:
         return False
     found = yield from fetched(database, compiled.statement(qs._values), qs._plan, qs._cache)

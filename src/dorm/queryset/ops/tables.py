@@ -12,7 +12,7 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute, Query as Fetch
 from dorm.exceptions import FieldError, IntegrityError
 from dorm.fields.defaults import DatabaseDefault
-from dorm.queryset import selects
+from dorm.queryset import selects, totals
 from dorm.queryset.assigning import assigned
 from dorm.queryset.ops import ordering, rowwrite, write as queryset_writes
 from dorm.sql.compiler import Compiler
@@ -98,7 +98,7 @@ def _update(write: Write, meta: Any, fields: tuple[Any, ...], key: Any) -> Opera
 @operation
 def _exists(write: Write, meta: Any, key: Any) -> Operation[bool]:
     found = _base(write, meta).filter(pk=key)
-    compiled = selects.existing(found._plan, write.database.dialect)
+    compiled = totals.existing(found._plan, write.database.dialect)
     return bool((yield from perform(Fetch(write.database, compiled.statement(found._values)))))
 
 

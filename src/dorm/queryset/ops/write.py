@@ -10,10 +10,11 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute
 from dorm.db.router import router
 from dorm.db.statement import Template
-from dorm.queryset import selects
+from dorm.queryset import selects, totals
 from dorm.queryset.assigning import assigned
 from dorm.queryset.known import Parent
 from dorm.queryset.ops import announce, fetch
+from dorm.queryset.parts import key_select
 from dorm.sql.boolean import conjunction
 from dorm.sql.compiler import Compiler
 from dorm.sql.select import SubSelect
@@ -153,9 +154,10 @@ def _compiled(plan: Plan[Query], compiler: Compiler, sql: str) -> selects.Compil
 
 def _where(query: Query, compiler: Compiler) -> str:
     """Return WHERE; through a subquery on the key where the rows are not those of the table alone."""
+    query = totals.as_set(query)
     if query.joins or query.ctes or query.is_derived:
         columns = [compiler.column(query.alias, field.column) for field in query.model._meta.pk_fields]
         pk = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
-        return f" WHERE {pk} IN {SubSelect(selects.key_select(query)).sql(compiler)}"
+        return f" WHERE {pk} IN {SubSelect(key_select(query)).sql(compiler)}"
     where = conjunction(query.where)
     return f" WHERE {where.sql(compiler)}" if where is not None else ""

@@ -1,0 +1,88 @@
+"""The joins of a query while a step of it is resolved: which are shared, which are new, which a key makes needless."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from dorm.models.paths import without_join
+from dorm.sql.select import Join
+
+ANY_CALL = -1
+"""In place of a call's number: joins over several partners are shared whoever made them."""
+
+
+class Joins(list[Join]):
+    """Joins in the order in which they were made.
+
+    Methods take the number of the ``filter()`` call they work for: joins over several partners are shared within it.
+    """
+
+    def __init__(self, joins: Iterable[Join] = (), prefix: str = "T") -> None:
+        super().__init__(joins)
+        self.prefix = prefix
+
+    def follow(self, alias: str, steps: Iterable[Any], call: int) -> str:
+        """Return the alias of the table at the end of *steps*, which begin at *alias*."""
+        for step in steps:
+            alias = self.join(alias, step, call)
+        return alias
+
+    def join(self, parent: str, step: Any, call: int) -> str:
+        """Return the alias of the table that *step* leads to, joining it unless a join can be shared."""
+        found = self.shared(parent, step, call)
+        if found is not None:
+            return found.alias
+        alias = named(step) or f"{self.prefix}{len(self) + 1}"
+        scope = 0 if call == ANY_CALL else call
+        extra = tuple(getattr(step, "extra", ()))
+        condition = getattr(step, "condition", None)
+        join = Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, scope, extra, condition)
+        given = getattr(step, "given", ())
+        self.append(replace(join, given=given) if given else join)
+        return alias
+
+    def shared(self, parent: str, step: Any, call: int) -> Join | None:
+        """Return the join that serves *step* as well, None when there is none."""
+        name = named(step)
+        for join in reversed(self):
+            serves = not join.multi or call in (ANY_CALL, join.scope)
+            if (serves and join.parent == parent and join.relation is step.key) or (name and join.alias == name):
+                return join
+        return None
+
+    def own(self, parent: str, step: Any, call: int) -> str | None:
+        """Return the alias of the join over *step*, to several partners, that this very call made; None for none."""
+        if getattr(step, "target", None) is None:
+            return None
+        for join in self:
+            if join.multi and join.scope == call and join.parent == parent and join.relation is step.key:
+                return join.alias
+        return None
+
+    def before(
+        self, alias: str, steps: tuple[Any, ...], step: Any, call: int
+    ) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """Return the alias of the table from which *step* leads on, behind *steps*, and its equal columns.
+
+        A table that nothing joined yet is not joined where a foreign key to it says what its columns hold.
+        """
+        reached: str | None = alias
+        for each in steps:
+            found = self.shared(reached, each, call) if reached is not None else None
+            reached = found.alias if found is not None else None
+        if reached is not None:
+            return reached, step.pairs
+        ours, theirs = zip(*step.pairs, strict=True)
+        kept = list(steps)
+        while kept and not getattr(step, "given", ()) and (moved := without_join(kept[-1], ours)) is not None:
+            ours = moved
+            kept.pop()
+        return self.follow(alias, kept, call), tuple(zip(ours, theirs, strict=True))
+
+
+def named(step: Any) -> str | None:
+    """Return the name that a filtered relation gives to its join."""
+    name: str | None = getattr(step, "alias", None)
+    return name
