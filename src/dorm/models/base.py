@@ -166,7 +166,7 @@ class Model(metaclass=ModelBase):
         if (
             blank is not None
             and not args
-            and kwargs.keys() <= blank.names
+            and blank.names.issuperset(kwargs)
             and not (pre_init.is_connected or post_init.is_connected)
         ):
             values = self.__dict__
