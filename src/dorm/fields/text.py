@@ -333,6 +333,8 @@ class GenericIPAddressField(Field[T]):
         return clean_ipv6(text, self.unpack_ipv4) if ":" in text else text
 
     def prepare(self, value: Any) -> Any:
+        if isinstance(value, (bool, int, float, bytes)):
+            self.refuse(value)
         text = str(value).strip()
         if ":" not in text:
             # Blank addresses are stored as NULL, as Django documents.

@@ -375,7 +375,7 @@ def _pattern(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
 
 def _in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if value is None:
-        raise ValueError("Cannot use None as a query value: in= takes a list, tuple, set, generator or queryset.")
+        raise InvalidValue("Cannot use None as a query value: in= takes a list, tuple, set, generator or queryset.")
     if isinstance(value, AnyNumber):
         found = [_compare_number("exact", lhs, item) for item in value.value]
         equal = tuple(part.args[1] for part in found if isinstance(part, Comparison))
@@ -387,7 +387,8 @@ def _in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
             )
         if bilateral_of(lhs):
             raise NotImplementedError("Bilateral transformations on nested querysets are not implemented.")
-        return InSelect(lhs, (scope.subquery(value) if isinstance(value, QueryLike) else value.resolve(scope),))
+        node = scope.subquery(value) if isinstance(value, QueryLike) else value.resolve(scope)
+        return InSelect(lhs, (node,)) if isinstance(node, SubSelect) else InNodes(lhs, (node,))
     if not value:
         return Nothing()
     if any(isinstance(item, (Node, QueryLike)) for item in value):

@@ -25,6 +25,18 @@ Rows: TypeAlias = "list[tuple[Any, ...]]"
 Hydrate: TypeAlias = "Callable[[Rows, Origin], list[Any]]"
 
 
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Return *names* as those of a named tuple: one that came before gets a number behind it."""
+    found: list[str] = []
+    for name in names:
+        wanted, number = name, 0
+        while wanted in found:
+            number += 1
+            wanted = f"{name}{number}"
+        found.append(wanted)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectShape:
     """An instance in a row: its class, the columns it takes, the objects joined to it.
@@ -174,7 +186,7 @@ class _Writer:
         elif shape.kind == "flat":
             result = values[0]
         elif shape.kind == "named":
-            self.names["Row"] = namedtuple("Row", shape.names)
+            self.names["Row"] = namedtuple("Row", distinct_names(shape.names))
             result = f"Row({', '.join(values)})"
         else:
             result = f"({', '.join(values)},)"

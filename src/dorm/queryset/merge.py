@@ -87,7 +87,8 @@ def _merged(mine: Query, theirs: Query, base: int, connector: str) -> Query:
         having=mine.having + tuple(moved(part, names, base) for part in theirs.having),
         qualify=mine.qualify + tuple(moved(part, names, base) for part in theirs.qualify),
         calls=max(mine.calls, theirs.calls) + 1,
-        order=mine.order if mine.order is not None else _order(theirs, names, base),
+        order=_order(theirs, names, base) if theirs.order else mine.order,
+        backwards=theirs.backwards if theirs.order else mine.backwards,
         related={**theirs.related, **mine.related},
         outers=tuple(dict.fromkeys((*mine.outers, *theirs.outers))),
         aliases=mine.aliases | theirs.aliases,
@@ -106,14 +107,12 @@ def _merged(mine: Query, theirs: Query, base: int, connector: str) -> Query:
     )
 
 
-def _order(theirs: Query, names: dict[str, str], base: int) -> tuple[Any, ...] | None:
-    if theirs.order is None:
-        return None
+def _order(theirs: Query, names: dict[str, str], base: int) -> tuple[Any, ...]:
     return tuple(
         replace(key, base=key.base + base)
         if isinstance(key, Asked)
         else replace(key, node=moved(key.node, names, base))
-        for key in theirs.order
+        for key in theirs.order or ()
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.conf.registry import registry
 from dorm.db.operation import run
 from dorm.models.options import Options
+from dorm.models.rows import distinct_names
 from dorm.queryset.ops import fetch
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def restored(
         made = made.filter(pk__in=[row.pk for row in rows])
     elif kind == "named":
         make: Any = namedtuple
-        row_class = make("Row", names)
+        row_class = make("Row", distinct_names(names))
         rows = [row_class(*row) for row in rows]
     return made._filled(rows)
 

@@ -9,7 +9,7 @@ from dorm.cache.wanted import inherited
 from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.together import together
-from dorm.exceptions import InvalidPrefetch, choices_text, nearest
+from dorm.exceptions import FieldError, InvalidPrefetch, choices_text, nearest
 from dorm.models.state import alias_in
 
 if TYPE_CHECKING:
@@ -54,6 +54,24 @@ class Prefetch:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.lookup!r}, to_attr={self.to_attr!r})"
+
+
+def prefetch_lookups(queryset: QuerySet[Any, Any], lookups: Sequence[Any]) -> Sequence[str | Prefetch]:
+    """Return *lookups* as `prefetch_related` was given them.
+
+    Raises: InvalidPrefetch: something that names no relation. ValueError: a `FilteredRelation`.
+    """
+    filtered = queryset._plan.query.filtered
+    for lookup in lookups:
+        if not isinstance(lookup, (str, Prefetch)):
+            raise InvalidPrefetch(
+                f"prefetch_related() takes names of relations and Prefetch objects, not {type(lookup).__name__}."
+            )
+        if filtered and (lookup if isinstance(lookup, str) else lookup.lookup).partition("__")[0] in filtered:
+            raise ValueError(
+                "prefetch_related() is not supported with FilteredRelation: give a Prefetch its condition."
+            )
+    return lookups
 
 
 def is_of_objects(queryset: Any) -> bool:
@@ -129,12 +147,14 @@ def _follow(level: list[Any], wanted: Prefetch, done: dict[str, list[Any]], alia
             continue
         if not level:
             return
-        done[reached] = yield from _level(level, name, wanted, last, alias)
+        done[reached] = yield from _level(level, name, wanted, alias, number == 1, last)
         level = [] if last else _distinct(done[reached])
 
 
 @operation
-def _level(level: list[Any], name: str, wanted: Prefetch, last: bool, alias: str | None) -> Operation[list[Any]]:
+def _level(
+    level: list[Any], name: str, wanted: Prefetch, alias: str | None, first: bool, last: bool
+) -> Operation[list[Any]]:
     """Load the attribute *name* of all objects of one level, model by model; return what they lead to."""
     to_attr = wanted.to_attr if last else None
     found: list[Any] = []
@@ -156,10 +176,12 @@ def _level(level: list[Any], name: str, wanted: Prefetch, last: bool, alias: str
         missing = [each for each in same if not loader.is_loaded(each, to_attr)]
         there = [] if len(missing) == len(same) else [each for each in same if loader.is_loaded(each, to_attr)]
         if missing:
-            found.extend((yield from loader.load(missing, wanted.querysets() if last else (), to_attr, alias)))
+            querysets = wanted.querysets() if last else ()
+            _check_models(loader, name, querysets)
+            found.extend((yield from loader.load(missing, querysets, to_attr, alias)))
         for each in there:
             found.extend(loader.loaded(each, to_attr))
-    if len(errors) == len(groups):
+    if errors and (first or len(errors) == len(groups)):
         # Objects of several models (behind generic keys) need not all have the attribute, but one of them must.
         raise errors[0]
     return found
@@ -221,6 +243,16 @@ def _flat(values: Iterable[Any]) -> Iterator[Any]:
             yield from value
         elif value is not None:
             yield value
+
+
+def _check_models(loader: Loader, name: str, querysets: Sequence[Any]) -> None:
+    """Refuse rows of a model that the relation does not lead to."""
+    target = getattr(loader, "target", None)
+    for queryset in querysets:
+        if target is not None and not issubclass(queryset.model, target._meta.concrete_model):
+            raise FieldError(
+                f"Prefetch({name!r}) takes a queryset of {target.__name__}, not of {queryset.model.__name__}."
+            )
 
 
 def _check_to_attr(instance: Any, to_attr: str) -> None:

@@ -17,7 +17,7 @@ from dorm.queryset.building import Building
 from dorm.queryset.combine import refuse
 from dorm.queryset.known import Parent
 from dorm.queryset.ops import fetch
-from dorm.queryset.prefetch import Prefetch, prefetch
+from dorm.queryset.prefetch import Prefetch, prefetch, prefetch_lookups
 from dorm.sql.node import Literals, Node, Output, Part, QueryLike
 
 T = TypeVar("T")
@@ -143,8 +143,7 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
         qs = self._queryset()
         refuse(qs._plan.query, "prefetch_related")
         changed = qs._with(qs._plan, qs._values)
-        given = tuple(lookup for lookup in lookups if lookup is not None)
-        changed._prefetch = () if lookups == (None,) else (*qs._prefetch, *given)
+        changed._prefetch = () if lookups == (None,) else (*qs._prefetch, *prefetch_lookups(qs, lookups))
         return changed
 
     def only(self, *names: str) -> QuerySet[M, R]:
@@ -241,14 +240,14 @@ class Queryable(Building[M, R], Asking[M, R], Generic[M, R]):
         return await arun(fetch.in_bulk(self._queryset(), _listed(id_list), field_name))
 
     # -- stream --------------------------------------------------------------------------------------------------
-    def iterator(self, chunk_size: int = _CHUNK) -> Iterator[R]:
+    def iterator(self, chunk_size: int | None = _CHUNK) -> Iterator[R]:
         """Give the rows one by one, *chunk_size* in memory at a time; nothing is kept on the queryset.
 
         A connection is busy with it until the iterator ends or is closed.
         """
         return _iterate(self._queryset(), _positive(chunk_size))
 
-    def aiterator(self, chunk_size: int = _CHUNK) -> AsyncIterator[R]:
+    def aiterator(self, chunk_size: int | None = _CHUNK) -> AsyncIterator[R]:
         """Async twin of `iterator`."""
         return _aiterate(self._queryset(), _positive(chunk_size))
 
@@ -686,7 +685,9 @@ async def _aiterate(qs: QuerySet[Any, T], chunk_size: int) -> AsyncIterator[T]:
         await arun(ops.stream.closed(opened))
 
 
-def _positive(chunk_size: int) -> int:
+def _positive(chunk_size: int | None) -> int:
+    if chunk_size is None:
+        return _CHUNK
     if chunk_size <= 0:
         raise ValueError("Chunk size must be strictly positive.")
     return chunk_size

@@ -158,6 +158,11 @@ def compiled(
 
 def is_empty(query: Query) -> bool:
     """True when no row can match."""
+    if query.combined is not None:
+        first, *others = [is_empty(branch) for branch, _ in query.combined.branches]
+        if query.combined.operator == "union":
+            return first and all(others)
+        return first or (query.combined.operator == "intersection" and any(others))
     return query.empty or any(isinstance(part, Nothing) for part in query.where)
 
 

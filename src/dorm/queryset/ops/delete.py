@@ -27,6 +27,13 @@ Deleted: TypeAlias = "tuple[int, dict[str, int]]"
 @operation
 def delete(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
     """Delete the rows of *qs*; by one statement where nothing points at them and nobody listens."""
+    result = yield from _deleted(qs)
+    qs._rows = None
+    return result
+
+
+@operation
+def _deleted(qs: QuerySet[Any, Any]) -> Operation[Deleted]:
     announce.refuse_read_only(qs.model._meta, "delete()")
     if qs._plan.query.kind != "object":
         raise TypeError("Cannot call delete() after .values() or .values_list()")
@@ -78,7 +85,8 @@ def _result(counts: Counter[str]) -> Deleted:
 
 @operation
 def _delete_rows(qs: QuerySet[Any, Any], deletion: Deletion) -> Operation[Deleted]:
-    rows = yield from fetch.fetch(qs.order_by() if not qs._plan.query.is_sliced else qs._clone())
+    qs = qs.select_related(None).prefetch_related(None)
+    rows = yield from fetch.fetch(qs.order_by() if not qs._plan.query.is_sliced else qs)
     yield from collect(deletion, rows)
     return (yield from _carry_out(deletion))
 
