@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import Lookup, Transform
-from dorm.functions import Length
+from dorm import F, Lookup, Subquery, Transform, Value
+from dorm.functions import Length, Lower
+from dorm.lookups import Exact, GreaterThan
 from tests.support.faces import Face
 
 
@@ -125,6 +126,122 @@ async def test_custom_transform(face: Face) -> None:
 async def test_bilateral_transform(face: Face) -> None:
     await fill(face)
     assert await face(Measure.objects.filter(name__upper_both="dOE").count)() == 2
+    for lookup, value, wanted in (
+        ("", F("name"), 3),
+        ("", Lower("name"), 3),
+        ("", Value("roe"), 1),
+        ("__gt", F("name"), 0),
+        ("__contains", "o", 3),
+        ("__startswith", F("name"), 3),
+        ("__in", ["roe", F("name")], 3),
+        ("__in", ["roe"], 1),
+        ("__range", ("a", "f"), 2),
+        ("__range", ("a", F("name")), 3),
+        ("__ne", F("name"), 0),
+        ("__ne", "roe", 2),
+        ("", Subquery(Measure.objects.filter(change=30).values("name")), 1),
+    ):
+        found = Measure.objects.filter(**{f"name__upper_both{lookup}": value})
+        assert await face(found.count)() == wanted, (lookup, value)
+    with pytest.raises(NotImplementedError, match="Bilateral"):
+        Measure.objects.filter(name__upper_both__in=Measure.objects.values("name"))
+
+
+async def test_where_lookups_are_registered(face: Face) -> None:
+    await fill(face)
+    field = Measure._meta.get_field("change")
+
+    class Below(Lookup):
+        lookup_name = "lt"
+
+        def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+            lhs, lhs_params = compiler.compile(self.lhs.lhs)
+            rhs, rhs_params = self.process_rhs(compiler, connection)
+            return f"{lhs} < {rhs} AND {lhs} > -{rhs}", [*lhs_params, *rhs_params] * 2
+
+    class Never(Exact):
+        lookup_name = "exact"
+
+        def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+            return "1 = 0", []
+
+    AbsoluteValue.register_lookup(Below)
+    try:
+        assert await face(Measure.objects.filter(change__abs__lt=27).count)() == 1
+        assert await face(Measure.objects.filter(change__abs__lt=28).count)() == 2
+        assert await face(Measure.objects.filter(change__lt=28).count)() == 2
+    finally:
+        AbsoluteValue._unregister_lookup(Below)
+    field.register_lookup(Never)
+    try:
+        assert field.get_lookup("exact") is Never
+        assert dorm.IntegerField().get_lookup("exact") is Exact
+        assert await face(Measure.objects.filter(change=10).count)() == 0
+    finally:
+        field._unregister_lookup(Never)
+    assert await face(Measure.objects.filter(change=10).count)() == 1
+    assert "ne" in dorm.EmailField.get_lookups()
+    assert field.get_transform("abs") is AbsoluteValue
+    assert field.get_transform("ne") is None
+    with pytest.raises(KeyError):
+        dorm.Field._unregister_lookup(Below)
+
+
+async def test_what_differs_by_the_database(face: Face, backend: str) -> None:
+    await fill(face)
+
+    class Shout(Transform):
+        lookup_name = "shout"
+        function = "UPPER"
+
+        def as_sqlite(self, compiler: Any, connection: Any, **options: Any) -> Any:
+            return super().as_sql(compiler, connection, function="LOWER", **options)
+
+    class Other(NotEqual):
+        lookup_name = "other"
+
+        def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+            text, params = self.as_sql(compiler, connection)
+            return text.replace("<>", "="), params
+
+    dorm.CharField.register_lookup(Shout)
+    dorm.CharField.register_lookup(Other)
+    try:
+        assert await face(Measure.objects.filter(name__shout="ROE").count)() == (backend == "postgresql")
+        assert await face(Measure.objects.filter(name__other="Roe").count)() == (1 if backend == "postgresql" else 2)
+    finally:
+        dorm.CharField._unregister_lookup(Shout)
+        dorm.CharField._unregister_lookup(Other)
+
+
+async def test_lookups_as_expressions(face: Face) -> None:
+    await fill(face)
+    assert await face(Measure.objects.filter(NotEqual(F("name"), "Doe")).count)() == 2
+    assert await face(Measure.objects.filter(Exact(F("name"), "Doe") | GreaterThan(F("change"), 20)).count)() == 2
+    rows = Measure.objects.annotate(large=GreaterThan(F("change"), 20)).order_by("change")
+    assert [bool(found) for found in await face.rows(rows.values_list("large", flat=True))] == [False, False, True]
+    assert NotEqual(F("name"), "x") == NotEqual(F("name"), "x")
+    assert len({NotEqual(F("name"), "x"), NotEqual(F("name"), "x")}) == 1
+
+
+async def test_lookups_over_transforms(face: Face) -> None:
+    await fill(face)
+    assert await face.rows(Measure.objects.annotate(size=F("change__abs")).order_by("size").values_list("size")) == [
+        (10,),
+        (27,),
+        (30,),
+    ]
+    assert await face.rows(Measure.objects.order_by("-change__abs").values_list("change__abs", flat=True)) == [
+        30,
+        27,
+        10,
+    ]
+    assert await face(Measure.objects.aggregate)(n=dorm.Sum("change__abs")) == {"n": 67}
+    assert await face(Measure.objects.filter(change=F("change__abs")).count)() == 2
+    assert await face(Measure.objects.filter(name__length__abs=3).count)() == 3
+    assert await face(Measure.objects.exclude(change__abs__in=[27, 10]).count)() == 1
+    with pytest.raises(dorm.FieldError, match="nothing"):
+        Measure.objects.filter(change__abs__nothing=1)
 
 
 async def test_custom_field(face: Face) -> None:

@@ -96,18 +96,21 @@ class Lookup(Expression):
         made.__dict__.update(self.__dict__)
         made.lhs, made.rhs = lhs, rhs
         if isinstance(rhs, Node):
-            made.rhs = rhs.resolve(scope)
+            made.rhs = self._transformed(rhs.resolve(scope), scope)
         elif isinstance(rhs, QueryLike):
-            made.rhs = scope.subquery(rhs)
+            made.rhs = self._transformed(scope.subquery(rhs), scope)
         else:
             made.rhs = made.get_prep_lookup()
             if self.bilateral_transforms:
-                made.rhs = as_expression(made.rhs).resolve(scope)
-                for transform in self.bilateral_transforms:
-                    made.rhs = apply(transform, made.rhs, scope)
+                made.rhs = self._transformed(as_expression(made.rhs).resolve(scope), scope)
             elif rhs is not None and not (self._name == "isnull" or rhs == ()):
                 self._take_slots(rhs, scope)
         return made
+
+    def _transformed(self, rhs: Node, scope: Scope) -> Node:
+        for transform in self.bilateral_transforms:
+            rhs = apply(transform, rhs, scope)
+        return rhs
 
     def _take_slots(self, rhs: Any, scope: Scope) -> None:
         # The values stand in the text's own constants; the slots keep the positions of the others.

@@ -265,9 +265,9 @@ def operand(lhs: Node, value: Any, scope: Scope) -> Node:
         node = value.resolve(scope)
         if isinstance(node, Row):
             raise ValueError("CompositePrimaryKey cannot be used as a lookup value. Name one of its fields instead.")
-        return node
+        return both_sides(lhs, node, scope)
     if isinstance(value, QueryLike):
-        return scope.subquery(value)
+        return both_sides(lhs, scope.subquery(value), scope)
     if value is None:
         return Text("NULL", lhs.output)
     output = _source_of(lhs).output
@@ -363,10 +363,8 @@ def none_as_value(name: str, lhs: Node) -> Node:
 def _pattern(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if value is None:
         return none_as_value(name, lhs)
-    if isinstance(value, Node):
-        return PatternOf(name, lhs, value.resolve(scope))
-    if isinstance(value, QueryLike):
-        return PatternOf(name, lhs, scope.subquery(value))
+    if isinstance(value, (Node, QueryLike)):
+        return PatternOf(name, lhs, operand(lhs, value, scope))
     slot = scope.slot(str)
     if bilateral_of(lhs):
         return PatternOf(name, lhs, both_sides(lhs, Param(slot, TEXT_OUTPUT), scope))
