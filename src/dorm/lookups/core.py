@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.db.types import INTEGER_RANGES
 from dorm.exceptions import InvalidValue
-from dorm.lookups.registry import bilateral_of, find_lookup, for_all
+from dorm.lookups.registry import applied, bilateral_of, find_lookup, for_all
 from dorm.lookups.values import AnyNumber, bucket
 from dorm.sql.boolean import And, Condition, Nothing
 from dorm.sql.convert import aligned, comparable_text
@@ -285,7 +285,7 @@ def _source_of(lhs: Node) -> Node:
 def both_sides(lhs: Node, rhs: Node, scope: Scope) -> Node:
     """Return *rhs* with the bilateral transforms of *lhs*."""
     for transform in bilateral_of(lhs):
-        rhs = transform(rhs).resolve(scope)
+        rhs = applied(transform, rhs, scope)
     return rhs
 
 

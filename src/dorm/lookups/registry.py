@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from dorm.exceptions import FieldError
+from dorm.sql.node import Fixed, Literals
 from dorm.sql.plan import renew
 
 if TYPE_CHECKING:
@@ -130,12 +131,39 @@ def transformed(node: Node, rest: list[str], scope: Scope) -> tuple[Node, list[s
 
 
 def apply(entry: Any, node: Node, scope: Scope) -> Node:
-    """Return the transform *entry* over the resolved *node*, resolved."""
-    made: Any = entry(node).resolve(scope)
+    """Return the transform *entry* over the resolved *node*, resolved, with what it does to the right side."""
+    made: Any = applied(entry, node, scope)
     outer = (*bilateral_of(node), entry) if getattr(entry, "bilateral", False) else bilateral_of(node)
     if outer:
         made.bilateral_transforms = outer
     return cast("Node", made)
+
+
+def applied(entry: Any, node: Node, scope: Scope) -> Node:
+    """Return the transform *entry* over the resolved *node*, resolved.
+
+    A path has no values: literals of the transform's own (the precision of ``Round``) are known with the text.
+    """
+    written: Any = entry(node)
+    literals = Literals()
+    for arg in written.args:
+        if arg is not node:
+            arg.key(literals)
+    made: Node = written.resolve(_Declaring(scope, literals) if literals else scope)
+    return made
+
+
+class _Declaring:
+    """A scope in which the slots of literals are those of values known with the text."""
+
+    def __init__(self, scope: Scope, literals: Literals) -> None:
+        self._values = iter(literals)
+        self.reference, self.predicate, self.outer = scope.reference, scope.predicate, scope.outer
+        self.subquery, self.exists = scope.subquery, scope.exists
+
+    def slot(self, prepare: Callable[[Any], Any] | None, /) -> int:
+        value = next(self._values)
+        return Fixed.of(value if prepare is None else prepare(value))
 
 
 def bilateral_of(node: Any) -> tuple[Any, ...]:
