@@ -53,15 +53,22 @@ def get_fixed_timezone(offset: int | datetime.timedelta) -> datetime.timezone:
     return datetime.timezone(ahead, f"{'-' if minutes < 0 else '+'}{hours:02d}{rest:02d}")
 
 
-def _zone(name: str) -> datetime.tzinfo:
-    from zoneinfo import ZoneInfo
+def _zone(given: datetime.tzinfo | str) -> datetime.tzinfo:
+    if isinstance(given, str):
+        from zoneinfo import ZoneInfo
 
-    return ZoneInfo(name)
+        return ZoneInfo(given)
+    if not isinstance(given, datetime.tzinfo):
+        raise ValueError(f"Invalid timezone: it is a tzinfo or the name of a zone, not {type(given).__name__}.")
+    return given
 
 
-def activate(zone: datetime.tzinfo | str) -> None:
-    """Make *zone* the current one of this thread or task, until `deactivate`."""
-    _override.set(_zone(zone) if isinstance(zone, str) else zone)
+def activate(timezone: datetime.tzinfo | str) -> None:
+    """Make *timezone* the current one of this thread or task, until `deactivate`.
+
+    Raises: ValueError: it is neither a tzinfo nor a name.
+    """
+    _override.set(_zone(timezone))
 
 
 def deactivate() -> None:
@@ -70,10 +77,13 @@ def deactivate() -> None:
 
 
 @contextmanager
-def override(zone: datetime.tzinfo | str | None) -> Generator[None]:
-    """Make *zone* the current one inside the block; None means the default."""
+def override(timezone: datetime.tzinfo | str | None) -> Generator[None]:
+    """Make *timezone* the current one inside the block; None means the default.
+
+    Raises: ValueError: it is neither a tzinfo nor a name.
+    """
     before = _override.get()
-    _override.set(_zone(zone) if isinstance(zone, str) else zone)
+    _override.set(None if timezone is None else _zone(timezone))
     try:
         yield
     finally:
@@ -90,18 +100,18 @@ def is_naive(value: datetime.datetime) -> bool:
     return value.utcoffset() is None
 
 
-def make_aware(value: datetime.datetime, zone: datetime.tzinfo | None = None) -> datetime.datetime:
-    """Return naive *value* as a time of *zone* (default: the current one)."""
+def make_aware(value: datetime.datetime, timezone: datetime.tzinfo | None = None) -> datetime.datetime:
+    """Return naive *value* as a time of *timezone* (default: the current one)."""
     if is_aware(value):
         raise ValueError("make_aware expects a naive datetime")
-    return value.replace(tzinfo=zone or get_current_timezone())
+    return value.replace(tzinfo=timezone or get_current_timezone())
 
 
-def make_naive(value: datetime.datetime, zone: datetime.tzinfo | None = None) -> datetime.datetime:
-    """Return aware *value* as the clock of *zone* (default: the current one) shows it."""
+def make_naive(value: datetime.datetime, timezone: datetime.tzinfo | None = None) -> datetime.datetime:
+    """Return aware *value* as the clock of *timezone* (default: the current one) shows it."""
     if not is_aware(value):
         raise ValueError("make_naive() cannot be applied to a naive datetime")
-    return value.astimezone(zone or get_current_timezone()).replace(tzinfo=None)
+    return value.astimezone(timezone or get_current_timezone()).replace(tzinfo=None)
 
 
 def now() -> datetime.datetime:
@@ -110,14 +120,14 @@ def now() -> datetime.datetime:
     return present if settings.USE_TZ else present.astimezone(get_default_timezone()).replace(tzinfo=None)
 
 
-def localtime(value: datetime.datetime | None = None, zone: datetime.tzinfo | None = None) -> datetime.datetime:
-    """Return aware *value* (default: the present) as a time of *zone* (default: the current one)."""
+def localtime(value: datetime.datetime | None = None, timezone: datetime.tzinfo | None = None) -> datetime.datetime:
+    """Return aware *value* (default: the present) as a time of *timezone* (default: the current one)."""
     value = datetime.datetime.now(datetime.UTC) if value is None else value
     if is_naive(value):
         raise ValueError("localtime() cannot be applied to a naive datetime")
-    return value.astimezone(zone or get_current_timezone())
+    return value.astimezone(timezone or get_current_timezone())
 
 
-def localdate(value: datetime.datetime | None = None, zone: datetime.tzinfo | None = None) -> datetime.date:
+def localdate(value: datetime.datetime | None = None, timezone: datetime.tzinfo | None = None) -> datetime.date:
     """Return the date that `localtime` of *value* has."""
-    return localtime(value, zone).date()
+    return localtime(value, timezone).date()
