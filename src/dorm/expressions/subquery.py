@@ -65,6 +65,11 @@ class OuterReference(Node):
         return compiler.outer(self.name)
 
 
+def awaits(node: Node) -> bool:
+    """True when the type of *node* hangs on a reference to the query around, which is not known yet."""
+    return node.output is None and any(type(each) is OuterReference and each.output is None for each in node.walk())
+
+
 def queryset_of(value: Any) -> Any:
     """Return *value* as something that can stand as a subquery: a queryset, or what a manager starts from."""
     if isinstance(value, QueryLike):
@@ -168,8 +173,8 @@ class ArraySelect(SubSelect):
 
     template = "ARRAY({})"
 
-    def _output(self) -> Output | None:
-        item = super()._output()
+    def infer_output(self) -> Output | None:
+        item = super().infer_output()
         return ListOutput(item) if item is not None else None
 
     def sql(self, compiler: Compiler) -> str:

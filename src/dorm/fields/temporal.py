@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, TypeVar, Unpack, overload
 
@@ -13,8 +12,9 @@ from dorm.db.types import DATE, INTERVAL, TIME, TIMESTAMP, TIMESTAMPTZ, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, ValidationError
 from dorm.fields.base import Field
 from dorm.fields.options import TextOptions
-from dorm.fields.parse import duration_text, parse_date, parse_datetime, parse_duration, parse_time
 from dorm.sql import plan
+from dorm.sql.parse import duration_text, parse_date, parse_datetime, parse_duration
+from dorm.sql.reading import date_of, in_time, time_of
 
 T = TypeVar("T")
 
@@ -66,12 +66,12 @@ class _Stamped(Field[T]):
         """Return *value* as this field's Python type; raise ValidationError with the code of what is wrong."""
         raise NotImplementedError
 
-    def parsed(self, text: str, parse: Callable[[str], Any], code: str) -> Any:
-        """Return what *parse* makes of *text*, None for text of another form; *code* tells a value that is none."""
+    def parsed(self, value: Any, parse: Callable[[Any], Any], code: str) -> Any:
+        """Return what *parse* makes of *value*, None for one of another form; *code* tells a text that is no value."""
         try:
-            return parse(text)
+            return parse(value)
         except ValueError as exc:
-            raise self.invalid(text, code) from exc
+            raise self.invalid(value, code) from exc
 
     def to_python(self, value: Any) -> Any:
         return None if value is None else self.read(value)
@@ -147,17 +147,10 @@ class DateField(_Stamped[T]):
     def read(self, value: Any) -> Any:
         if type(value) is datetime.date:
             return value
-        if isinstance(value, datetime.datetime):
-            if settings.USE_TZ and timezone.is_aware(value):
-                value = timezone.make_naive(value, timezone.get_default_timezone())
-            return value.date()
-        if isinstance(value, datetime.date):
-            return value
-        if isinstance(value, str):
-            found = self.parsed(value, parse_date, "invalid_date")
-            if found is not None:
-                return found
-        raise self.invalid(value)
+        found = self.parsed(value, date_of, "invalid_date")
+        if found is None:
+            raise self.invalid(value)
+        return found
 
 
 class TimeField(_Stamped[T]):
@@ -215,15 +208,12 @@ class TimeField(_Stamped[T]):
         return timezone.make_naive(timezone.now()).time() if settings.USE_TZ else timezone.now().time()
 
     def read(self, value: Any) -> Any:
-        if isinstance(value, datetime.datetime):
-            return value.time()
-        if isinstance(value, str):
-            value = self.parsed(value, parse_time, "invalid_time") or value
-        if not isinstance(value, datetime.time):
+        found = self.parsed(value, time_of, "invalid_time")
+        if found is None:
             raise self.invalid(value)
-        if value.tzinfo is not None:
+        if found.tzinfo is not None:
             self.refuse(value, "it has a time zone")
-        return value
+        return found
 
 
 class DateTimeField(_Stamped[T]):
@@ -293,8 +283,7 @@ class DateTimeField(_Stamped[T]):
         if isinstance(value, datetime.datetime):
             return value
         if isinstance(value, datetime.date):
-            midnight = datetime.datetime(value.year, value.month, value.day)
-            return self._aware(midnight) if settings.USE_TZ else midnight
+            return in_time(datetime.datetime(value.year, value.month, value.day), f"DateTimeField {self}")
         if isinstance(value, str):
             found = self.parsed(value, parse_datetime, "invalid_datetime")
             if found is not None:
@@ -307,17 +296,7 @@ class DateTimeField(_Stamped[T]):
     def prepare(self, value: Any) -> Any:
         if not isinstance(value, datetime.datetime):
             value = super().prepare(value)
-        if not settings.USE_TZ:
-            return value if value.tzinfo is None else timezone.make_naive(value, timezone.get_default_timezone())
-        return value if value.tzinfo is not None else self._aware(value)
-
-    def _aware(self, value: datetime.datetime) -> datetime.datetime:
-        warnings.warn(
-            f"DateTimeField {self} received a naive datetime while time zone support is active.",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return timezone.make_aware(value, timezone.get_default_timezone())
+        return in_time(value, f"DateTimeField {self}")
 
 
 class DurationField(Field[T]):

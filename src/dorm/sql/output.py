@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dorm.db.types import (
@@ -25,7 +25,8 @@ from dorm.db.types import (
     SqlType,
     is_long,
 )
-from dorm.exceptions import FieldError, InvalidValue
+from dorm.exceptions import FieldError, InvalidValue, OutOfRange
+from dorm.sql.reading import READ
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
@@ -44,21 +45,6 @@ class Output(Protocol):
     def load(self, dialect: Dialect, /) -> Converter | None: ...
 
 
-_READ: dict[str, Callable[[Any], Any]] = {
-    "smallint": int,
-    "integer": int,
-    "bigint": int,
-    "double": float,
-    "numeric": decimal.Decimal,
-    "boolean": bool,
-    "date": datetime.date.fromisoformat,
-    "time": datetime.time.fromisoformat,
-    "timestamp": datetime.datetime.fromisoformat,
-    "timestamptz": datetime.datetime.fromisoformat,
-}
-"""How a value of each type is read from a text."""
-
-
 class TypedOutput:
     """An output that is nothing but a SQL type."""
 
@@ -69,23 +55,29 @@ class TypedOutput:
 
     @property
     def prepares(self) -> bool:
-        return self.sql_type.kind in _READ
+        return self.sql_type.kind in READ
 
     def prepare(self, value: Any, /) -> Any:
-        """Return *value*; read from its text where it is one, as a field of the type would."""
-        read = _READ.get(self.sql_type.kind)
-        if read is None or not isinstance(value, (str, int)) or (isinstance(value, bool) and read is not bool):
+        """Return *value* as a field of the type would take it.
+
+        Raises: InvalidValue: it is none of the type's values.
+        """
+        read = READ.get(self.sql_type.kind)
+        if read is None:
             return value
-        if read is bool:
-            return bool(value) if value in (0, 1) else value
-        if not isinstance(value, str):
-            # In a list all are of one type.
-            return read(value) if self.sql_type.kind == "numeric" else value
         try:
-            return read(value)
-        except (ValueError, ArithmeticError) as exc:
-            name = output_name(self)
-            raise InvalidValue(f"a value to compare with a {name} is a text that is none of its values.") from exc
+            found = read(value)
+        except OutOfRange:
+            raise
+        except (TypeError, ValueError, ArithmeticError) as exc:
+            why: Exception | None = exc
+        else:
+            if found is not None:
+                return found
+            why = None
+        raise InvalidValue(
+            f"a value to compare with a {output_name(self)} is a {type(value).__name__} that is none of its values."
+        ) from why
 
     def bind(self, dialect: Dialect, /) -> Converter | None:
         return dialect.binder(self.sql_type)

@@ -150,9 +150,9 @@ class SubSelect(Node):
         self.args = tuple((outer or {}).values())
         self.aliases = aliases
         self.empty = empty
-        self.output = self._output()
+        self.output = self.infer_output()
 
-    def _output(self) -> Output | None:
+    def infer_output(self) -> Output | None:
         first = self.select.columns[0]
         if first.output is None and self.args:
             return first.known(_Around(dict(zip(self.references, self.args, strict=True)))).output
@@ -193,7 +193,7 @@ class ExistsSelect(SubSelect):
     template = "EXISTS ({})"
     is_condition = True
 
-    def _output(self) -> Output | None:
+    def infer_output(self) -> Output | None:
         return BOOLEAN_OUTPUT
 
     @property
