@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import zoneinfo
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,14 +12,8 @@ import dorm
 from dorm import Count, DateField, DateTimeField, ExpressionWrapper, F, TimeField, timezone
 from dorm.functions import Extract, Now, Trunc, TruncDate, TruncDay, TruncHour, TruncTime
 from dorm.migrations.schema import create_tables
+from tests.documented.moments import BERLIN, PARTS, UNITS, UTC, ZONES
 from tests.support.faces import Face
-
-UTC = datetime.UTC
-BERLIN, NEW_YORK = zoneinfo.ZoneInfo("Europe/Berlin"), zoneinfo.ZoneInfo("America/New_York")
-KATHMANDU, LORD_HOWE = zoneinfo.ZoneInfo("Asia/Kathmandu"), zoneinfo.ZoneInfo("Australia/Lord_Howe")
-"""A quarter of an hour off, and summer time of half an hour."""
-FIXED = datetime.timezone(datetime.timedelta(hours=-3, minutes=-30))
-ZONES = [BERLIN, NEW_YORK, KATHMANDU, LORD_HOWE, FIXED, UTC]
 
 
 class Event(dorm.Model):
@@ -67,32 +59,6 @@ def events(face: Face, tables: None) -> None:
 
 def local(zone: Any) -> list[datetime.datetime]:
     return [at.astimezone(zone) for at in MOMENTS]
-
-
-PARTS: dict[str, Callable[[datetime.datetime], int]] = {
-    "year": lambda at: at.year,
-    "iso_year": lambda at: at.isocalendar()[0],
-    "quarter": lambda at: (at.month - 1) // 3 + 1,
-    "month": lambda at: at.month,
-    "week": lambda at: at.isocalendar()[1],
-    "week_day": lambda at: at.isoweekday() % 7 + 1,
-    "iso_week_day": lambda at: at.isoweekday(),
-    "day": lambda at: at.day,
-    "hour": lambda at: at.hour,
-    "minute": lambda at: at.minute,
-    "second": lambda at: at.second,
-}
-_START: Any = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
-UNITS: dict[str, Callable[[datetime.datetime], datetime.datetime]] = {
-    "year": lambda at: at.replace(month=1, day=1, fold=0, **_START),
-    "quarter": lambda at: at.replace(month=(at.month - 1) // 3 * 3 + 1, day=1, fold=0, **_START),
-    "month": lambda at: at.replace(day=1, fold=0, **_START),
-    "week": lambda at: (at - datetime.timedelta(days=at.weekday())).replace(fold=0, **_START),
-    "day": lambda at: at.replace(fold=0, **_START),
-    "hour": lambda at: at.replace(minute=0, second=0, microsecond=0),
-    "minute": lambda at: at.replace(second=0, microsecond=0),
-    "second": lambda at: at.replace(microsecond=0),
-}
 
 
 @pytest.mark.parametrize("zone", ZONES, ids=str)

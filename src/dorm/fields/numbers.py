@@ -282,10 +282,14 @@ class AutoField(IntegerField[T]):
     def __init__(
         self, verbose_name: str | None = None, name: str | None = None, *, null: bool = False, **options: Any
     ) -> None:
-        if not options.get("primary_key"):
-            raise ImproperlyConfigured(f"{type(self).__name__} must set primary_key=True.")
         options["blank"] = True
         super().__init__(verbose_name, name, null=null, **options)  # type: ignore[call-overload, misc]  # the bases' overloads take literals
+
+    def contribute_to_class(self, cls: Any, name: str) -> None:
+        # Only here: without it the field is a type still, as in Cast("text", AutoField()).
+        if not self.primary_key:
+            raise ImproperlyConfigured(f"{cls.__name__}.{name}: {type(self).__name__} must set primary_key=True.")
+        super().contribute_to_class(cls, name)
 
     def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
         name, path, args, kwargs = super().deconstruct()

@@ -87,9 +87,15 @@ class Cast(Func):
     function = "CAST"
 
     def __init__(self, expression: Any, output_field: Any) -> None:
-        super().__init__(
-            expression, output_field=type_named(output_field) if isinstance(output_field, str) else output_field
-        )
+        if isinstance(output_field, str):
+            output_field = type_named(output_field)
+        elif isinstance(output_field, type):
+            raise TypeError(
+                f"Cast() takes a field, not the class {output_field.__name__}: write {output_field.__name__}()."
+            )
+        elif output_field is not None and not hasattr(type(output_field), "sql_type"):
+            raise TypeError(f"Cast() takes a field or the name of a type, not {type(output_field).__name__}.")
+        super().__init__(expression, output_field=output_field)
 
     def render(self, compiler: Compiler) -> str:
         assert self.output is not None, "Cast without a type"
@@ -141,7 +147,7 @@ class Least(_OfOneType):
 
 
 class NullIf(_OfOneType):
-    """NULL when both arguments are equal, else the first."""
+    """NULL when both arguments are equal, else the first; the arguments are of one type, or *output_field* is given."""
 
     function = "NULLIF"
     arity = 2
@@ -150,4 +156,5 @@ class NullIf(_OfOneType):
         super().__init__(expression1, expression2, **extra)
 
     def infer_output(self) -> Output | None:
-        return self.args[0].output
+        both = super().infer_output()
+        return self.args[0].output if self.args[0].output is not None else both

@@ -4,53 +4,99 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dorm import timezone
 from dorm.conf.settings import settings
 from dorm.db.types import DATE, TIME, TIMESTAMP, TIMESTAMPTZ, SqlType
 from dorm.exceptions import choices_text
 from dorm.expressions.func import Func
+from dorm.expressions.subquery import awaits
 from dorm.functions.zones import zone_sql
 from dorm.lookups.classes import Transform
-from dorm.sql.node import INTEGER_OUTPUT, Node, Output, Scope, TypedOutput
+from dorm.sql.node import INTEGER_OUTPUT, Node, Output, Text, TypedOutput
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
     from dorm.sql.compiler import Compiler
 
 PARTS = ("year", "iso_year", "quarter", "month", "week", "week_day", "iso_week_day", "day", "hour", "minute", "second")
+FINE = ("epoch", "milliseconds", "microseconds")
+COARSE = ("century", "decade", "dow", "doy", "isodow", "isoyear", "julian", "millennium")
+"""Parts by the names that PostgreSQL has for them: those of everything, and those of dates alone."""
 CLOCK = ("hour", "minute", "second")
 UNITS = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
 _MOMENTS = ("timestamp", "timestamptz")
-_DURATION_PARTS = ("day", "hour", "minute", "second")
+_PARTS_OF = {
+    "date": frozenset((*PARTS, *COARSE, "epoch")) - {*CLOCK},
+    "time": frozenset((*CLOCK, *FINE)),
+    "interval": frozenset(("day", *CLOCK, *FINE)),
+    **dict.fromkeys(_MOMENTS, frozenset((*PARTS, *COARSE, *FINE))),
+}
 
 
 def _kind(node: Node) -> str:
     return node.output.sql_type.kind if node.output is not None else ""
 
 
-def _known(function: Any, compiler: Compiler) -> Node:
-    """Return the argument of *function* with its type, checked: it may be that of a query around."""
-    source: Node = function.args[0].known(compiler)
-    function._check(source)
-    return source
-
-
 def _name(node: Node) -> str:
     return str(getattr(node.output, "name", None) or "an expression")
 
 
-class Extract(Transform):
+class _OfMoment(Transform):
+    """What Extract and Trunc share: an argument that is a date or time, on the clock of *tzinfo*.
+
+    The type of a reference to the query around is not known before the subquery is put into that query; until then
+    nothing is said of it.
+    """
+
+    tzinfo: Any
+
+    def rebuilt(self, args: tuple[Node, ...]) -> Any:
+        made = super().rebuilt(args)
+        if not awaits(made.args[0]):
+            made.check(made.args[0])
+        return made
+
+    def check(self, source: Node) -> None:
+        """Raise ValueError or TypeError when *source* is not what this can be taken from."""
+        if self.tzinfo is not None and _kind(source) not in _MOMENTS:
+            raise ValueError(f"tzinfo can only be used with DateTimeField, not with {_name(source)!r}.")
+
+    def render(self, compiler: Compiler) -> str:
+        if self.args[0].output is None:
+            known = self.known(compiler)
+            if known is not self and known.args[0].output is not None:
+                return known.sql(compiler)
+            self.check(self.args[0])
+        return self.cut(compiler)
+
+    def cut(self, compiler: Compiler) -> str:
+        """Return the text over an argument of a known type."""
+        raise NotImplementedError
+
+    def source(self, compiler: Compiler) -> tuple[str, str]:
+        """Return the text of the argument and the kind of its type."""
+        node = self.args[0]
+        text = node.sql(compiler)
+        if type(node) is Text and node.output is not None:
+            # NULL alone could be of any type.
+            text = compiler.dialect.cast_from(text, None, node.output.sql_type)
+        return text, _kind(node)
+
+
+class Extract(_OfMoment):
     """One part of a date, time or datetime, as a number.
 
     Args:
         expression: what it is taken from.
         lookup_name: ``year``, ``iso_year``, ``quarter``, ``month``, ``week`` (ISO), ``week_day`` (1 = Sunday),
-            ``iso_week_day`` (1 = Monday), ``day``, ``hour``, ``minute`` or ``second``.
+            ``iso_week_day`` (1 = Monday), ``day``, ``hour``, ``minute`` or ``second``; or, by PostgreSQL's names,
+            ``epoch`` (seconds since 1970), ``milliseconds``, ``microseconds``, ``doy`` (day of the year), ``dow``,
+            ``isodow``, ``isoyear``, ``decade``, ``century``, ``millennium``, ``julian``.
         tzinfo: zone in which an aware datetime is read; default: the current one.
 
-    Raises: ValueError: a part that the expression does not have.
+    Raises: ValueError: a part that the expression does not have, *tzinfo* for what has no zone.
     """
 
     output = INTEGER_OUTPUT
@@ -60,40 +106,37 @@ class Extract(Transform):
             self.lookup_name = lookup_name
         if self.lookup_name is None:
             raise ValueError("lookup_name must be provided")
-        if self.lookup_name not in PARTS:
-            raise ValueError(f"Extract() knows no part {self.lookup_name!r}: take one of {choices_text(PARTS, 20)}.")
+        if self.lookup_name not in _PARTS_OF["timestamp"]:
+            known = choices_text((*PARTS, *FINE, *COARSE), 22)
+            raise ValueError(f"Extract() knows no part {self.lookup_name!r}: take one of {known}.")
         self.tzinfo = tzinfo
         super().__init__(expression, **extra)
 
     def options(self) -> tuple[Hashable, ...]:
         return (*super().options(), self.lookup_name, self.tzinfo)
 
-    def resolve(self, scope: Scope) -> Node:
-        made = super().resolve(scope)
-        if made.args[0].output is not None:
-            self._check(made.args[0])
-        return made
-
-    def _check(self, source: Node) -> None:
-        """Refuse a *source* that has no such part."""
-        part, kind = self.lookup_name, _kind(source)
-        if kind not in ("date", "time", "interval", *_MOMENTS):
+    def check(self, source: Node) -> None:
+        kind, part = _kind(source), self.lookup_name
+        if kind not in _PARTS_OF:
             raise ValueError("Extract input expression must be DateField, DateTimeField, TimeField, or DurationField.")
-        if kind == "date" and part in CLOCK:
+        super().check(source)
+        if part in _PARTS_OF[kind]:
+            return
+        if kind == "date":
             raise ValueError(f"Cannot extract time component '{part}' from DateField '{_name(source)}'.")
-        if kind == "time" and part not in CLOCK:
+        if kind == "time":
             raise ValueError(f"Cannot extract date component '{part}' from TimeField '{_name(source)}'.")
-        if kind == "interval" and part not in _DURATION_PARTS:
-            raise ValueError(f"Cannot extract component '{part}' from DurationField '{_name(source)}'.")
+        raise ValueError(f"Cannot extract component '{part}' from DurationField '{_name(source)}'.")
 
     def infer_output(self) -> Output | None:
         return INTEGER_OUTPUT
 
-    def render(self, compiler: Compiler) -> str:
-        source = _known(self, compiler)
-        text, kind = source.sql(compiler), _kind(source)
+    def cut(self, compiler: Compiler) -> str:
+        text, kind = self.source(compiler)
         if kind == "timestamptz":
-            text, kind = compiler.dialect.at_zone(text, zone_sql(compiler, self.tzinfo)), "timestamp"
+            # The seconds since 1970 are the same everywhere.
+            zone = "'UTC'" if self.lookup_name == "epoch" else zone_sql(compiler, self.tzinfo)
+            text, kind = compiler.dialect.at_zone(text, zone), "timestamp"
         return compiler.dialect.date_part(self.lookup_name, text, kind)
 
 
@@ -188,7 +231,7 @@ class _Moment(TypedOutput):
         return local
 
 
-class Trunc(Transform):
+class Trunc(_OfMoment):
     """A date, time or datetime cut down to a unit: ``Trunc("created", "month")``.
 
     Args:
@@ -202,13 +245,16 @@ class Trunc(Transform):
 
     kind: Any = None
 
+    units: ClassVar[tuple[str, ...]] = UNITS
+
     def __init__(
         self, expression: Any, kind: str | None = None, output_field: Any = None, tzinfo: Any = None, **extra: Any
     ) -> None:
         if kind is not None:
             self.kind = kind
-        if self.kind not in (*UNITS, "date", "time"):
-            raise ValueError(f"Trunc() knows no unit {self.kind!r}: take one of {choices_text(UNITS, 20)}.")
+        if self.kind not in self.units:
+            what = f"; dates and times of day are Trunc{self.kind.title()}()" if self.kind in ("date", "time") else ""
+            raise ValueError(f"Trunc() knows no unit {self.kind!r}: take one of {choices_text(UNITS, 20)}{what}.")
         self.tzinfo = tzinfo
         self.wanted = output_field
         super().__init__(expression, output_field=output_field, **extra)
@@ -216,18 +262,12 @@ class Trunc(Transform):
     def options(self) -> tuple[Hashable, ...]:
         return (*super().options(), self.kind, self.tzinfo)
 
-    def resolve(self, scope: Scope) -> Node:
-        made = cast("Trunc", super().resolve(scope))
-        if made.args[0].output is not None:
-            made._check(made.args[0])
-        return made
-
-    def _check(self, source: Node) -> None:
-        """Refuse a *source* that has no such unit."""
+    def check(self, source: Node) -> None:
         of = _kind(source)
-        to = self.output.sql_type.kind if self.output is not None else of
         if of not in ("date", "time", *_MOMENTS):
             raise TypeError(f"{_name(source)!r} isn't a DateField, TimeField, or DateTimeField.")
+        super().check(source)
+        to = self.output.sql_type.kind if self.output is not None else of
         if to not in ("date", "time", *_MOMENTS):
             raise ValueError("output_field must be either DateField, TimeField, or DateTimeField")
         what = type(self.wanted).__name__ if self.wanted is not None else "DateTimeField"
@@ -248,9 +288,9 @@ class Trunc(Transform):
             made.output = _Moment(made.output.sql_type, self.tzinfo)
         return made
 
-    def render(self, compiler: Compiler) -> str:
-        source, dialect = _known(self, compiler), compiler.dialect
-        text, kind = source.sql(compiler), _kind(source)
+    def cut(self, compiler: Compiler) -> str:
+        dialect = compiler.dialect
+        text, kind = self.source(compiler)
         to = self.output.sql_type.kind if self.output is not None else kind
         if kind != "timestamptz":
             return dialect.date_trunc(self.kind, text, kind, to)
@@ -312,11 +352,13 @@ class TruncDate(Trunc):
     """The date of a datetime."""
 
     kind = "date"
+    units = ("date", "time")
     lookup_name = "date"
     _type: ClassVar[SqlType] = DATE
 
-    def __init__(self, expression: Any, tzinfo: Any = None, **extra: Any) -> None:
-        extra.pop("output_field", None)
+    def __init__(self, expression: Any, tzinfo: Any = None, *, output_field: Any = None, **extra: Any) -> None:
+        if output_field is not None and output_field.sql_type.kind != self._type.kind:
+            raise ValueError(f"{type(self).__name__}() gives a {self.kind}: it takes no other output_field.")
         super().__init__(expression, tzinfo=tzinfo, **extra)
 
     def infer_output(self) -> Output | None:

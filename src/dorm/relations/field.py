@@ -25,9 +25,12 @@ class Pointing:
     @property
     def target(self) -> type[Model]:
         """The model at the other end."""
-        if self._target is None:
+        if self._target is None and getattr(self, "model", None) is not None:
             self.model._meta.apps.settle()
         if self._target is None:
+            if isinstance(self.to, type):
+                # A field of no model, as in Cast("key", ForeignKey(Author, CASCADE)): nothing leads back.
+                return self.to
             raise ImproperlyConfigured(
                 f"{self} points at {self.to!r}, which is no model yet: import the module that declares it, "
                 "or name it as 'app.Model'."

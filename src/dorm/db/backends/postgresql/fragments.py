@@ -10,6 +10,9 @@ from dorm.db.types import SqlType
 
 _JSON_TYPES = {"number": ("number", "numeric"), "text": ("string", "text"), "boolean": ("boolean", "boolean")}
 """Scalars, each with its name in JSONB_TYPEOF and the type that it is cast to."""
+_NUMBERS = ("smallint", "bigint", "numeric", "double")
+_FRACTIONS = ("epoch", "julian", "milliseconds", "microseconds")
+"""Parts whose fraction is cut off, and which may be more than an integer holds."""
 _PARTS = {"week_day": "DOW", "iso_week_day": "ISODOW", "iso_year": "ISOYEAR"}
 
 
@@ -70,6 +73,9 @@ class PostgresFragments(Fragments):
     }
 
     def cast_from(self, sql: str, source: SqlType | None, wanted: SqlType) -> str:
+        if wanted.kind == "boolean" and source is not None and source.kind in _NUMBERS:
+            # PostgreSQL has a cast from integer alone.
+            return f"({sql} <> 0)"
         return f"({sql})::{self.column_type(wanted)}"
 
     def window_offset(self, sql: str) -> str:
@@ -133,7 +139,9 @@ class PostgresFragments(Fragments):
         if part == "week_day":
             return f"(EXTRACT(DOW FROM {sql})::int + 1)"
         if part == "second":
-            return f"FLOOR(EXTRACT(SECOND FROM {sql}))::int"
+            return f"TRUNC(EXTRACT(SECOND FROM {sql}))::int"
+        if part in _FRACTIONS:
+            return f"TRUNC(EXTRACT({part.upper()} FROM {sql}))::bigint"
         return f"EXTRACT({_PARTS.get(part, part.upper())} FROM {sql})::int"
 
     def date_trunc(self, unit: str, sql: str, kind: str, wanted: str) -> str:

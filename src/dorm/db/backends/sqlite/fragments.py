@@ -17,7 +17,16 @@ _INTEGERS = ("smallint", "integer", "bigint", "boolean")
 _DAY = 86_400_000_000
 _POSITIONS = {"year": (1, 4), "month": (6, 2), "day": (9, 2), "hour": (12, 2), "minute": (15, 2), "second": (18, 2)}
 _TIME_POSITIONS = {"hour": (1, 2), "minute": (4, 2), "second": (7, 2)}
-_FORMATS = {"week": "%V", "iso_year": "%G", "iso_week_day": "%u", "week_day": "%w"}
+_FORMATS = {
+    "week": "%V",
+    "iso_year": "%G",
+    "iso_week_day": "%u",
+    "week_day": "%w",
+    "doy": "%j",
+    "dow": "%w",
+    "isodow": "%u",
+    "isoyear": "%G",
+}
 _LENGTHS = {"hour": 13, "minute": 16, "second": 19}
 _JSON_TYPES = {"number": "'integer', 'real'", "text": "'text'", "boolean": "'true', 'false'"}
 _ENDINGS = {"hour": ":00:00", "minute": ":00", "second": ""}
@@ -242,7 +251,10 @@ class SqliteFragments(Fragments):
         if part in _FORMATS:
             number = f"CAST(STRFTIME('{_FORMATS[part]}', SUBSTR({sql}, 1, 10)) AS INTEGER)"
             return f"({number} + 1)" if part == "week_day" else number
-        start, length = (_TIME_POSITIONS if kind == "time" else _POSITIONS)[part]
+        positions = _TIME_POSITIONS if kind == "time" else _POSITIONS
+        if part not in positions:
+            return f"dorm_date_part('{part}', {sql})"
+        start, length = positions[part]
         return f"CAST(SUBSTR({sql}, {start}, {length}) AS INTEGER)"
 
     def date_trunc(self, unit: str, sql: str, kind: str, wanted: str) -> str:
@@ -285,6 +297,10 @@ def _of_interval(part: str, sql: str) -> str:
     within = f"(({sql} % {_DAY} + {_DAY}) % {_DAY})"
     if part == "day":
         return f"(({sql} - {within}) / {_DAY})"
+    if part == "epoch":
+        return f"({sql} / 1000000)"
+    if part in ("milliseconds", "microseconds"):
+        return f"({within} % 60000000 / {1_000 if part == 'milliseconds' else 1})"
     if part == "hour":
         return f"({within} / 3600000000)"
     return f"({within} / {60_000_000 if part == 'minute' else 1_000_000} % 60)"

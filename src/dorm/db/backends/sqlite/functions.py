@@ -437,6 +437,32 @@ def _moment_difference(*args: Any) -> int | None:
     return (_moment(later) - _moment(earlier)) // datetime.timedelta(microseconds=1)
 
 
+_EPOCH: datetime.datetime = datetime.datetime(1970, 1, 1)
+
+
+def _seconds(moment: datetime.datetime) -> int:
+    """Return the whole seconds since 1970; a fraction is cut off, also before it."""
+    micro = (moment - _EPOCH) // datetime.timedelta(microseconds=1)
+    return micro // 1_000_000 if micro >= 0 else -(-micro // 1_000_000)
+
+
+_DATE_PARTS: dict[str, Callable[[datetime.datetime], int]] = {
+    "century": lambda moment: (moment.year + 99) // 100,
+    "decade": lambda moment: moment.year // 10,
+    "epoch": _seconds,
+    "julian": lambda moment: moment.toordinal() + 1_721_425,
+    "microseconds": lambda moment: moment.second * 1_000_000 + moment.microsecond,
+    "millennium": lambda moment: (moment.year + 999) // 1000,
+    "milliseconds": lambda moment: moment.second * 1_000 + moment.microsecond // 1_000,
+}
+
+
+def _date_part(*args: Any) -> int | None:
+    """``dorm_date_part(part, moment)``: the rarer parts of a date, time or datetime."""
+    part, text = args
+    return None if text is None else _DATE_PARTS[part](_moment(text))
+
+
 def _bitxor(*args: Any) -> int | None:
     """``dorm_bitxor(a, b)``."""
     one, other = args
@@ -460,6 +486,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "dorm_decimal_op": (_decimal_op, 3),
     "dorm_decimal_fit": (_decimal_fit, 2),
     "dorm_at_zone": (_at_zone, 2),
+    "dorm_date_part": (_date_part, 2),
     "dorm_trunc_zone": (_trunc_zone, 3),
     "dorm_json": (_json, 1),
     "dorm_join": (_join, 2),
