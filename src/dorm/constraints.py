@@ -265,7 +265,8 @@ class UniqueConstraint(_AcrossRows):
         if conditions is None or not (yield from self._other(model, instance, exclude, using, conditions)):
             return
         usual = self.violation_error_message == self.default_violation_error_message
-        if self.fields and self.condition is None and usual and self.violation_error_code is None:
+        if self.fields and self.condition is None and usual:
+            # As those of unique=True and unique_together: a code of its own comes with a message of its own.
             raise instance.unique_error_message(model, self.fields)
         raise self.violated()
 

@@ -121,6 +121,14 @@ async def test_single_field_constraint_speaks_for_its_field(face: Face) -> None:
     with pytest.raises(dorm.ValidationError):
         await face(constraint.validate)(Slot, Slot(order=1))
     await face(constraint.validate)(Slot, Slot(order=1), exclude={"order"})
+    for options, wanted in (
+        ({"violation_error_code": "mine"}, ("unique", "Slot with this Order already exists.")),
+        ({"violation_error_code": "mine", "violation_error_message": "taken"}, ("mine", "taken")),
+        ({"violation_error_message": "taken"}, (None, "taken")),
+    ):
+        with pytest.raises(dorm.ValidationError) as caught:
+            await face(UniqueConstraint(fields=["order"], name="x", **options).validate)(Slot, Slot(order=1))
+        assert (caught.value.code, *caught.value.messages) == wanted
 
 
 def test_equality_deconstruct_and_refusals() -> None:

@@ -107,6 +107,81 @@ async def test_routers(face: Face) -> None:
     assert book._state.db == "other"
 
 
+class Replicas:
+    """Everything is read from "other" and written to "default"."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        self.asked.append("read")
+        return "other"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        self.asked.append("write")
+        return "default"
+
+    def allow_relation(self, one: Any, two: Any, **hints: Any) -> bool:
+        return True
+
+
+async def test_which_database_routers_are_asked_for(face: Face) -> None:
+    routers = Replicas()
+    person = await face(Person.objects.create)(name="here")
+    there = await face(Person.objects.using("other").create)(name="there")
+    dorm.configure(DATABASE_ROUTERS=[routers])
+    people = Person.objects.order_by("pk")
+    for call, wanted, asked in (
+        (people.count, 1, "read"),
+        (people.exists, True, "read"),
+        (people.filter(name="here").exists, False, "read"),
+        (people.filter(name="here").update, 1, "write"),
+        (people.filter(name="nobody").delete, (0, {}), "write"),
+    ):
+        routers.asked.clear()
+        assert await face(call)(**({"name": "here"} if asked == "write" and wanted == 1 else {})) == wanted
+        assert routers.asked == [asked]
+    # Rows are locked where they are written.
+    assert (people.db, people.select_for_update().db, people.using("other").select_for_update().db) == (
+        "other",
+        "default",
+        "other",
+    )
+    async with face.atomic():
+        assert [found.name for found in await face.rows(people.select_for_update())] == ["here"]
+        assert (await face(people.select_for_update().get)(pk=person.pk)).name == "here"
+        assert await face(people.select_for_update().values_list("name", flat=True).first)() == "here"
+    assert [found.name for found in await face.rows(people)] == ["there"]
+    # What is found where it was read is created, and updated, where writes go.
+    made, created = await face(Person.objects.get_or_create)(name="new")
+    assert (made._state.db, created) == ("default", True)
+    changed, created = await face(Person.objects.update_or_create)(name="here", defaults={"name": "changed"})
+    assert (changed._state.db, created) == ("default", False)
+    await face(there.refresh_from_db)()
+    assert (there._state.db, there.name) == ("other", "there")
+
+
+async def test_keys_of_another_database_are_told_apart(face: Face) -> None:
+    there = await face(Person.objects.using("other").create)(name="there")
+    book = Book(title="b")
+    book.author = there
+    # An instance that is not saved goes where its relation is.
+    assert book._state.db == "other"
+    assert Book(title="c", author=there)._state.db == "other"
+    subquery = Person.objects.using("other").values("pk")
+    with pytest.raises(ValueError, match="different databases"):
+        await face.rows(Book.objects.filter(author__in=subquery))
+    assert await face.rows(Book.objects.using("other").filter(author__in=subquery)) == []
+    copied = await face(Person.objects.using("other").get)(pk=there.pk)
+    await face(copied.save)(using="default", force_insert=True)
+    assert (copied._state.db, await face(Person.objects.count)()) == ("default", 1)
+    assert [each._state.db for each in await face.rows(Person.objects.raw("SELECT * FROM doc_multi_person"))] == [
+        "default"
+    ]
+    raw = Person.objects.raw("SELECT * FROM doc_multi_person", using="other")
+    assert [each._state.db for each in await face.rows(raw)] == ["other"]
+
+
 async def test_transactions_are_per_database(face: Face) -> None:
     with pytest.raises(RuntimeError):
         async with face.atomic(using="other"):

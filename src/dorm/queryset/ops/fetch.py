@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 
 def alias_for_read(qs: QuerySet[Any, Any]) -> str:
-    """Return the alias that *qs* reads from: its own, else the routers' answer."""
-    alias = qs._alias
-    return alias if alias is not None else router.db_for_read(qs._plan.query.model, qs._hints)
+    """Return the alias that *qs* reads from: its own, else the routers' answer, for writes where rows are locked."""
+    if qs._alias is not None:
+        return qs._alias
+    query = qs._plan.query
+    return (router.db_for_read if query.lock is None else router.db_for_write)(query.model, qs._hints)
 
 
 def reading(qs: QuerySet[Any, Any], locks: bool = True) -> Database:
     """Return the database that *qs* reads from; *locks* tells that its rows will be locked, if it wants that."""
     alias, wanted = qs._alias, qs._plan.query.aliases
     if alias is None:
-        alias = router.db_for_read(qs._plan.query.model, qs._hints)
+        alias = alias_for_read(qs)
     if wanted and wanted != {alias}:
         check_aliases(wanted, alias)
     database = connections[alias]
