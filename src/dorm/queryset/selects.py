@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dorm.db.dialect import Dialect
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.lookups.core import InSelect
-from dorm.models.paths import leading_up, steps_of
+from dorm.models.paths import leading_up, steps_of, without_join
 from dorm.models.resolve import Resolver, constant, slot_node
 from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
 from dorm.queryset.build import single_relation
@@ -403,36 +403,75 @@ def _object(
     nodes: list[Node],
     relation: Any = None,
     optional: bool = False,
+    parent: _Table | None = None,
 ) -> ObjectShape:
     """Add the columns of one object and of those joined to it to *nodes*; return its shape.
 
     Args:
         relation: the relation that leads to it, None for the row's own object. optional: it may be missing.
+        parent: the table of the object that it is a child of, where it is joined to that.
     """
+    table = _Table(model, alias, loaded, parent)
     link = relation.field if relation is not None and relation.field.model is model else None
-    fields = [field for field in model._meta.fields if loaded is None or loaded.loads(field) or field is link]
+    fields = [field for field in model._meta.fields if table.loads(field) or field is link]
     start = len(nodes)
     for field in fields:
-        own = alias
-        for step in leading_up(model._meta, field.model):
-            own = resolver.join(own, step)
-        nodes.append(Column(own, field.column, field, field.null or optional))
+        own, column = table.place(resolver, field.model, field.column)
+        nodes.append(Column(own, column, field, field.null or optional))
     joined = []
     for name, inner in related.items():
         further = single_relation(model, name, name)
         _refuse_deferred(model, further, loaded, name)
-        below = alias
-        for step in (*leading_up(model._meta, further.model), *steps_of(further)):
+        below = start_of = table.place(resolver, further.model)[0]
+        for step in steps_of(further):
             below = resolver.join(below, step)
+        is_child = not further.forward and further.field.parent_link
+        above = _Table(further.model, start_of, loaded, table) if is_child else None
         narrowed = None if loaded is None else loaded.below(name)
         missing = optional or further.nullable
-        joined.append(_object(further.target, below, narrowed, inner, resolver, nodes, further, missing))
+        joined.append(_object(further.target, below, narrowed, inner, resolver, nodes, further, missing, above))
     attnames = tuple(field.attname for field in fields)
     if relation is None:
         return ObjectShape(model, start, attnames, None, "", tuple(joined))
     keys = model._meta.pk_fields
     key = next((start + number for number, field in enumerate(fields) if field in keys), None)
     return ObjectShape(model, start, attnames, key, relation.accessor, tuple(joined), _way_back(relation))
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The table that the columns of an object come from, and where those of its model's parents are.
+
+    Args:
+        parent: the same of the object that this one is a child of: they share its row.
+    """
+
+    model: Any
+    alias: str
+    loaded: Loading | None
+    parent: _Table | None
+
+    def loads(self, field: Any) -> bool:
+        """Return whether the column of *field* is read: what a parent reads is there for its child."""
+        if self.loaded is None or self.loaded.loads(field):
+            return True
+        return self.parent is not None and issubclass(self.parent.model, field.model) and self.parent.loads(field)
+
+    def place(self, resolver: Resolver, model: Any, column: str = "") -> tuple[str, str]:
+        """Return the alias of the table of *model* (this one or a parent), and the name of *column* there.
+
+        The key of a parent is that of the child: no join is needed for it.
+        """
+        if self.parent is not None and model is not None and issubclass(self.parent.model, model):
+            return self.parent.place(resolver, model, column)
+        steps = list(leading_up(self.model._meta, model))
+        while steps and (ours := without_join(steps[-1], (column,))) is not None:
+            column = ours[0]
+            steps.pop()
+        alias = self.alias
+        for step in steps:
+            alias = resolver.join(alias, step)
+        return alias, column
 
 
 def _way_back(relation: Any) -> str | None:

@@ -102,8 +102,31 @@ def _hollow(select: Select) -> Select:
 
 def _over_joins(query: Query, nodes: tuple[Node, ...], joins: tuple[Join, ...]) -> Select:
     """Return the SELECT of *nodes* over the rows of the joined tables."""
-    table = query.model._meta.db_table
-    return Select(table, query.alias, nodes, joins=joins, where=where_of(query), ctes=query.ctes)
+    table, alias, where = query.model._meta.db_table, query.alias, where_of(query)
+    through = _through(query, And((*query.where, *nodes)), joins)
+    if through is not None:
+        table, alias, joins = through.table, through.alias, tuple(join for join in joins if join is not through)
+    return Select(table, alias, nodes, joins=joins, where=where, ctes=query.ctes)
+
+
+def _through(query: Query, asked: And, joins: tuple[Join, ...]) -> Join | None:
+    """Return the join to the table of a many-to-many relation that says all there is to ask about its end here.
+
+    Its rows point at one row of our table each, by a key that the database watches over.
+    """
+    first = [join for join in joins if join.parent == query.alias]
+    if len(first) != 1 or first[0].extra or first[0].given or first[0].condition is not None:
+        return None
+    through, key = first[0], getattr(first[0].relation, "field", None)
+    if key is None or key.model._meta.db_table != through.table or not key.model._meta.auto_created:
+        return None
+    if not key.db_constraint or through.alias not in asked.null_rejecting():
+        return None
+    for node in asked.walk():
+        opaque = not isinstance(node, (Column, And, Param, Text)) and not node.args
+        if opaque or isinstance(node, SubSelect) or (isinstance(node, Column) and node.alias == query.alias):
+            return None
+    return through
 
 
 def aggregate_select(query: Query, aggregates: tuple[tuple[str, Node], ...]) -> Select:
