@@ -15,6 +15,7 @@ from dorm import transaction
 from dorm.db.connection import get_async_connection, get_connection
 from dorm.db.scope import set_search_path
 from dorm.exceptions import DeadlineExceeded, IntegrityError, OperationalError, TransactionManagementError
+from tests.support.cluster import free_port
 from tests.support.faces import Face
 from tests.support.models import Author, Publisher
 from tests.support.proxy import Proxy
@@ -345,6 +346,60 @@ async def test_a_black_hole_ends_at_the_deadline(face: Face, proxy: Proxy) -> No
     proxy.silent = False
     proxy.cut()
     assert await face(Author.objects.count)() == 0
+    assert dorm.pool_stats()["in_use"] == 0
+
+
+@pytest.mark.slow
+async def test_a_black_hole_within_a_block_ends_at_the_deadline(face: Face, proxy: Proxy) -> None:
+    """There the server keeps the time, and this one does not answer any more."""
+    await warmed_up(face)
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        async with face.atomic():
+            await face(Author.objects.create)(name="a")
+            proxy.silent = True
+            with dorm.deadline(0.5):
+                await face(Author.objects.count)()
+    assert time.monotonic() - start < 40
+    proxy.silent = False
+    proxy.cut()
+    assert await face(Author.objects.count)() == 0
+    assert dorm.pool_stats()["in_use"] == 0
+
+
+async def test_retries_end_at_the_deadline(face: Face, proxy: Proxy, database: dict[str, Any]) -> None:
+    nowhere = database["URL"].replace(":5432", f":{free_port()}")
+    dorm.configure(
+        DATABASES={"default": {**database, "URL": nowhere}, "near": {**database, "URL": proxy.url}},
+        RETRY_ATTEMPTS=10_000,
+        RETRY_BACKOFF=0.02,
+    )
+    start = time.monotonic()
+    for enters in (False, True):
+        with pytest.raises(DeadlineExceeded):
+            with dorm.deadline(0.4):
+                if enters:
+                    async with face.atomic():
+                        raise AssertionError("entered")
+                await face(Author.objects.count)()
+    assert 0.8 <= time.monotonic() - start < 40
+    assert dorm.pool_stats()["in_use"] == 0
+    assert await face(Author.objects.using("near").count)() == 0
+
+
+async def test_a_cut_between_the_beginning_of_a_block_and_its_first_statement(face: Face, proxy: Proxy) -> None:
+    """BEGIN has not been sent, so nothing is lost; neither is a savepoint that waits with it."""
+    for latency in (0.0, 0.001):
+        proxy.latency = latency
+        await warmed_up(face)
+        async with face.atomic():
+            with pytest.raises(ZeroDivisionError):
+                async with face.atomic():
+                    proxy.cut()
+                    await face(Author.objects.create)(name="undone")
+                    raise ZeroDivisionError
+            await face(Author.objects.create)(name="kept")
+    assert [row.name for row in await face.rows(Author.objects.all())] == ["kept", "kept"]
     assert dorm.pool_stats()["in_use"] == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -165,8 +166,6 @@ async def test_the_wait_for_a_connection_obeys(face: Face, database: dict[str, A
     dorm.configure(DATABASES={"default": options})
     held = asyncio.Event() if face.is_async else None
     if held is None:
-        import threading
-
         entered, leave = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -332,6 +331,63 @@ async def test_streams_obey_between_their_chunks(face: Face) -> None:
                 for _ in Author.objects.iterator(chunk_size=1):
                     time.sleep(0.05)
     assert dorm.pool_stats()["in_use"] == 0
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["alone", "in a block"])
+@pytest.mark.parametrize("kind", ["stream", "copy"])
+async def test_what_a_stream_waits_for_is_cancelled(
+    face: Face, kind: str, within: bool, slow: str, database: dict[str, Any], backend: str
+) -> None:
+    if kind == "copy" and backend == "sqlite":
+        pytest.skip("SQLite has no COPY")
+    handle: Any = get_async_connection() if face.is_async else get_connection()
+
+    async def read() -> None:
+        rows = handle.copy_to(slow) if kind == "copy" else handle.execute_streaming(slow)
+        if face.is_async:
+            await anext(rows)
+        else:
+            next(rows)
+
+    with took(20), pytest.raises(DeadlineExceeded) as caught:
+        with dorm.deadline(0.3):
+            if within:
+                async with face.atomic():
+                    await face(Author.objects.create)(name="a")
+                    await read()
+            else:
+                await read()
+    assert caught.value.alias == "default"
+    nothing_runs(database)
+    with took(20), pytest.raises(BudgetExceeded, match="budget of 200 ms"):
+        async with abudget(timeout_ms=200) if face.is_async else _entered(budget(timeout_ms=200)):
+            await read()
+    nothing_runs(database)
+    assert await face(Author.objects.count)() == 0
+
+
+def test_many_deadlines_at_once_each_end_their_own_statement(slow: str, database: dict[str, Any]) -> None:
+    """One thread watches over all of them; what has none, or a later one, goes on."""
+    ended: list[object] = []
+
+    def work(seconds: float) -> None:
+        for _ in range(2):
+            with dorm.deadline(30):
+                assert Author.objects.count() == 0
+            try:
+                with dorm.deadline(seconds):
+                    get_connection().execute(slow)
+            except DeadlineExceeded:
+                ended.append(seconds)
+
+    threads = [threading.Thread(target=work, args=(0.1 + number / 20,)) for number in range(8)]
+    with took(40):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert len(ended) == 16
+    nothing_runs(database)
 
 
 async def test_a_stream_on_a_pinned_connection(face: Face) -> None:

@@ -14,11 +14,12 @@ from dorm.conf.settings import settings
 from dorm.db.backends import load_backend
 from dorm.db.block import Block, Lease
 from dorm.db.driver import AsyncConnection, AsyncPool, Face, SyncConnection, SyncPool
-from dorm.db.limits import SERVER_GRACE, Limit, Watch, in_use, limit_of, told
+from dorm.db.limits import SERVER_GRACE, Limit, in_use, limit_of, told
 from dorm.db.loops import running_loop
 from dorm.db.request import StatementRequest, asynchronous, blocking
 from dorm.db.scope import search_path_of
 from dorm.db.seeing import aseeing, aunseen, seeing, seen, unseen
+from dorm.db.timed import Watch
 from dorm.exceptions import DatabaseError, TransactionManagementError
 
 if TYPE_CHECKING:
@@ -138,9 +139,10 @@ class Database:
             connection = blocking(block.connection)
             kept, path = block.keep(self.dialect, None if limit is None else limit.seconds, path)
             with seeing(self.dialect, connection, path, _is_alone(request)):
-                if limit is None or kept:
+                if limit is None:
                     return request.on(connection)
-                with Watch(connection, limit.seconds):
+                # Also where the server keeps the time: it may be one that does not answer any more.
+                with Watch(connection, limit.seconds + (SERVER_GRACE if kept else 0)):
                     return request.on(connection)
         except DatabaseError as exc:
             if block is not None:

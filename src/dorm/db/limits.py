@@ -6,17 +6,13 @@ obey; COMMIT, ROLLBACK and clean-up do not.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from dorm.exceptions import BudgetExceeded, DatabaseError, DeadlineExceeded, PoolTimeout, QueryCanceled
-
-if TYPE_CHECKING:
-    from dorm.db.driver import SyncConnection
 
 _NONE: Mapping[str, float] = MappingProxyType({})
 _end: ContextVar[float | None] = ContextVar("dorm_deadline", default=None)
@@ -24,7 +20,7 @@ _each: ContextVar[Mapping[str, float]] = ContextVar("dorm_statement_seconds", de
 
 
 SERVER_GRACE: Final = 0.5
-"""Seconds that asyncio code gives a server which keeps the time by itself."""
+"""Seconds that a server which keeps the time by itself is given beyond it."""
 
 
 class _InUse:
@@ -133,41 +129,6 @@ class deadline:  # noqa: N801  # it reads as a verb: with deadline(2)
         """Return the seconds left until the deadline in force, 0 once it has passed; None where there is none."""
         end = _end.get()
         return None if end is None else max(0.0, end - time.monotonic())
-
-
-class Watch:
-    """Cancels what *connection* is doing once *seconds* are over, from a thread of its own.
-
-    After the ``with`` block it cancels nothing any more: whoever uses the connection next is safe.
-    """
-
-    def __init__(self, connection: SyncConnection, seconds: float) -> None:
-        self.fired = False
-        self._connection = connection
-        self._over = False
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._fire)
-        self._timer.daemon = True
-
-    def _fire(self) -> None:
-        with self._lock:
-            if not self._over:
-                self.fired = True
-                self._connection.cancel()
-
-    def __enter__(self) -> Watch:
-        self._timer.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        with self._lock:
-            self._over = True
-        if self.fired and error is None:
-            # The request to cancel came too late for this statement and must not meet another one.
-            self._connection.abort()
 
 
 def told(exc: DatabaseError, limit: Limit, alias: str, since: float) -> DatabaseError:

@@ -12,7 +12,7 @@ from dorm.db.database import Database
 from dorm.db.dialect import Dialect
 from dorm.db.hooks import chain
 from dorm.db.lease import CurrentBlock, Release, Rollback, acquired, begun
-from dorm.db.limits import in_use, limit_of
+from dorm.db.limits import in_use
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.rawsql import bound
@@ -153,9 +153,7 @@ def opened(database: Database, sql: str, params: Any, chunk_size: int) -> Operat
 @operation
 def chunk(stream: RawStream) -> Operation[list[Row]]:
     """Return the next rows; empty at the end."""
-    if in_use.ever:
-        limit_of(stream.lease.alias)
-    rows = yield FetchChunk(stream.cursor)
+    rows = yield FetchChunk(stream.cursor, stream.lease.alias)
     stream.count += len(rows)
     if in_use.ever:
         check_rowcount(stream.count, stream.lease.alias)

@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from dorm.db.driver import AsyncConnection, AsyncCursor, Face, SyncConnection, SyncCursor
+from dorm.db.limits import Limit, in_use, limit_of
 from dorm.db.statement import Row, Statement, Table
+from dorm.db.timed import atimed, timed
 from dorm.exceptions import DormError, TransactionManagementError
 
 T = TypeVar("T")
@@ -217,24 +219,50 @@ class OpenCursor(StatementRequest[Cursor]):
     def aon(self, connection: AsyncConnection) -> Awaitable[Cursor]:
         return connection.open(self.statement, self.chunk_size)
 
+    def perform(self) -> Cursor:
+        limit = limit_of(self.source.alias) if in_use.ever else None
+        if limit is None or self.connection is None:
+            return super().perform()
+        connection = blocking(self.connection)
+        with timed(connection, self.source.alias, limit):
+            return self.on(connection)
+
+    def aperform(self) -> Awaitable[Cursor]:
+        limit = limit_of(self.source.alias) if in_use.ever else None
+        return super().aperform() if limit is None else self._atimed(limit)
+
+    async def _atimed(self, limit: Limit) -> Cursor:
+        async with atimed(self.source.alias, limit):
+            return await super().aperform()
+
 
 class FetchChunk(Request[list[Row]]):
-    """Fetch the next rows of an open cursor, at most the chunk size it was opened with; empty at the end."""
+    """Fetch the next rows of an open cursor on *alias*, at most the chunk size it was opened with; empty at the end."""
 
-    __slots__ = ("cursor",)
+    __slots__ = ("alias", "cursor")
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, alias: str) -> None:
         self.cursor = cursor
+        self.alias = alias
 
     def perform(self) -> list[Row]:
         if isinstance(self.cursor, AsyncCursor):
             raise wrong_face("sync", "async")
-        return self.cursor.fetch()
+        limit = limit_of(self.alias) if in_use.ever else None
+        if limit is None:
+            return self.cursor.fetch()
+        with timed(self.cursor.connection, self.alias, limit):
+            return self.cursor.fetch()
 
     def aperform(self) -> Awaitable[list[Row]]:
         if isinstance(self.cursor, SyncCursor):
             raise wrong_face("async", "sync")
-        return self.cursor.fetch()
+        limit = limit_of(self.alias) if in_use.ever else None
+        return self.cursor.fetch() if limit is None else self._atimed(self.cursor, limit)
+
+    async def _atimed(self, cursor: AsyncCursor, limit: Limit) -> list[Row]:
+        async with atimed(self.alias, limit):
+            return await cursor.fetch()
 
     def abandon(self, reply: object) -> None:
         self.cursor.connection.abort()

@@ -9,7 +9,7 @@ from dorm.db.ceilings import check_rowcount
 from dorm.db.connection import Database
 from dorm.db.hooks import chain
 from dorm.db.lease import Release, Rollback, acquired, begun
-from dorm.db.limits import in_use, limit_of
+from dorm.db.limits import in_use
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
 from dorm.db.request import CloseCursor, Cursor, FetchChunk, OpenCursor, StatementRequest
@@ -73,9 +73,7 @@ def _given_back(database: Database, lease: Lease) -> Operation[None]:
 @operation
 def chunk(stream: Stream) -> Operation[list[Any]]:
     """Return the next results, prefetches done; empty at the end."""
-    if in_use.ever:
-        limit_of(stream.lease.alias)
-    rows = yield FetchChunk(stream.cursor)
+    rows = yield FetchChunk(stream.cursor, stream.lease.alias)
     stream.count += len(rows)
     if in_use.ever:
         check_rowcount(stream.count, stream.lease.alias)
