@@ -154,6 +154,27 @@ async def test_parts_of_a_moment_of_the_query_around(face: Face, expression: Any
         )
 
 
+ELSEWHERE: list[Any] = [
+    Shelf.objects.exclude(tomes__title=OuterRef("title")),
+    Shelf.objects.filter(~Q(tomes__title=OuterRef("title"), tomes__pages__isnull=False)),
+    Shelf.objects.exclude(Q(tomes__title__iexact=OuterRef("title")) | Q(code=OuterRef("title"))),
+    Shelf.objects.exclude(tomes__in=Tome.objects.filter(title=OuterRef(OuterRef("title")))),
+    Shelf.objects.exclude(tomes__pk=OuterRef("pk")),
+]
+
+
+@pytest.mark.parametrize("inner", ELSEWHERE, ids=[str(n) for n in range(len(ELSEWHERE))])
+async def test_negated_conditions_over_partners_take_references(face: Face, inner: Any) -> None:
+    await fill(face)
+    elsewhere = Exists(inner.filter(code="a"))
+    assert await face.rows(Tome.objects.filter(elsewhere).order_by("pk").values_list("pk", flat=True)) == [3, 4]
+    rows = Tome.objects.annotate(x=elsewhere).order_by("pk").values_list("x", flat=True)
+    assert await face.rows(rows) == [False, False, True, True]
+    first = Subquery(inner.order_by("code").values("code")[:1])
+    rows = Tome.objects.annotate(x=first).order_by("pk").values_list("x", flat=True)
+    assert await face.rows(rows) == ["b", "b", "a", "a"]
+
+
 # -- whole numbers -------------------------------------------------------------------------------------------------
 
 TOTALS: list[Any] = [
@@ -229,6 +250,25 @@ def test_windows_do_not_make_groups() -> None:
             grouped.annotate(n=Count("pk"))
 
 
+async def test_conditions_within_conditions_share_their_partners(face: Face) -> None:
+    await fill(face)
+    inner = Case(When(GreaterThan(F("tomes__pages"), F("tomes__id")), then=F("tomes__title")))
+    rows = Shelf.objects.filter(code__lt=Case(When(Q(tomes__title=inner), then=F("tomes__title"))))
+    assert [shelf.code for shelf in await face.rows(rows.order_by("code"))] == ["a", "b"]
+    assert rows.sql()[0].count("JOIN") == 1
+
+
+async def test_an_alias_says_which_rows_are_aggregated(face: Face) -> None:
+    await fill(face)
+    few = Tome.objects.alias(few=F("pages")).aggregate
+    assert await face(few)(n=Count("pk", filter=Q(few__lt=9))) == {"n": 2}
+    held = Shelf.objects.alias(held=Count("tomes")).aggregate
+    assert await face(held)(n=Count("pk", filter=Q(held__gt=0)), m=Max("number", filter=Q(held=1))) == {"n": 2, "m": 20}
+    for wrong in (Sum("held"), Count("pk", filter=Q(number=F("held")))):
+        with pytest.raises(dorm.FieldError, match="Cannot aggregate over the 'held' alias"):
+            await face(held)(n=wrong)
+
+
 # -- orders --------------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +288,14 @@ async def test_distinct_rows_in_any_order_are_those_of_the_table(face: Face) -> 
     assert {row.pk for row in rows} == {1, 2, 3, 4}
     # As in Django, what orders the rows is selected with them.
     assert len(await face.rows(Tome.objects.values("lent").distinct().order_by("?"))) == 4
+
+
+async def test_a_key_of_an_order_that_is_given_twice_decides_once(face: Face) -> None:
+    await fill(face)
+    rows = Tome.objects.annotate(x=F("shelf__code")).order_by("x", "-pk", "x", "-x").values_list("pk", flat=True)
+    assert [pk for pk in await face.rows(rows) if pk != 4] == [2, 1, 3]
+    assert rows.sql()[0].count("ORDER BY") == 1
+    assert rows.sql()[0].partition("ORDER BY")[2].count(",") == 1
 
 
 async def test_reverse_stays_behind_another_order(face: Face) -> None:

@@ -127,21 +127,32 @@ class Resolver:
         return self._first_slot + len(self.prepares) - 1
 
     def reference(self, name: str, /) -> Node:
-        reached, left = self._path(name.split("__"), name)
+        names = name.split("__")
+        if self._where == "aggregate":
+            self._refuse_aliases(names)
+        reached, left = self._path(names, name)
         node, rest = transformed(reached, left, self)
         if rest:
             raise self._unknown(rest[0], name, node)
         self.met(node)
         return node
 
+    def _refuse_aliases(self, names: list[str]) -> None:
+        """Refuse to aggregate what `alias` named; a condition on it says which rows take part."""
+        name = "__".join(names[: self._annotated(names)])
+        if name in self.query.hidden:
+            raise FieldError(
+                f"Cannot aggregate over the {name!r} alias. Use annotate() to promote it: "
+                f".annotate({name}=F({name!r})).aggregate(...)."
+            )
+
     def predicate(self, condition: Any, /) -> Node:
-        before = self._filtering, self._negated, self._below_not, self.call
+        before = self._filtering, self._negated, self._below_not
         self._filtering, self._negated, self._below_not = False, False, False
-        self.call = self.call if before[0] else ANY_CALL
         try:
             node = self._condition(condition) or Everything()
         finally:
-            self._filtering, self._negated, self._below_not, self.call = before
+            self._filtering, self._negated, self._below_not = before
         return Enclosed(node) if isinstance(node, (Junction, Comparison)) else node
 
     def literal(self, output: Any, value: Any) -> Node:
@@ -357,11 +368,6 @@ class Resolver:
         if width:
             self._last = None
             name = "__".join(names[:width])
-            if self._where == "aggregate" and name in self.query.hidden:
-                raise FieldError(
-                    f"Cannot aggregate over the {name!r} alias. Use annotate() to promote it: "
-                    f".annotate({name}=F({name!r})).aggregate(...)."
-                )
             return self._finished(self.query.annotations[name], names[width:], path)
         route = self._route(names, path)
         alias = self._inner_alias(route)

@@ -325,6 +325,12 @@ def order_of(query: Query, resolver: Resolver) -> tuple[Order, ...]:
         order = ()
     else:
         order = resolver.declared_order(query.model._meta.ordering)
+    if len(order) > 1:
+        # A key that stands there twice decides once.
+        firsts: dict[Any, Order] = {}
+        for each in order:
+            firsts.setdefault(_identity(each.node), each)
+        order = tuple(firsts.values())
     return tuple(each.reversed() for each in order) if query.backwards else order
 
 

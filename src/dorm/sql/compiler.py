@@ -237,8 +237,12 @@ class Compiler:
         return self._framed(select, None, self._base + base)
 
     def nested(self, select: Select, base: int, outer: Mapping[Any, Node] | None = None) -> str:
-        """Return the text of a SELECT whose slots start at *base* of this query's."""
-        return self._framed(select, outer if outer is not None else {}, self._base + base)
+        """Return the text of a SELECT whose slots start at *base* of this query's.
+
+        Args:
+            outer: what its references mean; None where it has none but those of the query around.
+        """
+        return self._framed(select, outer, self._base + base)
 
     def _framed(self, select: Select, outer: Mapping[Any, Node] | None, base: int) -> str:
         used = {name for frame in self._frames for name in frame.names.values()}

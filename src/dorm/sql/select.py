@@ -183,7 +183,8 @@ class SubSelect(Node):
         return self
 
     def sql(self, compiler: Compiler) -> str:
-        outer = dict(zip(self.references, self.args, strict=True))
+        # Without references of its own it sees those of the query around: a negated condition over several partners.
+        outer = dict(zip(self.references, self.args, strict=True)) or None
         return self.template.format(compiler.nested(self.select, self.base, outer))
 
 
