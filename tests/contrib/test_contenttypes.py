@@ -228,6 +228,23 @@ async def test_prefetching_both_ways(face: Face) -> None:
     assert not sent
     with pytest.raises(ValueError, match=r"raw\(\), values\(\)"):
         GenericPrefetch("content_object", [Note.objects.values("text")])
+    with pytest.raises(ValueError, match="Only one queryset is allowed for each content type"):
+        GenericPrefetch("content_object", [Note.objects.all(), Note.objects.filter(text="x")])
+
+
+async def test_an_object_is_read_again_with_the_row_that_refers_to_it(face: Face) -> None:
+    _, note, _ = await tagged(face)
+    items = TaggedItem.objects.prefetch_related("content_object")
+    found = await face(items.get)(tag="c")
+    await face(Note.objects.filter(pk=note.pk).update)(text="changed")
+    await face(found.refresh_from_db)(fields=["tag"])
+    assert await face(TaggedItem.content_object.get)(found) == note
+    assert (await face(TaggedItem.content_object.get)(found)).text == "changed"
+    await face(Note.objects.filter(pk=note.pk).update)(text="again")
+    await face(found.refresh_from_db)(from_queryset=items)
+    with statements() as sent:
+        assert found.content_object.text == "again"
+    assert not sent
 
 
 async def test_rows_are_deleted_with_their_object(face: Face) -> None:

@@ -21,6 +21,12 @@ class GenericPrefetch(Prefetch):
         for queryset in querysets:
             if not is_of_objects(queryset):
                 raise ValueError("Prefetch querysets cannot use raw(), values(), and values_list().")
+        models = [queryset.model._meta.concrete_model for queryset in querysets]
+        twice = next((model for model in models if models.count(model) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"Only one queryset is allowed for each content type, and {twice.__name__} has several: combine them."
+            )
         super().__init__(lookup, to_attr=to_attr)
         self._querysets = list(querysets)
 

@@ -75,6 +75,12 @@ def _take(instance: Any, fresh: Any, everything: bool) -> None:
                     target[field.name] = loaded[field.name]
     if everything:
         target.pop(PREFETCHED, None)
+    for field in meta.private_fields:
+        if field.is_relation:
+            # The object of a generic foreign key, whose columns say what it is.
+            target.pop(field.name, None)
+            if field.name in loaded:
+                target[field.name] = loaded[field.name]
     for relation in meta.related_objects:
         if not relation.multi:
             target.pop(relation.accessor, None)
