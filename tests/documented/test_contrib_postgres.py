@@ -105,6 +105,11 @@ async def test_hstore_lookups(face: Face) -> None:
     assert await found(face, by.filter(data__has_key="owner")) == ["Meg", "Rufus"]
     assert await found(face, by.filter(data__has_any_keys=["owner", "x"])) == ["Meg", "Rufus"]
     assert await found(face, by.filter(data__has_keys=["breed", "owner"])) == ["Meg", "Rufus"]
+    assert await found(face, by.filter(data__has_key=dorm.Value("owner"))) == ["Meg", "Rufus"]
+    assert await found(face, by.filter(data__has_key=dorm.F("name"))) == []
+    for wrong in ({"data__has_key": None}, {"data__has_keys": None}):
+        with pytest.raises(ValueError, match="Cannot use None"):
+            Dog.objects.filter(**wrong)
     assert await found(face, by.filter(data__keys__overlap=["breed", "toy"])) == ["Meg", "Rufus"]
     assert await found(face, by.filter(data__values__contains=["collie"])) == ["Meg"]
     assert (await face(Dog.objects.get)(name="Meg")).data == {"breed": "collie", "owner": None}

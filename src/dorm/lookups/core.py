@@ -405,7 +405,7 @@ def _range(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if isinstance(value, AnyNumber):
         return And(tuple(map(_compare_number, ("gte", "lte"), (lhs, lhs), value.value)))
     if not isinstance(value, tuple):
-        raise ValueError("range= takes two bounds")
+        raise InvalidValue("range= takes two bounds")
     low, high = value
     return Between(lhs, operand(lhs, low, scope), operand(lhs, high, scope))
 

@@ -271,6 +271,11 @@ class _HasHStoreKeys(Condition):
 
 def _hstore_has(operator: str) -> Callable[[str, Node, Any, Scope], Node]:
     def build(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
+        if value is None:
+            return none_as_value(name, lhs)
+        if isinstance(value, (Node, QueryLike)):
+            node = scope.subquery(value) if isinstance(value, QueryLike) else value.resolve(scope)
+            return ServerOperator(name, operator, lhs, node)
         if operator == "?":
             return _HasHStoreKeys(name, operator, lhs, scope.slot(str))
         if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
