@@ -105,6 +105,9 @@ class GeneratedField(Field[T]):
     def sql_type(self) -> SqlType:
         return self.output_field.sql_type
 
+    def get_internal_type(self) -> str:
+        return self.output_field.get_internal_type()
+
     def db_type(self, connection: Any) -> str | None:
         return self.output_field.db_type(connection)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dorm.exceptions import FieldError
 from dorm.sql.node import Fixed, Literals
+from dorm.sql.output import spoken
 from dorm.sql.plan import renew
 
 if TYPE_CHECKING:
@@ -54,10 +55,13 @@ def _tables(node: Any, output: Output | None) -> Iterable[dict[str, Any]]:
         if cls in by_class:
             yield by_class[cls]
     if output is not None:
-        own = getattr(output, "__dict__", {}).get(_OWN)
-        if own is not None:
-            yield own
-        for cls in (*type(output).__mro__, *_stand_ins(output)):
+        speaking = spoken(output)
+        owners: tuple[Any, ...] = (output,) if speaking is output else (output, speaking)
+        for each in owners:
+            own = getattr(each, "__dict__", {}).get(_OWN)
+            if own is not None:
+                yield own
+        for cls in (*map(type, owners[:-1]), *type(speaking).__mro__, *_stand_ins(output)):
             if cls in by_class:
                 yield by_class[cls]
         yield by_kind.get(output.sql_type.kind, {})

@@ -162,6 +162,12 @@ def output_key(output: Output | None) -> Hashable:
     return (type(output), output.sql_type, getattr(output, "decoder", None))
 
 
+def spoken(output: Output) -> Output:
+    """Return the field that says what the values of *output* are: of a generated column its output field."""
+    found: Output = getattr(output, "output_field", output)
+    return found
+
+
 def common_output(args: tuple[Node, ...], what: str) -> Output | None:
     """Return the output that all *args* with one share; raise FieldError (as Django does) when they differ.
 
@@ -169,9 +175,9 @@ def common_output(args: tuple[Node, ...], what: str) -> Output | None:
     """
     found: Output | None = None
     for arg in args:
-        output = arg.output
-        if output is None:
+        if arg.output is None:
             continue
+        output = spoken(arg.output)
         if found is None:
             found = output
         elif not _is_like(found, output):
