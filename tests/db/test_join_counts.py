@@ -12,6 +12,12 @@ from dorm import Count, F, Q
 from tests.support.models import Author, Book, Review
 
 Make = Callable[[], Any]
+
+
+def _either() -> Any:
+    return Review.objects.filter(Q(book__publisher__name="x") | Q(book__title="y"))
+
+
 QUERIES: list[tuple[str, Make, int, int]] = [
     # name, queryset, INNER JOINs, LEFT JOINs
     ("a column of a required key", lambda: Book.objects.filter(author__name="x"), 1, 0),
@@ -27,6 +33,13 @@ QUERIES: list[tuple[str, Make, int, int]] = [
     ("a partner that is missing", lambda: Author.objects.filter(books__isnull=True), 0, 1),
     ("a key that is missing", lambda: Book.objects.filter(publisher__isnull=True), 0, 0),
     ("several partners under NOT", lambda: Author.objects.exclude(books__pages=1), 0, 0),
+    ("a partner that is demanded by NOT", lambda: Author.objects.exclude(books__isnull=True), 0, 0),
+    ("an optional key that is demanded by NOT", lambda: Book.objects.exclude(publisher__name__isnull=True), 1, 0),
+    ("NOT of a NOT demands", lambda: Book.objects.exclude(~Q(publisher__name="x")), 1, 0),
+    ("NOT of all demands nothing", lambda: Book.objects.exclude(publisher__name=None, pages=1), 0, 1),
+    ("both sides of OR demand the table between", _either, 1, 1),
+    ("several partners of a key under NOT", lambda: Book.objects.exclude(author__books__pages=1), 0, 0),
+    ("several partners of a row under NOT", lambda: Review.objects.exclude(book__publisher__books__pages=1), 1, 0),
     ("an order over a key", lambda: Book.objects.order_by("author__name"), 1, 0),
     ("an order that was replaced", lambda: Book.objects.order_by("author__name").order_by("pk"), 0, 0),
     ("columns of the other side", lambda: Book.objects.values("author__name", "publisher__name"), 1, 1),

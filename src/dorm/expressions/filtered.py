@@ -75,6 +75,7 @@ class FilteredStep:
     extra: tuple[tuple[str, Any], ...]
     alias: str
     condition: Node | None
+    given: tuple[tuple[str, Any], ...] = ()
     nullable: bool = True
 
 

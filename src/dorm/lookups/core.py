@@ -14,7 +14,19 @@ from dorm.lookups.registry import applied, bilateral_of, find_lookup, for_all
 from dorm.lookups.values import AnyNumber, bucket
 from dorm.sql.boolean import And, Condition, Nothing
 from dorm.sql.convert import aligned, comparable_text
-from dorm.sql.node import BOOLEAN_OUTPUT, TEXT_OUTPUT, Column, Fixed, Node, Output, Param, QueryLike, Scope, Text
+from dorm.sql.node import (
+    BOOLEAN_OUTPUT,
+    TEXT_OUTPUT,
+    Column,
+    Fixed,
+    Node,
+    Output,
+    Param,
+    Parents,
+    QueryLike,
+    Scope,
+    Text,
+)
 from dorm.sql.row import Row
 from dorm.sql.select import SubSelect
 
@@ -71,7 +83,7 @@ class Comparison(Condition):
         left = dialect.lookup_left(self.lookup, comparable_text(compiler, lhs), sql_type)
         return dialect.lookups[self.lookup].format(lhs=left, rhs=right_side(compiler, self.lookup, rhs))
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return _strict_aliases(*self.args)
 
     def present(self) -> frozenset[tuple[str, str]]:
@@ -145,7 +157,7 @@ class InList(Condition):
             return compiler.dialect.in_listed(left, compiler.param(self.slot, TEXT_OUTPUT, Listing(bind)))
         return f"{left} IN ({compiler.padded(self.slot, self.size, lhs.output, bind)})"
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return _strict_aliases(*self.args)
 
     @property
@@ -163,7 +175,7 @@ class InNodes(Condition):
         lhs, *items = comparable(compiler, self.args)
         return f"{lhs.operand(compiler)} IN ({compiler.expressions(tuple(items))})"
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return _strict_aliases(self.args[0])
 
 
@@ -190,7 +202,7 @@ class Between(Condition):
         first, last = right_side(compiler, "gte", low), right_side(compiler, "lte", high)
         return f"{comparable_text(compiler, lhs)} BETWEEN {first} AND {last}"
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return _strict_aliases(*self.args)
 
     @property
@@ -211,8 +223,11 @@ class IsNull(Condition):
     def sql(self, compiler: Compiler) -> str:
         return f"{self.args[0].operand(compiler)} IS {'' if self.wanted else 'NOT '}NULL"
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return frozenset() if self.wanted else _strict_aliases(*self.args)
+
+    def null_confirming(self, parents: Parents) -> frozenset[str]:
+        return _strict_aliases(*self.args) if self.wanted else frozenset()
 
     def present(self) -> frozenset[tuple[str, str]]:
         return frozenset() if self.wanted else _columns(*self.args)

@@ -27,7 +27,7 @@ from dorm.functions.dates import (
 from dorm.lookups.core import _strict_aliases, compare, none_as_value
 from dorm.lookups.registry import by_class, register_kinds
 from dorm.sql.boolean import Condition
-from dorm.sql.node import Node, Output, QueryLike, Scope
+from dorm.sql.node import Node, Output, Parents, QueryLike, Scope
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -77,7 +77,7 @@ class YearComparison(Condition):
 
         return bound
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return _strict_aliases(*self.args)
 
     @property

@@ -22,6 +22,7 @@ from dorm.sql.node import (
     Node,
     Output,
     Param,
+    Parents,
     QueryLike,
     Scope,
     TypedOutput,
@@ -164,7 +165,7 @@ class AtPath(Condition):
     def options(self) -> tuple[Hashable, ...]:
         return (self.keys,)
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return _strict_aliases(self.args[0])
 
     def document(self, compiler: Compiler) -> str:
@@ -276,7 +277,7 @@ class JSONContains(Condition):
         right = compiler.param(value.slot, _JSON) if isinstance(value, Param) else value.sql(compiler)
         return f"{left} {'@>' if self.lookup == 'contains' else '<@'} {right}"
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return _strict_aliases(*self.args)
 
 

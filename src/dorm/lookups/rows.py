@@ -10,7 +10,7 @@ from dorm.expressions.subquery import NameOfKey, OuterRef, OuterReference, Subqu
 from dorm.lookups.core import InSelect, IsNull, operand
 from dorm.lookups.values import bucket, has_nodes
 from dorm.sql.boolean import Condition, Nothing
-from dorm.sql.node import Node, Output, Param, QueryLike, Scope
+from dorm.sql.node import Node, Output, Param, Parents, QueryLike, Scope
 from dorm.sql.row import Row, RowIn
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class RowComparison(Condition):
         lhs, rhs = self.args
         return f"{lhs.sql(compiler)} {OPERATORS[self.lookup]} {rhs.sql(compiler)}"
 
-    def null_rejecting(self) -> frozenset[str]:
-        return self.args[0].null_rejecting() if self.lookup == "exact" else frozenset()
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
+        return self.args[0].null_rejecting(parents) if self.lookup == "exact" else frozenset()
 
     @property
     def nullable(self) -> bool:

@@ -17,7 +17,7 @@ from dorm.lookups.json import _contains as json_contains, _has_keys as json_has_
 from dorm.lookups.registry import key_transforms, register_kinds
 from dorm.lookups.values import Listed, bucket
 from dorm.sql.boolean import Condition, Nothing
-from dorm.sql.node import TEXT_OUTPUT, Column, Node, Output, Param, QueryLike, Scope, TypedOutput
+from dorm.sql.node import TEXT_OUTPUT, Column, Node, Output, Param, Parents, QueryLike, Scope, TypedOutput
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -51,7 +51,7 @@ class ServerOperator(Condition):
             rhs = f"({rhs})::{compiler.dialect.column_type(self.cast)}"
         return f"{lhs} {self.operator} {rhs}"
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return _strict_aliases(*self.args)
 
     @property
@@ -475,7 +475,7 @@ class Search(Condition):
             right = f"plainto_tsquery({config}{right})"
         return f"{left} @@ {right}"
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return frozenset()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from dorm.models.paths import without_join
+from dorm.sql.node import Node
+from dorm.sql.relabel import moved
 from dorm.sql.select import Join
 
 ANY_CALL = -1
@@ -34,23 +35,31 @@ class Joins(list[Join]):
         found = self.shared(parent, step, call)
         if found is not None:
             return found.alias
-        alias = named(step) or f"{self.prefix}{len(self) + 1}"
+        name = named(step)
+        free = name is not None and self.prefix == "T" and all(join.alias != name for join in self)
+        alias = name if free and name is not None else f"{self.prefix}{len(self) + 1}"
         scope = 0 if call == ANY_CALL else call
-        extra = tuple(getattr(step, "extra", ()))
-        condition = getattr(step, "condition", None)
-        join = Join(alias, step.table, parent, step.pairs, step.nullable, step.multi, step.key, scope, extra, condition)
-        given = getattr(step, "given", ())
-        self.append(replace(join, given=given) if given else join)
+        extra, given = tuple(getattr(step, "extra", ())), tuple(getattr(step, "given", ()))
+        condition = condition_of(step, alias)
+        what = step.table, parent, step.pairs, step.nullable, step.multi, step.key
+        self.append(Join(alias, *what, scope, extra, condition, given))
         return alias
 
     def shared(self, parent: str, step: Any, call: int) -> Join | None:
-        """Return the join that serves *step* as well, None when there is none."""
+        """Return the join that serves *step* as well, None when there is none.
+
+        Of several the latest; of those of a filtered relation the one that has its name.
+        """
         name = named(step)
-        for join in reversed(self):
-            serves = not join.multi or call in (ANY_CALL, join.scope)
-            if (serves and join.parent == parent and join.relation is step.key) or (name and join.alias == name):
-                return join
-        return None
+        found = [
+            join
+            for join in self
+            if join.parent == parent
+            and (join.relation is step.key or (name is not None and join.relation == step.key))
+            and (not join.multi or call in (ANY_CALL, join.scope))
+        ]
+        own = [join for join in found if join.alias == name]
+        return (own or found)[-1] if found else None
 
     def own(self, parent: str, step: Any, call: int) -> str | None:
         """Return the alias of the join over *step*, to several partners, that this very call made; None for none."""
@@ -86,3 +95,9 @@ def named(step: Any) -> str | None:
     """Return the name that a filtered relation gives to its join."""
     name: str | None = getattr(step, "alias", None)
     return name
+
+
+def condition_of(step: Any, alias: str) -> Node | None:
+    """Return the condition of a filtered relation whose table is called *alias*; None for other steps."""
+    condition: Node | None = getattr(step, "condition", None)
+    return condition if condition is None or alias == step.alias else moved(condition, {step.alias: alias}, 0)

@@ -20,7 +20,7 @@ def negatable(condition: Node, column: Column | None) -> Node:
     """
     if isinstance(condition, IsNull) or column is None:
         return condition
-    others = [arg for arg in condition.args[1:] if isinstance(arg, Column) and getattr(arg.output, "null", False)]
+    others = [arg for arg in condition.args[1:] if isinstance(arg, Column) and arg.null]
     nullable = [each for each in (column, *others) if each.nullable]
     return And((condition, *[IsNull(each, False) for each in nullable])) if nullable else condition
 

@@ -25,7 +25,7 @@ from dorm.lookups.json import KeyTransform, order_key, source_and_keys
 from dorm.lookups.registry import find_lookup, looked_up, names as lookup_names, transformed
 from dorm.lookups.rows import row_condition
 from dorm.lookups.values import AnyNumber, value_key
-from dorm.models.joins import ANY_CALL, Joins, named
+from dorm.models.joins import ANY_CALL, Joins, condition_of
 from dorm.models.negation import negatable, without_null
 from dorm.models.partners import key_of, of_partner, related_value
 from dorm.models.paths import NoSuchName, Route, leading_up, relation_of, steps_of, walk
@@ -310,33 +310,40 @@ class Resolver:
         """Return EXISTS for a lookup below a NOT whose path meets several partners; None for other paths."""
         if self._annotated(names):
             return None
+        if type(value) is F:
+            # What it names is joined before: over the same relation it means the partner of this condition.
+            self.reference(value.name)
         route = self._route(names, path)
-        first = next((number for number, step in enumerate(route.steps) if step.multi and not named(step)), None)
+        first = next((number for number, step in enumerate(route.steps) if step.multi), None)
         if first is None:
             return None
         step = route.steps[first]
         parent, pairs = self.joins.before(self.query.alias, route.steps[:first], step, self.call)
         self._subqueries += 1
         alias = f"U{self._subqueries}"
-        link = [
+        link: list[Node] = [
             Comparison("exact", Column(alias, theirs, None, False), Column(parent, ours, None, False))
             for ours, theirs in pairs
         ]
         link += [Comparison("exact", Column(alias, column, None, False), _constant(it)) for column, it in step.extra]
         given = getattr(step, "given", ())
         link += [Comparison("exact", Column(parent, column, None, False), _constant(it)) for column, it in given]
-        shared = self.joins.own(parent, step, self.call)
-        if shared is not None:
-            # Another condition of this very call joined the partners: the partner meant is that one.
-            pk = step.target._meta.pk.column
-            link.append(Comparison("exact", Column(alias, pk, None, False), Column(shared, pk, None, True)))
-        related = ExistsSelect(Select(step.table, alias, (_ONE,), where=And(link)))
+        condition = condition_of(step, alias)
+        if condition is not None:
+            link.append(condition)
         # With JSON None is a value, null.
         is_json = not route.output.is_composite and route.output.sql_type.kind == "json"
         is_none = value is None and not is_json
         is_missing = route.rest[-1:] == ("isnull",) or is_none
         wanted = is_none or value is True
-        if is_missing and route.relation is not None and len(route.rest) < 2 and len(route.steps) == first + 1:
+        shared = None if is_missing and wanted else self.joins.own(parent, step, self.call)
+        if shared is not None:
+            # Another condition of this very call joined the partners: the partner meant is that one.
+            pk = step.target._meta.pk.column
+            link.append(Comparison("exact", Column(alias, pk, None, False), Column(shared, pk, None, True)))
+        related = ExistsSelect(Select(step.table, alias, (_ONE,), where=And(link)))
+        ends_here = len(route.steps) == first + 1 and not route.null
+        if is_missing and route.relation is not None and len(route.rest) < 2 and ends_here:
             return negation(related) if wanted else related
         inner = Joins(prefix=f"{alias}_")
         last = inner.follow(alias, route.steps[first + 1 :], self.call)
@@ -409,7 +416,8 @@ class Resolver:
             raise ValueError(f"FilteredRelation's relation_name cannot contain lookups (got {relation_name!r}).")
         steps = self._all_steps(relation_name)
         last = steps[-1]
-        step = FilteredStep(last.table, last.pairs, last.multi, (name,), tuple(getattr(last, "extra", ())), name, None)
+        extra, given = tuple(getattr(last, "extra", ())), tuple(getattr(last, "given", ()))
+        step = FilteredStep(last.table, last.pairs, last.multi, (name,), extra, name, None, given)
         plain = Filtered((*steps[:-1], step), route.relation.target._meta, route.relation)
         inner = Resolver(
             replace(self.query, filtered={**self.query.filtered, name: plain}), self._first_slot, self._where
@@ -548,7 +556,7 @@ def reached_by(alias: str, route: Route) -> Node:
     """Return the column that *route* reaches in the table called *alias*; those of a composite key as a row."""
     if route.output.is_composite:
         return Row(Column(alias, field.column, field, route.optional) for field in route.output.fields)
-    return Column(alias, route.column, route.output, route.optional)
+    return Column(alias, route.column, route.output, route.optional, route.null)
 
 
 def _through(filtered: Filtered, rest: list[str]) -> Route:

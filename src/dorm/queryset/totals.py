@@ -120,7 +120,7 @@ def _through(query: Query, asked: And, joins: tuple[Join, ...]) -> Join | None:
     through, key = first[0], getattr(first[0].relation, "field", None)
     if key is None or key.model._meta.db_table != through.table or not key.model._meta.auto_created:
         return None
-    if not key.db_constraint or through.alias not in asked.null_rejecting():
+    if not key.db_constraint or through.alias not in asked.null_rejecting({}):
         return None
     for node in asked.walk():
         opaque = not isinstance(node, (Column, And, Param, Text)) and not node.args

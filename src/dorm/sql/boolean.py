@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dorm.sql.node import BOOLEAN_OUTPUT, Node, Scope
+from dorm.sql.node import BOOLEAN_OUTPUT, Node, Parents, Scope
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -45,8 +45,11 @@ class Junction(Condition):
 class And(Junction):
     word = "AND"
 
-    def null_rejecting(self) -> frozenset[str]:
-        return frozenset().union(*[arg.null_rejecting() for arg in self.args])
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
+        return frozenset().union(*[arg.null_rejecting(parents) for arg in self.args])
+
+    def null_confirming(self, parents: Parents) -> frozenset[str]:
+        return _of_all([arg.null_confirming(parents) for arg in self.args], parents)
 
     def present(self) -> frozenset[tuple[str, str]]:
         return frozenset().union(*[arg.present() for arg in self.args])
@@ -55,9 +58,11 @@ class And(Junction):
 class Or(Junction):
     word = "OR"
 
-    def null_rejecting(self) -> frozenset[str]:
-        rejected = [arg.null_rejecting() for arg in self.args]
-        return rejected[0].intersection(*rejected[1:]) if rejected else frozenset()
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
+        return _of_all([arg.null_rejecting(parents) for arg in self.args], parents)
+
+    def null_confirming(self, parents: Parents) -> frozenset[str]:
+        return frozenset().union(*[arg.null_confirming(parents) for arg in self.args])
 
 
 class Not(Condition):
@@ -71,6 +76,12 @@ class Not(Condition):
 
     def sql(self, compiler: Compiler) -> str:
         return f"NOT ({self.args[0].sql(compiler)})"
+
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
+        return self.args[0].null_confirming(parents)
+
+    def null_confirming(self, parents: Parents) -> frozenset[str]:
+        return self.args[0].null_rejecting(parents)
 
     def present(self) -> frozenset[tuple[str, str]]:
         return self.args[0].absent()
@@ -92,8 +103,8 @@ class Certain(Condition):
     def sql(self, compiler: Compiler) -> str:
         return f"({self.args[0].sql(compiler)}) IS TRUE"
 
-    def null_rejecting(self) -> frozenset[str]:
-        return self.args[0].null_rejecting()
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
+        return self.args[0].null_rejecting(parents)
 
     @property
     def nullable(self) -> bool:
@@ -114,8 +125,11 @@ class Enclosed(Condition):
     def sql(self, compiler: Compiler) -> str:
         return f"({self.args[0].sql(compiler)})"
 
-    def null_rejecting(self) -> frozenset[str]:
-        return self.args[0].null_rejecting()
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
+        return self.args[0].null_rejecting(parents)
+
+    def null_confirming(self, parents: Parents) -> frozenset[str]:
+        return self.args[0].null_confirming(parents)
 
     @property
     def nullable(self) -> bool:
@@ -140,6 +154,23 @@ class Everything(Condition):
 
     def sql(self, compiler: Compiler) -> str:
         return "1 = 1"
+
+
+def _of_all(found: Iterable[frozenset[str]], parents: Parents) -> frozenset[str]:
+    """Return the aliases in each of *found*: a table stands for those it is joined to as well."""
+    first, *rest = [with_parents(each, parents) for each in found] or [frozenset[str]()]
+    return first.intersection(*rest)
+
+
+def with_parents(aliases: Iterable[str], parents: Parents) -> frozenset[str]:
+    """Return *aliases* and those that they are joined to."""
+    found: set[str] = set()
+    for each in aliases:
+        alias: str | None = each
+        while alias is not None and alias not in found:
+            found.add(alias)
+            alias = parents.get(alias)
+    return frozenset(found)
 
 
 def conjunction(parts: Iterable[Node]) -> Node | None:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from dorm.db.types import LONG_NUMERIC, TIMESTAMP, SqlType, common_decimal, is_long, is_whole
-from dorm.sql.node import Column, Node, Output, Param, Scope, TypedOutput
+from dorm.sql.node import Column, Node, Output, Param, Parents, Scope, TypedOutput
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -45,8 +45,8 @@ class Converted(Node):
             return compiler.dialect.converted(bound, LONG_NUMERIC, self.output.sql_type)
         return compiler.dialect.converted(arg.sql(compiler), arg.output.sql_type, self.output.sql_type)
 
-    def null_rejecting(self) -> frozenset[str]:
-        return self.args[0].null_rejecting()
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
+        return self.args[0].null_rejecting(parents)
 
     @property
     def nullable(self) -> bool:

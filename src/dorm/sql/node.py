@@ -11,8 +11,8 @@ from __future__ import annotations
 import copy
 import itertools
 import operator
-from collections.abc import Callable, Hashable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar, cast
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias, TypeVar, cast
 
 from dorm.exceptions import FieldError
 from dorm.sql.output import (
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from dorm.sql.select import Select
 
 N = TypeVar("N", bound="Node")
+Parents: TypeAlias = Mapping[str, str]
+"""The joined tables of a query, each alias with the one it is joined to."""
 
 
 class Literals(list[Any]):
@@ -254,8 +256,16 @@ class Node:
         """True unless the value is known never to be NULL."""
         return True
 
-    def null_rejecting(self) -> frozenset[str]:
-        """Return the table aliases whose all-NULL row makes this condition not true (for outer joins)."""
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
+        """Return the table aliases whose all-NULL row makes this condition not true (for outer joins).
+
+        Args:
+            parents: the alias that each alias is joined to, itself rejected with it.
+        """
+        return frozenset()
+
+    def null_confirming(self, parents: Parents) -> frozenset[str]:
+        """Return the table aliases whose all-NULL row makes this condition not false: NOT of it rejects them."""
         return frozenset()
 
     def present(self) -> frozenset[tuple[str, str]]:
@@ -309,12 +319,20 @@ class FixedSlots(Fixed):
 
 
 class Column(Node):
-    """A column of a table of this query."""
+    """A column of a table of this query.
 
-    def __init__(self, alias: str, column: str, output: Output | None, nullable: bool) -> None:
+    Args:
+        nullable: NULL may stand here, as the row's value or because the row is missing.
+        null: the rows of the table may hold NULL there; None where *output* says it.
+    """
+
+    def __init__(
+        self, alias: str, column: str, output: Output | None, nullable: bool, null: bool | None = None
+    ) -> None:
         self.alias = alias
         self.column = column
         self.output = output
+        self.null = bool(getattr(output, "null", False)) if null is None else null
         self._nullable = nullable
 
     def options(self) -> tuple[Hashable, ...]:

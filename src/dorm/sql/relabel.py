@@ -13,7 +13,7 @@ from dorm.sql.select import Join, Order, Select, SubSelect
 def moved(node: Node, names: Mapping[str, str], offset: int) -> Node:
     """Return *node* with other aliases, and with its slots *offset* further on."""
     if isinstance(node, Column):
-        return Column(names.get(node.alias, node.alias), node.column, node.output, node.nullable)
+        return Column(names.get(node.alias, node.alias), node.column, node.output, node.nullable, node.null)
     clone = copy.copy(node)
     if node.args:
         clone.args = tuple(moved(arg, names, offset) for arg in node.args)

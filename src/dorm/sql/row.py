@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dorm.sql.boolean import Condition
-from dorm.sql.node import Column, Node, Scope
+from dorm.sql.node import Column, Node, Parents, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -26,7 +26,7 @@ class Row(Node):
     def sql(self, compiler: Compiler) -> str:
         return f"({', '.join(arg.sql(compiler) for arg in self.args)})"
 
-    def null_rejecting(self) -> frozenset[str]:
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
         return frozenset(arg.alias for arg in self.args if isinstance(arg, Column))
 
     @property
@@ -54,8 +54,8 @@ class RowIn(Condition):
         left, *values = [f"({', '.join(row)})" for row in rows]
         return f"{left} IN (VALUES {', '.join(values)})"
 
-    def null_rejecting(self) -> frozenset[str]:
-        return Row(self.args[: self.width]).null_rejecting()
+    def null_rejecting(self, parents: Parents) -> frozenset[str]:
+        return Row(self.args[: self.width]).null_rejecting(parents)
 
     @property
     def nullable(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from dorm.sql.boolean import with_parents
 from dorm.sql.node import BOOLEAN_OUTPUT, Column, Node, Output, Scope
 
 if TYPE_CHECKING:
@@ -205,12 +206,8 @@ class ExistsSelect(SubSelect):
 def inner_aliases(select: Select) -> frozenset[str]:
     """Return the aliases that may be joined by INNER JOIN without losing a row the WHERE would keep."""
     parents = {join.alias: join.parent for join in select.joins}
-    inner = {select.alias}
-    for rejected in select.where.null_rejecting() if select.where is not None else ():
-        alias: str | None = rejected
-        while alias is not None and alias not in inner:
-            inner.add(alias)
-            alias = parents.get(alias)
+    rejected = select.where.null_rejecting(parents) if select.where is not None else ()
+    inner = {select.alias, *with_parents(rejected, parents)}
     # A server locks no row that an outer join may lack; a foreign key that is there has its row.
     present = select.where.present() if select.where is not None and select.lock is not None else frozenset()
     for join in select.joins:
