@@ -38,6 +38,8 @@ class Func(Expression):
     template: ClassVar[str] = "%(function)s(%(expressions)s)"
     arg_joiner: ClassVar[str] = ", "
     arity: ClassVar[int | None] = None
+    is_asked: bool = False
+    """Resolved, it has the type of an ``output_field``, not one that follows from its arguments."""
 
     def __init__(self, *expressions: Any, output_field: Output | None = None, **extra: Any) -> None:
         if self.arity is not None and len(expressions) != self.arity:
@@ -74,6 +76,7 @@ class Func(Expression):
             args = tuple(as_type(arg, PLAIN) if kind_of(arg) == "numeric" else arg for arg in args)
         try:
             made = self.rebuilt(args)
+            made.is_asked = asked is not None
             if asked is not None and made.output is asked:
                 made.output = as_asked(asked, args if users else None)
             elif users and kind_of(made) == "numeric":
@@ -86,6 +89,13 @@ class Func(Expression):
             made.args = args
             made.untyped = exc
             return made
+
+    def retyped(self, args: tuple[Node, ...]) -> Node:
+        if self.is_asked or type(self) is Func or not _is_dorms(self):
+            return self.rebuilt(args)
+        untyped = copy.copy(self)
+        vars(untyped).pop("output", None)
+        return untyped.rebuilt(args)
 
     def taking(self, args: tuple[Node, ...]) -> tuple[Node, ...]:
         """Return the resolved arguments as this function takes them.

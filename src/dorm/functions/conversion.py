@@ -95,6 +95,8 @@ class Cast(Func):
             )
         elif output_field is not None and not hasattr(type(output_field), "sql_type"):
             raise TypeError(f"Cast() takes a field or the name of a type, not {type(output_field).__name__}.")
+        elif getattr(output_field, "many_to_many", False):
+            raise TypeError(f"Cast() takes a field with a column: {type(output_field).__name__} has no column.")
         super().__init__(expression, output_field=output_field)
 
     def render(self, compiler: Compiler) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.db.types import LONG_NUMERIC, is_long
 from dorm.expressions.func import Func
-from dorm.expressions.subquery import awaits
 from dorm.functions.base import FLOAT_RESULT, INTEGER_RESULT, NUMERIC_RESULT, kind_of, number
 from dorm.lookups.classes import Transform
 from dorm.sql.convert import LONG, as_type
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 def _real(args: tuple[Node, ...]) -> Output | None:
     """Return the output of a function of real numbers: a Decimal if an argument is one, else a float."""
-    if any(map(awaits, args)):
-        return None
     return NUMERIC_RESULT if any(kind_of(arg) == "numeric" for arg in args) else FLOAT_RESULT
 
 

@@ -86,19 +86,22 @@ class YearComparison(Condition):
 
 
 def _year(value: Any) -> int:
-    """Return *value* as a year."""
+    """Return *value* as a year of the calendar."""
     try:
-        return int(value)
-    except (TypeError, ValueError):
+        year = int(value)
+    except (TypeError, ValueError, OverflowError):
         raise InvalidValue(f"a year is a whole number, got {type(value).__name__}.") from None
+    if datetime.MINYEAR <= year <= datetime.MAXYEAR:
+        return year
+    raise InvalidValue(f"a year is a whole number from {datetime.MINYEAR} to {datetime.MAXYEAR}.")
 
 
 def _days(year: int, iso: bool) -> tuple[datetime.date, datetime.date]:
     if iso:
-        return (
-            datetime.date.fromisocalendar(year, 1, 1),
-            datetime.date.fromisocalendar(year + 1, 1, 1) - datetime.timedelta(days=1),
-        )
+        # The last week of the last year ends beyond the calendar.
+        ends = year == datetime.MAXYEAR
+        last = datetime.date.max if ends else datetime.date.fromisocalendar(year + 1, 1, 1) - datetime.timedelta(1)
+        return datetime.date.fromisocalendar(year, 1, 1), last
     return datetime.date(year, 1, 1), datetime.date(year, 12, 31)
 
 
@@ -111,7 +114,17 @@ def _moments(year: Any, iso: bool, aware: bool, zone: Any) -> tuple[datetime.dat
     if not aware:
         return made
     where = timezone.get_current_timezone() if zone is None else zone
-    return made[0].replace(tzinfo=where), made[1].replace(tzinfo=where)
+    return _in_calendar(made[0].replace(tzinfo=where)), _in_calendar(made[1].replace(tzinfo=where))
+
+
+def _in_calendar(moment: datetime.datetime) -> datetime.datetime:
+    """Return *moment*; the calendar's own end where UTC would have it in the year 0 or 10000."""
+    try:
+        moment.astimezone(datetime.UTC)
+    except OverflowError:
+        end = datetime.datetime.min if moment.year == datetime.MINYEAR else datetime.datetime.max
+        return end.replace(tzinfo=datetime.UTC)
+    return moment
 
 
 def _compare_year(name: str, lhs: Node, value: Any, scope: Scope) -> Node:

@@ -155,7 +155,7 @@ class SubSelect(Node):
 
     def infer_output(self) -> Output | None:
         first = self.select.columns[0]
-        if first.output is None and self.args:
+        if self.args:
             return first.known(_Around(dict(zip(self.references, self.args, strict=True)))).output
         return first.output
 
