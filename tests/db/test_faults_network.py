@@ -250,6 +250,7 @@ async def test_rows_that_ride_are_the_statements(face: Face, proxy: Proxy) -> No
 
 async def test_what_cannot_ride_begins_first(face: Face, proxy: Proxy) -> None:
     await warmed_up(face)
+    await face(Author.objects.create)(name="there before")
     with pytest.raises(ZeroDivisionError):
         async with face.atomic():
             if face.is_async:
@@ -265,8 +266,15 @@ async def test_what_cannot_ride_begins_first(face: Face, proxy: Proxy) -> None:
                 get_connection().execute_script("DELETE FROM library_author; SELECT 1")
             raise ZeroDivisionError
     async with face.atomic():
-        assert await face.stream(Author.objects.all(), chunk_size=2) == []
-    assert await face(Author.objects.count)() == 0
+        assert len(await face.stream(Author.objects.all(), chunk_size=2)) == 1
+    number = "SELECT pg_current_xact_id()::text AS number"
+    handle: Any = get_async_connection() if face.is_async else get_connection()
+    for read in (handle.execute_streaming, handle.copy_to):
+        async with face.atomic():
+            rows = read(number)
+            first = [row async for row in rows] if face.is_async else list(rows)
+            assert first == await sql(face, number)
+    assert await face(Author.objects.count)() == 1
 
 
 async def test_a_ride_that_is_cancelled(proxy: Proxy) -> None:
