@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from dorm.db.backends.postgresql.session import SessionState
 from tests.db import test_transaction_api, test_transactions
 from tests.support.faces import Face
 from tests.support.models import Author
+from tests.support.riding import be_far
 
 for each in (test_transactions, test_transaction_api):
     globals().update({name: test for name, test in vars(each).items() if name.startswith("test_")})
@@ -40,8 +40,7 @@ def rides(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             return plain(self)
 
         monkeypatch.setattr(kind, "pipeline", pipeline)
-    far = property(lambda self: self.rides, lambda self, value: None)
-    monkeypatch.setattr(SessionState, "is_far", far, raising=False)
+    be_far(monkeypatch)
     return opened
 
 

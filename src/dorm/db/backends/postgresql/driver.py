@@ -117,6 +117,7 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
         except DRIVER_ERRORS as exc:
             raise self.failed_riding(exc, statement, begins) from exc
         finally:
+            self.left_pipeline()
             if self._commit_rides or self.raw.pgconn.transaction_status in IN_TRANSACTION:
                 self.deferred.sent(len(waiting))
 
@@ -159,6 +160,8 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
                     cursor.execute(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
         except DRIVER_ERRORS as exc:
             raise self.failed(exc, statement) from exc
+        finally:
+            self.left_pipeline()
         return [cursor.fetchall() for cursor in cursors]
 
     def execute(self, statement: Statement) -> int:
@@ -381,6 +384,7 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
         except DRIVER_ERRORS as exc:
             raise self.failed_riding(exc, statement, begins) from exc
         finally:
+            self.left_pipeline()
             if self._commit_rides or self.raw.pgconn.transaction_status in IN_TRANSACTION:
                 self.deferred.sent(len(waiting))
 
@@ -425,6 +429,8 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
                     )
         except DRIVER_ERRORS as exc:
             raise self.failed(exc, statement) from exc
+        finally:
+            self.left_pipeline()
         return [await cursor.fetchall() for cursor in cursors]
 
     async def execute(self, statement: Statement) -> int:

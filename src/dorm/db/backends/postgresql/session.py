@@ -6,7 +6,7 @@ import time
 from typing import Any, Generic, TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from dorm.db.backends.postgresql.errors import is_of_stale_plan, translated
 from dorm.db.deferred import Deferred
@@ -72,6 +72,14 @@ class SessionState(Generic[C]):
     def ride_commit(self, wanted: bool) -> bool:
         self._commit_rides = wanted and self.is_far
         return self._commit_rides
+
+    def left_pipeline(self) -> None:
+        """Give the connection up when it is in a pipeline still.
+
+        Interrupted while it enters one psycopg leaves it there, and who has it next would wait for answers in vain.
+        """
+        if self.raw.pgconn.pipeline_status != PipelineStatus.OFF:
+            self.abort()
 
     def failed_riding(self, exc: Exception, statement: Statement, begins: bool) -> DatabaseError:
         """Return the error of a statement with which what waited went out."""

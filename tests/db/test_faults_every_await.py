@@ -1,0 +1,122 @@
+"""Cancelled at each single await: the work is stopped where it suspends for the first time, the second, and so on.
+
+`test_faults_cancel` cancels at moments, from outside; here each suspension of the task has its turn, none is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Awaitable, Generator, Iterator
+from typing import Any
+
+import pytest
+
+import dorm
+from dorm.db.connection import get_async_connection
+from tests.db.test_faults_cancel import WORK, Work, check_nothing_is_open
+from tests.support.models import Author, Book
+from tests.support.riding import be_far
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+class Stops:
+    """Awaits *work* and cancels the task that does at the suspensions *at*; counts all of them."""
+
+    def __init__(self, work: Awaitable[Any], at: tuple[int, ...]) -> None:
+        self.work = work
+        self.at = at
+        self.number = 0
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        inner: Any = self.work.__await__()
+        task = asyncio.current_task()
+        assert task is not None
+        error: BaseException | None = None
+        while True:
+            try:
+                waits_for = inner.send(None) if error is None else inner.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            self.number += 1
+            if self.number in self.at:
+                task.cancel()
+            try:
+                yield waits_for
+            except BaseException as exc:  # handed on
+                error = exc
+            else:
+                error = None
+
+
+async def raw_stream() -> None:
+    rows = get_async_connection().execute_streaming("SELECT id FROM library_author", None, 2)
+    assert [row async for row in rows]
+
+
+async def siblings() -> None:
+    async for book in Book.objects.prefetch_related("author", "publisher", "review_set"):
+        assert book.author.name
+
+
+async def done_or_cancelled(work: Work, at: tuple[int, ...]) -> bool:
+    """Cancel *work* at its suspensions *at*; True when it was done before."""
+    stops = Stops(work(), at)
+
+    async def main() -> None:
+        await stops
+
+    task = asyncio.ensure_future(main())
+    await asyncio.wait({task}, timeout=60)
+    assert task.done()
+    if stops.number >= at[0]:
+        # Where nothing was left to be done it may have ended well.
+        assert task.cancelled() or task.exception() is None
+        return False
+    task.result()
+    return True
+
+
+@pytest.fixture
+def quiet_pipelines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A generator of psycopg's that is interrupted while it leaves a pipeline complains when it is collected."""
+    before = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if "BasePipeline._exit_gen" not in repr(found.object):
+            before(found)
+
+    monkeypatch.setattr(sys, "unraisablehook", hook)
+    yield
+    gc.collect()
+
+
+@pytest.mark.usefixtures("quiet_pipelines")
+@pytest.mark.parametrize("again", [False, True], ids=["once", "again while it cleans up"])
+@pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
+@pytest.mark.parametrize("work", [*WORK, raw_stream, siblings], ids=lambda work: str(work.__name__))
+async def test_cancelled_at_each_await(
+    work: Work, far: bool, again: bool, database: dict[str, Any], backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # psycopg gives the loop a turn, after what needed no waiting too, when it had none for long: here each time.
+    monkeypatch.setattr("psycopg.waiting.MAX_BUSY_TIME", 0.0, raising=False)
+    if far:
+        if backend == "sqlite":
+            pytest.skip("a file is never far away")
+        be_far(monkeypatch)
+        dorm.configure(DATABASES={"default": {**database, "MAX_POOL_SIZE": 3}})
+    for number in range(5):
+        author = await Author.objects.acreate(name=f"seed {number}")
+        await Book.objects.acreate(title="t", author=author)
+    at, done = 0, False
+    while not done:
+        at += 1
+        done = await done_or_cancelled(work, (at, at + 1, at + 2) if again else (at,))
+        await check_nothing_is_open(database, backend)
+        assert at < 500
+    names = [row.name async for row in Author.objects.all()]
+    assert ("inner" in names) <= ("outer" in names)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*[Author.objects.acount() for _ in range(6)])
