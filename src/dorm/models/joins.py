@@ -61,34 +61,34 @@ class Joins(list[Join]):
         own = [join for join in found if join.alias == name]
         return (own or found)[-1] if found else None
 
-    def own(self, parent: str, step: Any, call: int) -> str | None:
-        """Return the alias of the join over *step*, to several partners, that this very call made; None for none."""
-        if getattr(step, "target", None) is None:
-            return None
-        for join in self:
-            if join.multi and join.scope == call and join.parent == parent and join.relation is step.key:
-                return join.alias
-        return None
-
     def before(
         self, alias: str, steps: tuple[Any, ...], step: Any, call: int
-    ) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """Return the alias of the table from which *step* leads on, behind *steps*, and its equal columns.
+    ) -> tuple[str, tuple[tuple[str, str], ...], str | None]:
+        """Return the alias of the table from which *step* leads on, behind *steps*, its equal columns, its own join.
 
-        A table that nothing joined yet is not joined where a foreign key to it says what its columns hold.
+        A table that nothing joined yet is not joined where a foreign key to it says what its columns hold. The own join
+        is one over *step*, to several partners, that this very call made from that table.
         """
         reached: str | None = alias
         for each in steps:
             found = self.shared(reached, each, call) if reached is not None else None
             reached = found.alias if found is not None else None
         if reached is not None:
-            return reached, step.pairs
+            return reached, step.pairs, self._own(reached, step, call)
         ours, theirs = zip(*step.pairs, strict=True)
         kept = list(steps)
-        while kept and not getattr(step, "given", ()) and (moved := without_join(kept[-1], ours)) is not None:
-            ours = moved
+        while kept and not getattr(step, "given", ()) and (mine := without_join(kept[-1], ours)) is not None:
+            ours = mine
             kept.pop()
-        return self.follow(alias, kept, call), tuple(zip(ours, theirs, strict=True))
+        return self.follow(alias, kept, call), tuple(zip(ours, theirs, strict=True)), None
+
+    def _own(self, parent: str, step: Any, call: int) -> str | None:
+        if getattr(step, "target", None) is None:
+            return None
+        for join in self:
+            if join.multi and join.scope == call and join.parent == parent and join.relation is step.key:
+                return join.alias
+        return None
 
 
 def named(step: Any) -> str | None:

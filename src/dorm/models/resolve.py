@@ -318,7 +318,7 @@ class Resolver:
         if first is None:
             return None
         step = route.steps[first]
-        parent, pairs = self.joins.before(self.query.alias, route.steps[:first], step, self.call)
+        parent, pairs, shared = self.joins.before(self.query.alias, route.steps[:first], step, self.call)
         self._subqueries += 1
         alias = f"U{self._subqueries}"
         link: list[Node] = [
@@ -336,8 +336,7 @@ class Resolver:
         is_none = value is None and not is_json
         is_missing = route.rest[-1:] == ("isnull",) or is_none
         wanted = is_none or value is True
-        shared = None if is_missing and wanted else self.joins.own(parent, step, self.call)
-        if shared is not None:
+        if shared is not None and not (is_missing and wanted):
             # Another condition of this very call joined the partners: the partner meant is that one.
             pk = step.target._meta.pk.column
             link.append(Comparison("exact", Column(alias, pk, None, False), Column(shared, pk, None, True)))
