@@ -423,6 +423,10 @@ QUERIES: list[tuple[Callable[[], Any], int, int]] = [
     (lambda: Book.objects.get(pk=1).refresh_from_db(), 2, 0),
     (lambda: Book.objects.latest("pub"), 1, 0),
     (lambda: Book.objects.contains(Book(pk=1)), 1, 0),
+    (lambda: Restaurant.objects.annotate(n=Count("meals")).count(), 1, 1),
+    (lambda: Restaurant.objects.annotate(n=Count("meals")).filter(n=2).count(), 1, 1),
+    (lambda: Restaurant.objects.annotate(m=Count("chef__books")).count(), 1, 2),
+    (lambda: Pizzeria.objects.alias(n=Count("meals")).filter(oven="wood").count(), 1, 2),
 ]
 
 
@@ -445,6 +449,40 @@ def test_querysets_are_as_lean_as_django_s(backend: str) -> None:
             worse.append((number, most_statements, most_joins, sent))
     assert len(QUERIES) > 200
     assert worse == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
+def test_what_is_shown_is_what_is_sent(backend: str) -> None:
+    fill()
+    connection = dorm.connection_for("default")
+    seen = 0
+    for make, _, _ in QUERIES:
+        with transaction.atomic() as block:
+            qs = make()
+            block.set_rollback(True)
+        if not isinstance(qs, dorm.QuerySet):
+            continue
+        with statements() as sent:
+            rows = list(qs)
+        assert qs.sql()[0] == sent[0]
+        assert qs.query.sql_with_params() == qs.sql()
+        assert len(connection.execute(str(qs.query))) == len(rows), str(qs.query)
+        seen += 1
+    assert seen > 60
+
+
+async def test_groups_of_children_are_counted_by_their_keys(face: Face) -> None:
+    diner = await face(Restaurant.objects.create)(name="Diner")
+    await face(Restaurant.objects.create)(name="Roma")
+    for name in ("soup", "pie"):
+        await face(Meal.objects.create)(place=diner, name=name)
+    counted = Restaurant.objects.annotate(n=Count("meals"))
+    assert await face(counted.count)() == 2
+    assert await face(counted.filter(n=2).count)() == 1
+    assert await face(counted.annotate(x=F("meals__name")).count)() == 3
+    assert await face(counted.annotate(x=F("name")).order_by("name")[:1].count)() == 1
+    assert await face(counted.distinct().count)() == 2
+    assert await face(counted.only("stars").count)() == 2
 
 
 async def test_children_share_the_rows_of_the_objects_that_they_are_joined_to(face: Face) -> None:

@@ -42,7 +42,7 @@ def count_select(query: Query) -> Select:
     query = replace(query, lock=None, related={})
     if not query.is_derived:
         return _over_joins(query, (_COUNT,), _needed(query))
-    select, _ = rows_select(unordered(query))
+    select, _ = rows_select(unordered(_keys_of(query)))
     if query.group == "key" and not _cut(query) and select.group_by and len(select.group_by) == _key_width(query):
         # A group is a row of the table: what was joined for the aggregates alone makes no more of them.
         joins = _needed(query, several=False)
@@ -79,6 +79,15 @@ def as_set(query: Query) -> Query:
     if query.group is not None or _cut(replace(query, distinct=False)):
         return query
     return replace(query, distinct=False, joins=_needed(query, several=False))
+
+
+def _keys_of(query: Query) -> Query:
+    """Return a query of grouped objects as one of their keys: parents' columns make no groups of their own."""
+    if query.kind != "object" or query.group != "key" or query.distinct or query.distinct_on or query.qualify:
+        return query
+    keys = [Column(query.alias, field.column, field, False) for field in query.model._meta.pk_fields]
+    shown = [(name, node) for name, node in query.annotations.items() if name not in query.hidden]
+    return replace(query, kind="tuple", columns=(*[("pk", key) for key in keys], *shown), loaded=None)
 
 
 def _cut(query: Query) -> bool:
