@@ -171,7 +171,7 @@ ROWS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             (5, "Eve", 20, None, None),
         ],
     ),
-    "Friendship": ("id one_id two_id since", [(1, 1, 2, 3), (2, 2, 1, 3), (3, 1, 3, 5)]),
+    "Friendship": ("one_id two_id since", [(1, 2, 3), (2, 1, 3), (1, 3, 5)]),
     "Passport": (
         "id person_id number issuer_id",
         [(1, 1, "x", 1), (2, 2, "y", None), (3, 3, "x", 2), (4, 4, "z", 1)],
@@ -202,8 +202,8 @@ ROWS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     ),
     "Group": ("id name", [(1, "G"), (2, "H"), (3, "I")]),
     "Membership": (
-        "id group_id person_id inviter_id level",
-        [(1, 1, 1, None, 1), (2, 1, 2, 1, 2), (3, 1, 3, 1, 1), (4, 2, 3, 2, 3), (5, 2, 4, None, 2), (6, 1, 2, 3, 3)],
+        "group_id person_id inviter_id level",
+        [(1, 1, None, 1), (1, 2, 1, 2), (1, 3, 1, 1), (2, 3, 2, 3), (2, 4, None, 2), (1, 2, 3, 3)],
     ),
     "Place": ("id name country_id", [(1, "Park", "it"), (2, "Quay", None)]),
     "Restaurant": (

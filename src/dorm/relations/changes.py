@@ -262,9 +262,10 @@ def add_related(
         return
     told = any(m2m_changed.live_receivers(manager.through)) if m2m_changed.is_connected else False
     own_table = manager.relation.field.has_own_table
-    if own_table and not told and not _is_symmetrical(manager):
+    if own_table and not told:
         # One statement that skips the pairs that are there: no race, no look before.
-        yield from _insert(manager, alias, keys, through_defaults, mirrored=False)
+        directions = (False, True) if _is_symmetrical(manager) else (False,)
+        yield from _insert(manager, alias, keys, through_defaults, directions)
     else:
         yield from in_transaction(_add(manager, alias, keys, through_defaults), alias)
 
@@ -282,7 +283,7 @@ def _add(
     missing = [key for key in keys if key not in found]
     yield from _tell(manager, "pre_add", missing, alias)
     if missing:
-        yield from _insert(manager, alias, missing, through_defaults, mirrored=False)
+        yield from _insert(manager, alias, missing, through_defaults, (False,))
     yield from _tell(manager, "post_add", missing, alias)
     if _is_symmetrical(manager):
         yield from _mirror(manager, alias, keys, through_defaults)
@@ -302,25 +303,26 @@ def _mirror(
         found.update((yield from fetch.fetch(there.values_list(source.attname, flat=True))))
     missing = [key for key in keys if key not in found and key != own]
     if missing:
-        yield from _insert(manager, alias, missing, through_defaults, mirrored=True)
+        yield from _insert(manager, alias, missing, through_defaults, (True,))
 
 
 @operation
 def _insert(
     manager: ManyRelatedManager[Any],
     alias: str,
-    keys: Iterable[Any],
+    keys: Sequence[Any],
     through_defaults: dict[str, Any] | None,
-    mirrored: bool,
+    mirrored: tuple[bool, ...],
 ) -> Operation[None]:
+    """Write pairs of the instance and *keys*; *mirrored* says which halves: as they are, with the sides changed."""
     ours, theirs = manager.relation.source.attname, manager.relation.link.attname
-    if mirrored:
-        ours, theirs = theirs, ours
     own = _own_key(manager)
     further = {name: value() if callable(value) else value for name, value in (through_defaults or {}).items()}
     for field in (manager.relation.source, manager.relation.link):
         further.pop(field.name, None)
-    made = [manager.through(**{**further, ours: own, theirs: key}) for key in keys]
+    # Who is related to itself has one pair.
+    pairs = dict.fromkeys((key, own) if turned else (own, key) for turned in mirrored for key in keys)
+    made = [manager.through(**{**further, ours: one, theirs: other}) for one, other in pairs]
     rows = manager.through._default_manager.using(alias).all()
     # A through model of the user's own may have constraints that are not about the pair: they are not passed over.
     options = bulk_ops.Options(ignore_conflicts=manager.relation.field.has_own_table)

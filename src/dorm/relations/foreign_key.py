@@ -337,8 +337,10 @@ class ForeignKey(RelationField[T]):
                 return self._absent(instance)
             if self.parent_link and self.target._meta.attnames <= values.keys():
                 # What the parent's row holds stands in the child already.
-                values[self.name] = parent_of(instance, self.target, self)
-                return values[self.name]
+                values[self.name] = parent = parent_of(instance, self.target, self)
+                if self.remote_field.accessor is not None:
+                    parent.__dict__[self.remote_field.accessor] = instance
+                return parent
             late.check(instance, self.name, f"select_related({self.name!r})")
             run(late.relation(instance, self.loader))
             found = values[self.name]
