@@ -97,6 +97,37 @@ async def test_documents_are_built(face: Face, backend: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "params"),
+    [
+        ("rating = ANY(%s)", [[4, 5]]),
+        ("headline = ANY(%s)", [["A1", "x'{\""]]),
+        ("pub_date = ANY(%s)", [["2020-01-01"]]),
+        ("pub_date = ANY(%s)", [[datetime.date(2020, 1, 1)]]),
+        ("NOT rating = ANY(%s)", [[]]),
+        ("array_length(%s::int[], 1) = rating - 3", [[1, 2]]),
+        ("array_append(%s, 'b') = ARRAY['a', 'b']", [["a"]]),
+        ("array_length(%s::text[], 2) = 1", [[["a"], ["b"]]]),
+    ],
+)
+async def test_lists_are_arrays(face: Face, backend: str, sql: str, params: list[Any]) -> None:
+    if backend == "sqlite":
+        pytest.skip("SQLite has no arrays")
+    await one(face)
+    assert await face(Entry.objects.filter(RawSQL(sql, params, output_field=dorm.BooleanField())).count)() == 1
+    table = Entry._meta.db_table
+    counted = await Handle(face).execute(f"SELECT count(*) AS n FROM {table} WHERE {sql}", params)
+    assert counted[0]["n"] == 1
+
+
+async def test_lists_are_documents_without_arrays(face: Face, backend: str) -> None:
+    if backend == "postgresql":
+        pytest.skip("PostgreSQL has arrays")
+    await one(face)
+    within = RawSQL("rating IN (SELECT value FROM json_each(%s))", [[4, 5]], output_field=dorm.BooleanField())
+    assert await face(Entry.objects.filter(within).count)() == 1
+
+
+@pytest.mark.parametrize(
     ("sql", "wanted"),
     [
         ("concat(%s, x)", {1}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import json
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
@@ -143,6 +144,10 @@ class Dialect(Fragments, ABC):
     def as_text(self, sql: str) -> str:
         """Return *sql*, a parameter without a type, as a text; asked for where `takes_anything` names functions."""
         return sql
+
+    def list_binder(self) -> Converter | None:
+        """Return what turns a list among the parameters of a user's SQL into what the driver takes."""
+        return json.dumps
 
     def raw_binder(self, cls: type) -> Converter | None:
         """Return what turns a parameter of a user's SQL of class *cls* into the driver's; None when it passes."""

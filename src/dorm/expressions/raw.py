@@ -11,6 +11,7 @@ from dorm.expressions.core import Expression, Value, as_written
 from dorm.sql.node import Node, Output, TypedOutput, output_key
 
 if TYPE_CHECKING:
+    from dorm.db.dialect import Converter, Dialect
     from dorm.sql.compiler import Compiler
 
 
@@ -44,9 +45,19 @@ class RawSQL(Expression):
 
 def written_values(params: Iterable[Any]) -> tuple[Node, ...]:
     """Return the parameters of a user's SQL: a text has the type of what stands beside it, as a literal in SQL has."""
+    typed = {str: TypedOutput(CUSTOM), list: _ListOutput(CUSTOM)}
     return tuple(
-        Value(param, TypedOutput(CUSTOM)) if type(param) is str else as_written(Value(param)) for param in params
+        Value(param, typed[type(param)]) if type(param) in typed else as_written(Value(param)) for param in params
     )
+
+
+class _ListOutput(TypedOutput):
+    """A list in a user's SQL: an array where the backend has any."""
+
+    __slots__ = ()
+
+    def bind(self, dialect: Dialect, /) -> Converter | None:
+        return dialect.list_binder()
 
 
 def written(text: str, args: Sequence[Node], compiler: Compiler) -> str:

@@ -72,6 +72,11 @@ def untyped(value: Any) -> Any:
     return Untyped(value)
 
 
+def untyped_items(value: list[Any]) -> list[Any]:
+    """Return a list of values for an array whose texts have the type of what stands beside it."""
+    return [untyped_items(item) if isinstance(item, list) else untyped(item) for item in value]
+
+
 def untyped_range(value: Range) -> Untyped:
     """Return a range as a literal (https://www.postgresql.org/docs/current/rangetypes.html#RANGETYPES-IO)."""
     if value.empty:

@@ -20,6 +20,7 @@ from dorm.db.backends.postgresql.adapt import (
     load_items,
     load_range,
     untyped,
+    untyped_items,
     untyped_range,
 )
 from dorm.db.backends.postgresql.fragments import PostgresFragments
@@ -180,6 +181,9 @@ class PostgresDialect(PostgresFragments, Dialect):
             "pg_collation_for", "pg_column_size", "pg_typeof",
         )
     )  # fmt: skip
+
+    def list_binder(self) -> Converter:
+        return untyped_items
 
     def as_text(self, sql: str) -> str:
         return f"{sql}::text"
