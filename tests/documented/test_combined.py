@@ -89,6 +89,8 @@ async def test_rows_in_an_order_of_columns_they_do_not_have(face: Face) -> None:
     named = either().values_list("blog__name", flat=True)
     # The order's column makes rows different, as in Django.
     assert await face.rows(named.order_by("blog__name", "-headline")) == ["Ann"] * 3 + ["bob"] * 2
+    assert await face.rows(named.order_by("headline").order_by("-blog__name")) == ["bob", "Ann"]
+    assert await face(named.order_by("headline").order_by().count)() == 2
     assert sorted(await face.rows(named)) == ["Ann", "bob"]
     wanted = either().order_by("headline").values("number_of_comments")
     assert await face(Entry.objects.filter(number_of_comments__in=wanted).count)() == 5

@@ -45,7 +45,7 @@ class RawSQL(Expression):
 
 def written_values(params: Iterable[Any]) -> tuple[Node, ...]:
     """Return the parameters of a user's SQL: a text has the type of what stands beside it, as a literal in SQL has."""
-    typed = {str: TypedOutput(CUSTOM), list: _ListOutput(CUSTOM)}
+    typed: dict[type[Any], TypedOutput] = {str: TypedOutput(CUSTOM), list: _ListOutput(CUSTOM)}
     return tuple(
         Value(param, typed[type(param)]) if type(param) in typed else as_written(Value(param)) for param in params
     )

@@ -118,14 +118,15 @@ def orderable(query: Query, keys: Iterable[Any]) -> Query:
     if combined is None or not combined.objects:
         return query
     objects = replace(query, kind="object", columns=(), combined=replace(combined, branches=combined.objects))
-    wanted = [
-        name for key in keys for name in _named(key) if _find(query, name) is None and _find(objects, name) is not None
-    ]
-    if not wanted:
+    shown = replace(query, combined=replace(combined, unshown=()))
+    wanted = dict.fromkeys(
+        name for key in keys for name in _named(key) if _find(shown, name) is None and _find(objects, name) is not None
+    )
+    if tuple(wanted) == tuple(name for name, _ in combined.unshown):
         return query
+    # Those of an earlier order go: they make rows different.
     names = tuple(name for name, _ in query.columns)
-    more = (*[name for name, _ in combined.unshown], *wanted)
-    return _pushed(query, combined, query.kind, names, tuple(dict.fromkeys(more)))
+    return _pushed(query, combined, query.kind, names, tuple(wanted))
 
 
 def _pushed(query: Query, combined: Combined, kind: Kind, names: tuple[str, ...], more: tuple[str, ...]) -> Query:
