@@ -113,6 +113,21 @@ async def test_prefetches_take_rows_of_the_relation_s_model(face: Face) -> None:
         await face(prefetch_related_objects)(mixed, "authors")
 
 
+CONDITIONS: list[Any] = [
+    lambda: Entry.objects.order_by("rating__in"),
+    lambda: Entry.objects.values("rating__gt"),
+    lambda: Entry.objects.annotate(x=F("rating__gt")),
+    lambda: Entry.objects.values_list("blog__name__icontains"),
+]
+
+
+@pytest.mark.parametrize("make", CONDITIONS)
+def test_conditions_are_no_values(make: Any) -> None:
+    with pytest.raises(dorm.FieldError, match="it is a condition, not a value") as caught:
+        make()
+    assert "Did you mean" not in str(caught.value)
+
+
 @pytest.mark.parametrize("value", [1, 1.5, True, b"::1"])
 def test_addresses_are_texts(value: Any) -> None:
     field = dorm.GenericIPAddressField()

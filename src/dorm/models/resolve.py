@@ -546,6 +546,10 @@ class Resolver:
         what = f"{field!r} has no lookup or further field {name!r}" if field else f"there is no lookup {name!r}"
         where = f" (in {self.query.model.__name__}.objects.{self._where}: {path!r})"
         known = lookup_names(node.output)
+        if name in known:
+            return FieldError(
+                f"Unsupported lookup {name!r}: it is a condition, not a value{where}. Put it into filter()."
+            )
         return FieldError(
             f"Unsupported lookup {name!r}: {what}{where}.{nearest(name, known)} Lookups: {choices_text(known, 40)}."
         )
