@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from dorm import Case, Count, F, InvalidValue, Max, OuterRef, Q, Subquery, Value, When, functions as fn
+from dorm import Case, Count, Exists, F, InvalidValue, Max, OuterRef, Q, Subquery, Value, When, functions as fn
+from dorm.lookups import Exact, GreaterThanOrEqual
 from tests.documented.samples import MODELS, Sample, column, fill
 from tests.support.faces import Face
 
@@ -127,3 +129,52 @@ async def test_what_subqueries_give_has_its_type(face: Face) -> None:
     twice = one.values(x=Subquery(one.values(y=fn.Round(OuterRef(OuterRef("d")), 1))))
     assert await column(face, Subquery(twice)) == [Decimal("3.3"), None, Decimal("-0.5")]
     assert await column(face, Subquery(twice) * 2) == [Decimal("6.6"), None, Decimal("-1.0")]
+
+
+# -- texts that Value() gives ----------------------------------------------------------------------------------------
+
+TEXTS = [
+    ("i", "7"), ("bi", str(2**40)), ("f", "2.5"), ("d", "3.25"), ("b", "1"), ("da", "2024-2-29"),
+    ("ti", "13:45:30.123456"), ("dtm", "2024-12-30 23:45:30.654321"), ("du", "1 02:00:03.000004"),
+    ("u", str(UUID(int=5))),
+    ("s", "Hello"), ("dtm__date", "2024-12-30"), ("dtm__year", "2024"), ("dtm__month", "12"), ("ti__hour", "13"),
+    ("dtm__time", "23:45:30.654321"),
+]  # fmt: skip
+"""Of the row with 7, each as `Value` has it, which says no type."""
+
+
+@pytest.mark.parametrize(("path", "text"), TEXTS)
+async def test_a_text_of_no_type_is_read_as_what_it_is_compared_with(face: Face, path: str, text: str) -> None:
+    given = Value(text)
+    row = Sample.objects.filter(i=7)
+    for condition in (Q(**{path: given}), Q(**{f"{path}__in": [given]}), Q(**{f"{path}__range": (given, given)}),
+                      Q(**{f"{path}__gte": given}) & Q(**{f"{path}__lte": given}),
+                      Exact(F(path), given), Exact(given, F(path)), GreaterThanOrEqual(given, F(path))):  # fmt: skip
+        assert await face(row.filter(condition).count)() == 1, condition
+    assert await face(row.exclude(**{path: given}).count)() == 0
+    assert await face(row.annotate(x=given).filter(**{path: F("x")}).count)() == 1
+    assert await face(row.annotate(x=Case(When(**{path: given}, then=Value(1)), default=Value(0))).get)()
+    inner = Exists(Sample.objects.filter(pk=OuterRef("pk"), **{path: given}))
+    assert [row.i for row in await face.rows(Sample.objects.filter(inner))] == [7]
+    grouped = row.annotate(x=Q(**{path: given})).values("x").annotate(n=Count("pk"))
+    assert await face.rows(grouped) == [{"x": True, "n": 1}]
+
+
+@pytest.mark.parametrize(("name", "text"), [each for each in TEXTS if "__" not in each[0]])
+async def test_a_text_of_no_type_is_read_as_the_column_it_is_written_to(face: Face, name: str, text: str) -> None:
+    row = Sample.objects.filter(i=7)
+    (before,) = await face.rows(row.values_list(name, flat=True))
+    assert await face(Sample.objects.filter(i=-3).update)(**{name: Value(text)}) == 1
+    assert await face(Sample.objects.filter(**{name: before}).count)() == 2
+    made = await face(Sample.objects.create)(**{name: Value(text)})
+    assert await face.rows(Sample.objects.filter(pk=made.pk).values_list(name, flat=True)) == [before]
+    await face(Sample.objects.bulk_create)([Sample(**{name: Value(text)}), Sample()])
+    assert await face(Sample.objects.filter(**{name: before}).count)() == 4
+
+
+async def test_texts_that_are_no_value(face: Face) -> None:
+    for name, text in (("i", "x"), ("da", "2024-02-30"), ("dtm", "soon"), ("u", "x"), ("d", "1,5"), ("dtm__year", "x")):
+        with pytest.raises(InvalidValue):
+            await face.rows(Sample.objects.filter(**{name: Value(text)}))
+    with pytest.raises(InvalidValue):
+        await face(Sample.objects.update)(da=Value("soon"))

@@ -13,7 +13,7 @@ from dorm.lookups.values import answered, value_key
 from dorm.models.resolve import Resolver
 from dorm.queryset.build import Built, Values, step
 from dorm.queryset.combine import refuse
-from dorm.sql.convert import as_type
+from dorm.sql.convert import as_read, as_type
 from dorm.sql.node import Column, Literals, Node, QueryLike
 
 if TYPE_CHECKING:
@@ -73,5 +73,5 @@ def _assigned(plan: Plan[Query], new: Mapping[str, Any]) -> tuple[Query, Prepare
             raise FieldError(f"Window expressions are not allowed in update(): {meta.object_name}.{name}")
         if any(isinstance(part, Column) and part.alias != query.alias for part in node.walk()):
             raise FieldError(f"Joined field references are not permitted in update(): {meta.object_name}.{name}")
-        pairs.append((field.column, as_type(node, field)))
+        pairs.append((field.column, as_type(as_read(node, field), field)))
     return resolver.applied(assigned=tuple(pairs)), resolver.taken

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from dorm.db.types import LONG_NUMERIC, TIMESTAMP, SqlType, common_decimal, is_long, is_whole
 from dorm.sql.node import Column, Node, Output, Param, Parents, Scope, TypedOutput
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "double")
 _MOMENTS = ("date", "time", "timestamp", "timestamptz")
+_READ_FROM_TEXT = (*_NUMBERS, *_MOMENTS, "boolean", "interval", "uuid", "inet")
 MIDNIGHT = TypedOutput(TIMESTAMP)
 """A date as the datetime at which it begins."""
 PLAIN = TypedOutput(SqlType("numeric"))
@@ -53,6 +55,52 @@ class Converted(Node):
         return self.args[0].nullable
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Binds a text as what a field reads in it."""
+
+    prepare: Callable[[Any], Any]
+    bind: Callable[[Any], Any] | None
+
+    def __call__(self, text: Any) -> Any:
+        value = self.prepare(text)
+        return value if self.bind is None else self.bind(value)
+
+
+class ReadText(Node):
+    """A text of no declared type, read as a value of the type of what stands beside it, as literals are."""
+
+    def __init__(self, param: Param, output: Output) -> None:
+        self.args = (param,)
+        self.slot = param.slot
+        self.output = output
+
+    def options(self) -> tuple[Hashable, ...]:
+        assert self.output is not None, "a text to be read as nothing"
+        return (self.output.sql_type,)
+
+    def resolve(self, scope: Scope) -> Node:
+        return self
+
+    def sql(self, compiler: Compiler) -> str:
+        assert self.output is not None, "a text to be read as nothing"
+        return compiler.param(self.slot, self.output, _Reading(self.output.prepare, self.output.bind(compiler.dialect)))
+
+    @property
+    def nullable(self) -> bool:
+        return False
+
+
+def as_read(node: Node, output: Output | None) -> Node:
+    """Return *node*; a text of no declared type as a value of *output*'s type, where that is no text."""
+    reads = output is not None and output.prepares and output.sql_type.kind in _READ_FROM_TEXT
+    return ReadText(node, output) if reads and output is not None and _is_text(node) else node
+
+
+def _is_text(node: Node) -> TypeGuard[Param]:
+    return type(node) is Param and kind_of(node) == "text"
+
+
 def kind_of(node: Node) -> str:
     """Return the kind of the SQL type of *node*, "" when it is not known."""
     return node.output.sql_type.kind if node.output is not None else ""
@@ -68,7 +116,10 @@ def as_type(node: Node, output: Output | None) -> Node:
 
 
 def aligned(*nodes: Node) -> tuple[Node, ...]:
-    """Return numbers, or dates and datetimes, in a form in which they can be compared."""
+    """Return numbers, or dates and datetimes, in a form in which they can be compared; texts as what is beside them."""
+    if any(map(_is_text, nodes)):
+        beside = next((node.output for node in nodes if node.output is not None and not _is_text(node)), None)
+        nodes = tuple(as_read(node, beside) for node in nodes)
     types = [node.output.sql_type for node in nodes if node.output is not None]
     if len(types) < 2 or all(_same_form(types[0], other) for other in types[1:]):
         return nodes
