@@ -128,6 +128,11 @@ def _filter(plan: Plan[Query], condition: Q, sticky: bool) -> tuple[Query, Prepa
     query = plan.query
     resolver = Resolver(query, plan.slots, "exclude" if condition.negated else "filter", filtering=True)
     where, having, windows = resolver.conditions(condition)
+    if having and query.group is None:
+        raise FieldError(
+            f"An aggregate in a condition of {query.model.__name__}.objects needs groups: annotate() it and filter by "
+            "its name, or compare with a Subquery."
+        )
     changed = resolver.applied(
         where=query.where + where,
         having=query.having + having,
@@ -323,8 +328,13 @@ def _check_annotation(query: Query, name: str, expression: Any) -> None:
             f"QuerySet.annotate() received a non-expression for {name!r}: {type(expression).__name__}. "
             "Wrap literals in Value()."
         )
+    if getattr(expression, "is_part", False):
+        raise TypeError(
+            f"QuerySet.annotate() received a part of an expression for {name!r}: {type(expression).__name__} stands "
+            "within another one (When in Case, an order in order_by)."
+        )
     if query.kind == "object":
-        taken = meta.find(name) is not None or name in meta.relations
+        taken = meta.find(name) is not None or name in meta.relations or name == "pk"
     else:
         # As Django: what values() chose are the names of the rows; those of other fields are free.
         taken = any(name == chosen for chosen, _ in query.columns) and name not in query.annotations

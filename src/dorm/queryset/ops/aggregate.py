@@ -30,7 +30,7 @@ def named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         alias = getattr(expression, "default_alias", None)
         if alias is None:
             raise TypeError("Complex annotations require an alias: give the expression as a keyword.")
-        if alias in kwargs:
+        if alias in kwargs or found.get(alias, expression) != expression:
             raise ValueError(f"The named annotation {alias!r} conflicts with the default name for another annotation.")
         found[alias] = expression
     return {**found, **kwargs}
