@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ if not os.environ.get("DORM_TEST_RANDOM"):
 
 _SQLITE_OPTIONS = {"synchronous": "OFF"}
 """Tests lose nothing when the machine loses power."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C interrupt, which a shell takes from what it starts in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
