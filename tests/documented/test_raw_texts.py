@@ -97,6 +97,36 @@ async def test_documents_are_built(face: Face, backend: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "params", "wanted"),
+    [
+        ("%s * %s", [300, 300], 90000),
+        ("%s + %s", [30000, 30000], 60000),
+        ("%s << 20", [1], 1 << 20),
+        ("rating * %s", [2**31], 5 * 2**31),
+        ("%s + 1", [2**40], 2**40 + 1),
+        ("%s / 2", [5], 2),
+        ("substr(headline, %s)", [2], "1"),
+        ("abs(%s)", [-5], 5),
+    ],
+)
+async def test_whole_numbers_are_those_of_sql(face: Face, sql: str, params: list[Any], wanted: Any) -> None:
+    await one(face)
+    [row] = await Handle(face).execute(f"SELECT {sql} AS made FROM {Entry._meta.db_table}", params)
+    assert row["made"] == wanted
+    rows = Entry.objects.annotate(made=RawSQL(sql, params)).values_list("made", flat=True)
+    assert await face.rows(rows) == [wanted]
+
+
+async def test_functions_of_integers_are_found(face: Face, backend: str) -> None:
+    if backend == "sqlite":
+        pytest.skip("SQLite has no such functions")
+    handle = Handle(face)
+    assert [row[0] for row in await handle.execute("SELECT generate_series(%s, %s)", [1, 3])] == [1, 2, 3]
+    [row] = await handle.execute("SELECT to_hex(%s) AS h, pg_typeof(%s)::text AS t, chr(%s) AS c", [255, 5, 65])
+    assert tuple(row) == ("ff", "integer", "A")
+
+
+@pytest.mark.parametrize(
     ("sql", "params"),
     [
         ("rating = ANY(%s)", [[4, 5]]),

@@ -181,11 +181,21 @@ def _made() -> tuple[AdaptersMap, dict[str, Null]]:
 ADAPTERS, NULLS = _made()
 
 
+class _LiteralDumper(IntDumper):
+    """Whole numbers as PostgreSQL reads constants: integer, bigint, numeric.
+
+    https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-CONSTANTS-NUMERIC
+    """
+
+    _int2_dumper = IntDumper._int4_dumper  # type: ignore[assignment]  # the driver's own is of another width
+
+
 def natural(cursor: Any) -> Any:
     """Let *cursor* type parameters by their values, as psycopg does: nobody knows what a user's SQL wants.
 
-    An int is the smallest type that holds it, so that functions of integer arguments are found; text is untyped.
+    A text is untyped, and an int has the type of the same number in SQL's text: functions of integers are found, and
+    ``%s * %s`` does not overflow a smallint.
     """
-    cursor.adapters.register_dumper(int, IntDumper)
+    cursor.adapters.register_dumper(int, _LiteralDumper)
     cursor.adapters.register_dumper(str, StrDumperUnknown)
     return cursor
