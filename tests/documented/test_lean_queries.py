@@ -10,100 +10,17 @@ import pytest
 
 import dorm
 from dorm import Count, Exists, F, Max, OuterRef, Q, Subquery, Sum, transaction
+from tests.documented import library
+from tests.documented.library import Author, Book, Meal, Pizzeria, Place, Profile, Publisher, Restaurant, Review, Tag
 from tests.support.faces import Face
 from tests.support.statements import statements
-
-
-class Publisher(dorm.Model):
-    name = dorm.CharField(max_length=50)
-
-    class Meta:
-        app_label = "doc_lean"
-
-
-class Author(dorm.Model):
-    name = dorm.CharField(max_length=50)
-    age = dorm.IntegerField(null=True)
-    mentor = dorm.ForeignKey("self", dorm.SET_NULL, null=True, related_name="pupils")
-
-    class Meta:
-        app_label = "doc_lean"
-
-
-class Profile(dorm.Model):
-    author = dorm.OneToOneField(Author, dorm.CASCADE, related_name="profile")
-    bio = dorm.TextField(default="")
-
-    class Meta:
-        app_label = "doc_lean"
-
-
-class Tag(dorm.Model):
-    label = dorm.CharField(max_length=20, primary_key=True)
-
-    class Meta:
-        app_label = "doc_lean"
-
-
-class Book(dorm.Model):
-    title = dorm.CharField(max_length=50)
-    author = dorm.ForeignKey(Author, dorm.CASCADE, related_name="books")
-    publisher = dorm.ForeignKey(Publisher, dorm.SET_NULL, null=True, related_name="books")
-    editor = dorm.ForeignKey(Author, dorm.SET_NULL, null=True, related_name="edited")
-    tags = dorm.ManyToManyField(Tag, related_name="books")
-    pages = dorm.IntegerField(default=0)
-    pub = dorm.DateField(null=True)
-
-    class Meta:
-        app_label = "doc_lean"
-
-
-class Review(dorm.Model):
-    book = dorm.ForeignKey(Book, dorm.CASCADE, related_name="reviews")
-    stars = dorm.IntegerField()
-    text = dorm.TextField(default="")
-
-    class Meta:
-        app_label = "doc_lean"
-        ordering = ["-stars", "pk"]
-
-
-class Place(dorm.Model):
-    name = dorm.CharField(max_length=20)
-    city = dorm.CharField(max_length=20, default="X")
-
-    class Meta:
-        app_label = "doc_lean"
-
-
-class Restaurant(Place):
-    stars = dorm.IntegerField(default=0)
-    chef = dorm.ForeignKey(Author, dorm.SET_NULL, null=True, related_name="restaurants")
-
-    class Meta:
-        app_label = "doc_lean"
-
-
-class Pizzeria(Restaurant):
-    oven = dorm.CharField(max_length=20, default="wood")
-
-    class Meta:
-        app_label = "doc_lean"
-
-
-class Meal(dorm.Model):
-    place = dorm.ForeignKey(Restaurant, dorm.CASCADE, related_name="meals")
-    name = dorm.CharField(max_length=20)
-
-    class Meta:
-        app_label = "doc_lean"
 
 
 class Country(dorm.Model):
     code = dorm.CharField(max_length=2, unique=True)
 
     class Meta:
-        app_label = "doc_lean"
+        app_label = "doc_library"
 
 
 class Town(dorm.Model):
@@ -111,38 +28,15 @@ class Town(dorm.Model):
     n = dorm.IntegerField()
 
     class Meta:
-        app_label = "doc_lean"
+        app_label = "doc_library"
 
 
-MODELS = (Publisher, Author, Profile, Tag, Book, Review, Place, Restaurant, Pizzeria, Meal, Country, Town)
+MODELS = (*library.MODELS, Country, Town)
 
 
 def fill() -> None:
-    acme, bolt = (Publisher.objects.create(name=name) for name in ("Acme", "Bolt"))
-    ann = Author.objects.create(name="Ann", age=40)
-    bob = Author.objects.create(name="Bob", age=30, mentor=ann)
-    cid = Author.objects.create(name="Cid", mentor=bob)
-    Profile.objects.create(author=ann, bio="hi")
-    Profile.objects.create(author=bob)
-    for label in "abc":
-        Tag.objects.create(label=label)
-    for title, author, publisher, editor, tags, pages in (
-        ("One", ann, acme, bob, "ab", 100),
-        ("Two", ann, None, None, "b", 200),
-        ("Three", bob, bolt, ann, "", 300),
-        ("Four", cid, acme, None, "abc", 100),
-    ):
-        book = Book.objects.create(
-            title=title, author=author, publisher=publisher, editor=editor, pages=pages, pub="2020-01-05"
-        )
-        book.tags.add(*tags)
-        for stars in range(pages // 100):
-            Review.objects.create(book=book, stars=stars + 1)
-    Place.objects.create(name="Park")
-    diner = Restaurant.objects.create(name="Diner", stars=3, chef=ann)
-    roma = Pizzeria.objects.create(name="Roma", stars=5, chef=bob, city="R")
-    for place, name in ((diner, "soup"), (roma, "pizza"), (roma, "pasta")):
-        Meal.objects.create(place=place, name=name)
+    face = Face("sync")
+    face.run(library.fill(face))
     for number, code in enumerate(("de", "fr", "it")):
         country = Country.objects.create(code=code)
         for n in range(number):
@@ -531,4 +425,4 @@ async def test_sets_of_many_are_counted_in_the_table_between(face: Face) -> None
     assert not await face(other.tags.exists)()
     with statements() as sent:
         await face(tag.books.count)()
-    assert [text.count("doc_lean_book_tags") > 0 and "JOIN" not in text for text in sent] == [True]
+    assert [text.count("doc_library_book_tags") > 0 and "JOIN" not in text for text in sent] == [True]
