@@ -118,6 +118,28 @@ assert Note.objects.get(pk=1).text == "a"
 """
 
 
+_ASYNC = """
+import asyncio
+async def main():
+    async with dorm.atomic():
+        assert await Note.objects.acount() == 0
+asyncio.run(main())
+"""
+
+_NO_SERVER = """
+import dorm
+dorm.configure(DATABASES={"default": "postgresql://nobody@127.0.0.1:1/nothing"}, RETRY_ATTEMPTS=1)
+class Note(dorm.Model):
+    text = dorm.TextField()
+    class Meta:
+        app_label = "first"
+try:
+    Note.objects.count()
+except dorm.OperationalError:
+    pass
+"""
+
+
 def loaded(source: str) -> set[str]:
     """Return the modules that a fresh interpreter has loaded after *source*."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
@@ -151,6 +173,24 @@ def test_a_first_row_of_sqlite_loads_what_reads_and_nothing_else() -> None:
     assert {name for name in modules if name.partition(".")[0] in _NEVER} == set()
     assert {name for name in modules if name.startswith(tuple(f"{each}." for each in _NOT_FOR_A_READ))} == set()
     assert modules & set(_NOT_FOR_A_READ) == set()
+
+
+def test_a_first_query_loads_one_package_of_somebody_elses() -> None:
+    """All that is neither Python's nor dorm's, by name: nothing slips in."""
+    for first in (_FIRST_ROW, _FIRST_QUERY, f"{_FIRST_ROW}{_ASYNC}"):
+        assert elses(loaded(first) - loaded("pass")) == {"apsw"}
+
+
+def test_postgresql_loads_psycopg_and_nothing_of_sqlites() -> None:
+    modules = loaded(_NO_SERVER) - loaded("pass")
+    assert elses(modules) == {"psycopg", "psycopg_binary", "psycopg_pool", "typing_extensions"}
+    assert not any(name.startswith("dorm.db.backends.sqlite") for name in modules)
+
+
+def elses(modules: set[str]) -> set[str]:
+    """Return the packages among *modules* that are neither Python's own nor dorm's, nor made by Cython as it goes."""
+    packages = {name.partition(".")[0] for name in modules} - {"dorm", "cython_runtime"}
+    return {name for name in packages if name not in sys.stdlib_module_names and not name.startswith("_")}
 
 
 def test_what_packages_load_late_is_listed_and_told_from_what_they_lack() -> None:
