@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import dorm
 from dorm.contrib.contenttypes import ContentType, GenericForeignKey, GenericRelation
+from tests.support.faces import Face
+from tests.support.statements import statements
 
 
 class Country(dorm.Model):
@@ -246,3 +248,23 @@ def filled() -> Iterator[None]:
     fill(sys.modules[__name__])
     yield
     ContentType.objects.clear_cache()
+
+
+Cases: TypeAlias = list[tuple[Callable[[], Any], Callable[[Any], Any], int, list[Any]]]
+"""The rows, what is looked at in each, the number of statements, and what is found, tuples as lists."""
+
+
+async def looked_at(face: Face, cases: Cases) -> None:
+    """Look at the rows of each case."""
+    # The id of a content type is asked for once.
+    for model in (Person, Post, Restaurant):
+        await face(ContentType.objects.get_for_model)(model)
+    for make, look, number, expected in cases:
+        with statements() as sent:
+            found = [look(row) for row in await face.rows(make().order_by("pk"))]
+            found = [await face.rows(each) if isinstance(each, dorm.QuerySet) else each for each in found]
+        assert (_plain(found), len(sent)) == (expected, number)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value

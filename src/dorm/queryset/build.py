@@ -15,6 +15,7 @@ from dorm.expressions.predicate import Q
 from dorm.expressions.subquery import Subquery
 from dorm.expressions.window import refuse_as_groups
 from dorm.lookups.values import answered, with_any_number
+from dorm.models.joins import ANY_CALL
 from dorm.models.resolve import Resolver
 from dorm.queryset.combine import refuse
 from dorm.queryset.loading import Loading
@@ -59,14 +60,15 @@ def filtered(
     kwargs: dict[str, Any],
     negated: bool = False,
     sticky: bool = False,
+    joined: bool = False,
 ) -> Built:
-    """`filter` and `exclude`; the joins of a *sticky* one serve the next as well.
+    """`filter` and `exclude`; the joins of a *sticky* one serve the next as well, a *joined* one takes what is there.
 
     A call whose values are all plain literals is looked up by names and types alone.
     """
     quick: Hashable = None
     own: Values = ()
-    if not sticky:
+    if not sticky and not joined:
         if args:
             quick, own = _outline(negated, args, kwargs)
         else:
@@ -88,14 +90,14 @@ def filtered(
     if negated:
         condition = ~condition
     collected = Literals()
-    key = ("sticky" if sticky else "filter", condition.key(collected))
+    key = ("joined" if joined else "sticky" if sticky else "filter", condition.key(collected))
     try:
-        built = step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
+        built = step(plan, values, key, collected, lambda: _filter(plan, condition, sticky, joined))
     except OutOfRange:
         condition = with_any_number(condition)
         collected = Literals()
-        key = ("filter", condition.key(collected))
-        return step(plan, values, key, collected, lambda: _filter(plan, condition, sticky))
+        key = (key[0], condition.key(collected))
+        return step(plan, values, key, collected, lambda: _filter(plan, condition, sticky, joined))
     if quick is not None and built[0].kept and built[0].slots and _is_plain(kwargs, own, collected):
         plan.remember(quick, built[0])
     return built
@@ -124,9 +126,11 @@ def _is_plain(kwargs: dict[str, Any], given: Values, collected: Literals) -> boo
     )
 
 
-def _filter(plan: Plan[Query], condition: Q, sticky: bool) -> tuple[Query, Prepares]:
+def _filter(plan: Plan[Query], condition: Q, sticky: bool, joined: bool) -> tuple[Query, Prepares]:
     query = plan.query
     resolver = Resolver(query, plan.slots, "exclude" if condition.negated else "filter", filtering=True)
+    if joined:
+        resolver.call = ANY_CALL
     where, having, windows = resolver.conditions(condition)
     if having and query.group is None:
         raise FieldError(

@@ -327,8 +327,12 @@ def matching(
     most = fetch.reading(rows).dialect.max_parameters // 2
     found: list[Any] = []
     for start in range(0, len(keys), most):
-        part = rows.filter(**{f"{path}__in": keys[start : start + most]})
-        if keep is not None:
+        condition = {f"{path}__in": keys[start : start + most]}
+        if keep is None:
+            part = rows.filter(**condition)
+        else:
+            # What the queryset says of the rows between is about the pair that leads here.
+            part = rows._with(*build.filtered(rows._plan, rows._values, (), condition, joined=True))
             part = part._with(*build.annotated(part._plan, part._values, {keep: F(path)}))
         if bounds is not None:
             part = part._with(*per_parent.sliced(part._plan, part._values, path, bounds))
