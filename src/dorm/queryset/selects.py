@@ -158,7 +158,7 @@ def compiled(
 
 def is_empty(query: Query) -> bool:
     """True when no row can match."""
-    if query.combined is not None:
+    if query.combined is not None and not query.empty:
         first, *others = [is_empty(branch) for branch, _ in query.combined.branches]
         if query.combined.operator == "union":
             return first and all(others)
