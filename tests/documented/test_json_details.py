@@ -118,6 +118,13 @@ LOOKUPS: list[tuple[Any, set[str]]] = [
     (Q(**{"data__%s__in": [5]}), {"odd"}),
     (Q(data__a=F("data__a")), {"dict", "dict2", "odd", "float", "big"}),
     (Q(data__gt=F("data")), set()),
+    (Q(data__99999999999__isnull=False), set()),
+    (Q(**{"data__-99999999999": 1}), set()),
+    (Q(**{"data__{}__in": [1]}), set()),
+    (Q(**{"data__{rhs}__gt": 1}), set()),
+    (Q(**{"data__$1__0": 1}), set()),
+    (Q(**{"data__?1__icontains": "1"}), set()),
+    (Q(**{"data__a\\b__0": 1}), set()),
 ]  # fmt: skip
 
 
@@ -177,6 +184,8 @@ MISUSES: list[tuple[str, Any, type[Exception]]] = [
     ("data__a__lte", ["secret"], TypeError),
     ("data__a__range", (1, "secret"), ValueError),
     ("data__a__isnull", 1, ValueError),
+    ("data__a\0b", 1, ValueError),
+    ("data__x__a\0b__icontains", "a", ValueError),
 ]
 
 

@@ -42,6 +42,16 @@ _NUMBERS = ("smallint", "integer", "bigint", "numeric", "double")
 # -- expressions -------------------------------------------------------------------------------------------------
 
 
+def checked_key(key: str) -> str:
+    """Return *key*, which stands in the text of the statement.
+
+    Raises: ValueError: it holds a NUL, at which a server ends the text.
+    """
+    if "\0" in key:
+        raise ValueError("Keys cannot contain NUL (0x00) characters.")
+    return key
+
+
 class KeyTransform(Transform):
     """The value under a key of a JSON document, or at an index of a list, as JSON: ``KeyTransform("a", "data")``.
 
@@ -53,7 +63,7 @@ class KeyTransform(Transform):
     arity = 1
 
     def __init__(self, key_name: Any, expression: Any, *args: Any, **extra: Any) -> None:
-        self.key_name = str(key_name)
+        self.key_name = checked_key(str(key_name))
         super().__init__(expression, *args, **extra)
 
     def options(self) -> tuple[Hashable, ...]:

@@ -13,7 +13,7 @@ from dorm.expressions.func import Func
 from dorm.expressions.subquery import ArraySubquery
 from dorm.lookups.classes import Transform
 from dorm.lookups.core import BUILDERS, InNodes, Item, _strict_aliases, none_as_value
-from dorm.lookups.json import _contains as json_contains, _has_keys as json_has_keys
+from dorm.lookups.json import _contains as json_contains, _has_keys as json_has_keys, checked_key
 from dorm.lookups.registry import key_transforms, register_kinds
 from dorm.lookups.values import Listed, bucket
 from dorm.sql.boolean import Condition, Nothing
@@ -189,7 +189,7 @@ class _HStoreKey(Transform):
     output = _KEY_OUTPUT
 
     def __init__(self, key: str, expression: Any) -> None:
-        self.key_name = key
+        self.key_name = checked_key(key)
         super().__init__(expression)
 
     def options(self) -> tuple[Hashable, ...]:
