@@ -220,7 +220,10 @@ class SqliteFragments(Fragments):
 
     def json_has_keys(self, sql: str, keys: tuple[str | int, ...], rhs: str, every: bool) -> str:
         each = f"SELECT 1 FROM JSON_EACH({rhs}) k WHERE JSON_TYPE({sql}, k.value) IS"
-        return f"NOT EXISTS ({each} NULL)" if every else f"EXISTS ({each} NOT NULL)"
+        if not every:
+            return f"EXISTS ({each} NOT NULL)"
+        # No keys at all are in every document, but not where there is none.
+        return f"(JSON_TYPE({sql}, {_path(keys)}) IS NOT NULL AND NOT EXISTS ({each} NULL))"
 
     def json_key_binder(self, keys: tuple[str | int, ...], several: bool) -> Callable[[Any], Any]:
         before = json_path(keys)
