@@ -298,6 +298,23 @@ async def test_a_key_of_an_order_that_is_given_twice_decides_once(face: Face) ->
     assert rows.sql()[0].partition("ORDER BY")[2].count(",") == 1
 
 
+async def test_distinct_columns_are_those_of_the_order(face: Face, backend: str) -> None:
+    if backend != "postgresql":
+        with pytest.raises(dorm.NotSupportedError, match="DISTINCT ON"):
+            await face.rows(Tome.objects.order_by("lent").distinct("lent"))
+        return
+    await fill(face)
+    first = Shelf.objects.order_by("tomes__lent", "pk").distinct("tomes__lent")
+    assert [shelf.code for shelf in await face.rows(first)] == ["a", "a", "b"]
+    chosen = first.filter(Q(tomes__pages__gt=1) | Q(code="c"))
+    assert [shelf.code for shelf in await face.rows(chosen)] == ["a", "b"]
+    again = Tome.objects.order_by("shelf__code", "pk").distinct("shelf__code").order_by("lent", "pk").distinct("lent")
+    assert [tome.pk for tome in await face.rows(again)] == [2, 1, 3]
+    assert "JOIN" not in again.sql()[0]
+    with pytest.raises(dorm.FieldError, match="nope"):
+        Shelf.objects.distinct("nope")
+
+
 async def test_reverse_stays_behind_another_order(face: Face) -> None:
     await fill(face)
     assert await face.rows(Shelf.objects.reverse().order_by("pk").values_list("pk", flat=True)) == [3, 2, 1]

@@ -198,9 +198,10 @@ def distinct(plan: Plan[Query], names: tuple[str, ...]) -> Plan[Query]:
         raise TypeError("Cannot create distinct fields once a slice has been taken.")
 
     def build() -> tuple[Query, Prepares]:
-        resolver = Resolver(plan.query, plan.slots, "distinct")
-        on = tuple(resolver.reference(name) for name in names)
-        return resolver.applied(distinct=True, distinct_on=on), ()
+        # Checked here; joined with the order, which must begin with the same columns, when the statement is made.
+        for name in names:
+            Resolver(plan.query, plan.slots, "distinct").reference(name)
+        return replace(plan.query, distinct=True, distinct_on=names), ()
 
     return plan.step(("distinct", *names), build)
 

@@ -83,7 +83,7 @@ class Query:
     loaded: Loading | None = None
     mode: FetchMode | None = None
     distinct: bool = False
-    distinct_on: tuple[Node, ...] = ()
+    distinct_on: tuple[str, ...] = ()
     limit: int | None = None
     offset: int | None = None
     ceiling: int | None = None

@@ -182,6 +182,7 @@ def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, Row
         raise NotSupportedError("annotate() + distinct(fields) is not implemented.")
     resolver = Resolver(query, 0, "order_by")
     order = order_of(query, resolver)
+    distinct_on = tuple([resolver.reference(name) for name in query.distinct_on])
     if query.kind == "object":
         nodes, shape = _object_columns(query, resolver)
     else:
@@ -202,7 +203,7 @@ def rows_select(query: Query, extra: tuple[Node, ...] = ()) -> tuple[Select, Row
         having=conjunction(query.having),
         order_by=order,
         distinct=query.distinct,
-        distinct_on=flat(query.distinct_on),
+        distinct_on=flat(distinct_on),
         limit=_limit(query),
         offset=slot_node(query.offset, INTEGER_OUTPUT),
         lock=locked(query, resolver) if query.lock is not None else None,

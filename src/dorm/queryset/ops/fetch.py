@@ -204,4 +204,4 @@ def _is_unique(qs: QuerySet[Any, Any], field: Any) -> bool:
     for constraint in getattr(meta, "constraints", ()):
         if tuple(getattr(constraint, "fields", ())) == (field.name,) and getattr(constraint, "condition", 0) is None:
             return True
-    return len(on) == 1 and getattr(on[0], "column", None) == field.column
+    return len(on) == 1 and (meta.pk if on[0] == "pk" else meta.find(on[0])) is field
