@@ -176,6 +176,35 @@ async def test_zones(face: Face) -> None:
             assert await column(face, TruncDate("at")) == days
 
 
+async def test_arguments_by_position(face: Face) -> None:
+    for zone in (BERLIN, None):
+        dates = await column(face, fn.TruncMonth("at", output_field=DateField(), tzinfo=zone))
+        assert await column(face, fn.TruncMonth("at", DateField(), zone)) == dates
+        assert await column(face, Trunc("at", "month", DateField(), zone)) == dates
+        assert await column(face, TruncDate("at", zone)) == await column(face, TruncDate("at", tzinfo=zone))
+        by_name = await column(face, fn.ExtractDay("at", tzinfo=zone))
+        assert await column(face, fn.ExtractDay("at", zone)) == by_name
+        assert await column(face, fn.Extract("at", "day", zone)) == by_name
+    for wrong in ("x", 5, DateField):
+        with pytest.raises(ValueError, match="output_field must be either"):
+            fn.TruncMonth("at", wrong)
+    made = Trunc("at", "month", tzinfo=BERLIN)
+    assert (made.kind, made.tzinfo, fn.TruncHour("at").kind) == ("month", BERLIN, "hour")
+    assert made == Trunc("at", "month", tzinfo=BERLIN) != Trunc("at", "month", tzinfo=NEW_YORK)
+    assert fn.TruncMonth("at") == fn.TruncMonth("at") != fn.TruncYear("at")
+    assert hash(fn.TruncMonth("at")) == hash(fn.TruncMonth("at"))
+
+
+async def test_zones_at_a_fixed_distance(face: Face) -> None:
+    for minutes in (330, -570, 90, 0, -210):
+        zone = timezone.get_fixed_timezone(minutes)
+        local = of_each(lambda at, zone=zone: stored(at).astimezone(zone) if dorm.settings.USE_TZ else at)
+        with timezone.override(zone):
+            assert await column(face, fn.TruncHour("at")) == [each and UNITS["hour"](each) for each in local]
+            assert await column(face, fn.ExtractMinute("at")) == [each and each.minute for each in local]
+        assert await column(face, TruncDate("at", tzinfo=zone)) == [each and each.date() for each in local]
+
+
 async def test_hours_that_are_twice_or_not_at_all(face: Face) -> None:
     if not dorm.settings.USE_TZ:
         return

@@ -104,6 +104,9 @@ class Extract(_OfMoment):
     def __init__(self, expression: Any, lookup_name: str | None = None, tzinfo: Any = None, **extra: Any) -> None:
         if self.lookup_name is None:
             self.lookup_name = lookup_name
+        elif isinstance(lookup_name, datetime.tzinfo):
+            # The named forms are documented as (expression, tzinfo).
+            tzinfo = lookup_name
         if self.lookup_name is None:
             raise ValueError("lookup_name must be provided")
         if self.lookup_name not in _PARTS_OF["timestamp"]:
@@ -255,6 +258,8 @@ class Trunc(_OfMoment):
         if self.kind not in self.units:
             what = f"; dates and times of day are Trunc{self.kind.title()}()" if self.kind in ("date", "time") else ""
             raise ValueError(f"Trunc() knows no unit {self.kind!r}: take one of {choices_text(UNITS, 20)}{what}.")
+        if output_field is not None and not hasattr(type(output_field), "sql_type"):
+            raise ValueError("output_field must be either DateField, TimeField, or DateTimeField")
         self.tzinfo = tzinfo
         self.wanted = output_field
         super().__init__(expression, output_field=output_field, **extra)
@@ -300,49 +305,56 @@ class Trunc(_OfMoment):
         return dialect.date_trunc(self.kind, dialect.at_zone(text, zone), "timestamp", to)
 
 
-class TruncYear(Trunc):
+class _TruncTo(Trunc):
+    """The named forms, which say their unit themselves."""
+
+    def __init__(self, expression: Any, output_field: Any = None, tzinfo: Any = None, **extra: Any) -> None:
+        super().__init__(expression, None, output_field, tzinfo, **extra)
+
+
+class TruncYear(_TruncTo):
     """The first of January."""
 
     kind = "year"
 
 
-class TruncQuarter(Trunc):
+class TruncQuarter(_TruncTo):
     """The first day of the quarter."""
 
     kind = "quarter"
 
 
-class TruncMonth(Trunc):
+class TruncMonth(_TruncTo):
     """The first day of the month."""
 
     kind = "month"
 
 
-class TruncWeek(Trunc):
+class TruncWeek(_TruncTo):
     """The Monday of the week."""
 
     kind = "week"
 
 
-class TruncDay(Trunc):
+class TruncDay(_TruncTo):
     """The start of the day."""
 
     kind = "day"
 
 
-class TruncHour(Trunc):
+class TruncHour(_TruncTo):
     """The start of the hour."""
 
     kind = "hour"
 
 
-class TruncMinute(Trunc):
+class TruncMinute(_TruncTo):
     """The start of the minute."""
 
     kind = "minute"
 
 
-class TruncSecond(Trunc):
+class TruncSecond(_TruncTo):
     """The start of the second."""
 
     kind = "second"
