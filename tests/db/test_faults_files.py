@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
 import dorm
-from dorm.db.connection import get_connection
+from dorm.db.backends.sqlite import driver
+from dorm.db.connection import close_all, get_connection
 from dorm.exceptions import OperationalError
 from tests.support.faces import Face
 from tests.support.models import Author
@@ -46,6 +49,40 @@ async def test_another_process_keeps_the_file_for_longer_than_the_timeout(face: 
     await face(Author.objects.create)(name="after")
     assert await face(Author.objects.count)() == 2
     assert dorm.pool_stats()["in_use"] == 0
+
+
+async def test_a_file_that_is_replaced(face: Face, database: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written goes to the file that has the name, never into the removed one."""
+    monkeypatch.setattr(driver, "_LOOK", 0.0)
+    close_all()
+    dorm.configure(RETRY_BACKOFF=0.001)
+    name = Path(database["NAME"])
+    await face(Author.objects.create)(name="former")
+    get_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    copy = name.with_name("copy.db")
+    shutil.copy(name, copy)
+    for turn in range(3):
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{name}{suffix}").unlink(missing_ok=True)
+        shutil.copy(copy, name)
+        if turn == 1:
+            with pytest.raises(OperationalError, match="was moved, removed or replaced") as caught:
+                async with face.atomic():
+                    await face(Author.objects.create)(name="run again")
+            assert caught.value.retryable
+        else:
+            await face(Author.objects.create)(name="alone")
+        async with face.atomic():
+            await face(Author.objects.create)(name="in a block")
+        with apsw.Connection(str(name)) as other:
+            found = {row[0] for row in other.execute("SELECT name FROM library_author")}
+        assert found == {"former", "in a block"} | ({"alone"} if turn != 1 else set())
+        assert {row.name for row in await face.rows(Author.objects.all())} == found
+        assert dorm.pool_stats()["in_use"] == 0
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{name}{suffix}").unlink(missing_ok=True)
+    with pytest.raises(dorm.DatabaseError, match="does not exist"):
+        await face(Author.objects.create)(name="nowhere")
 
 
 _LIMITED = """

@@ -120,6 +120,12 @@ class Inline:
         self._slow[sql] = overruns + 1
         return (overruns - _OVERRUNS) % _RETRY_AFTER != _RETRY_AFTER - 1
 
+    def suspect(self) -> None:
+        """Forget a connection to a file that is gone; whoever uses it just now keeps it until then."""
+        connection = self._connection
+        if connection is not None and connection.is_stale:
+            self._connection = None
+
     def close(self) -> None:
         """Close the connection; it is made again when it is needed."""
         connection, self._connection = self._connection, None
@@ -209,6 +215,7 @@ class SqliteAsyncPool(AsyncPool):
         self._idle: list[ThreadedConnection] = []
         self._in_use = 0
         self._end = LoopEnd(self._close)
+        store.pools.add(self)
 
     async def perform(self, request: StatementRequest[T], /) -> T:
         statement = request.statement
@@ -259,7 +266,16 @@ class SqliteAsyncPool(AsyncPool):
             self._idle.pop().abort()
 
     def suspect(self) -> None:
-        """Files do not die between two statements."""
+        self._inline.suspect()
+        for _ in range(len(self._idle)):
+            try:
+                connection = self._idle.pop(0)
+            except IndexError:  # another thread may ask, the loop goes on
+                return
+            if connection.inner.is_stale:  # type: ignore[attr-defined]  # its own connections
+                connection.abort()
+            else:
+                self._idle.append(connection)
 
     def stats(self) -> dict[str, Any]:
         idle = len(self._idle)

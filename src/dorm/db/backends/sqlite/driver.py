@@ -6,11 +6,12 @@ import contextlib
 import re
 from collections.abc import Callable
 from itertools import chain
+from time import monotonic
 from typing import Any, TypeVar
 
 import apsw
 
-from dorm.db.backends.sqlite.errors import translated
+from dorm.db.backends.sqlite.errors import removed, translated
 from dorm.db.backends.sqlite.store import Store
 from dorm.db.deferred import Deferred
 from dorm.db.driver import Rows, SyncConnection, SyncCursor
@@ -37,6 +38,9 @@ _TRIGGERS = (
 _UNSYNCED = (0, 1)
 """``PRAGMA synchronous`` OFF and NORMAL (https://www.sqlite.org/pragma.html#pragma_synchronous)."""
 
+_LOOK = 1.0
+"""Seconds between two looks at whether a connection's file is the one that has its name."""
+
 _STEPS_BETWEEN_SIGNALS = 2_000_000
 """Instructions of SQLite's virtual machine, some 30 ms."""
 
@@ -61,9 +65,12 @@ class SqliteConnection(SyncConnection):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._db = store.open()
+        self._file = store.file()
+        self._looks_at = monotonic() + _LOOK
         self._cursor = self._db.cursor()
         self._run = self._cursor.execute
         self._open = True
+        self._gone = False
         self._holds_writer = False
         self._began = False
         self._waiter: Waiter | None = None
@@ -74,7 +81,7 @@ class SqliteConnection(SyncConnection):
     # -- state ---------------------------------------------------------------------------------------------------
     @property
     def usable(self) -> bool:
-        return self._open
+        return self._open and not self._gone
 
     @property
     def in_transaction(self) -> bool:
@@ -89,7 +96,7 @@ class SqliteConnection(SyncConnection):
         if not self.doubtful:
             return True
         self.doubtful = False
-        return not self.in_transaction and self._open
+        return not self.in_transaction and self.usable
 
     @property
     def is_doomed(self) -> bool:
@@ -118,6 +125,7 @@ class SqliteConnection(SyncConnection):
 
     def write_at_once(self, send: Callable[[SqliteConnection], T]) -> T | None:
         """Let *send* write outside a transaction if it is nobody's turn; None when it is somebody's."""
+        self._check_file()
         if not self._store.writer.try_acquire():
             return None
         self._holds_writer = True
@@ -284,7 +292,24 @@ class SqliteConnection(SyncConnection):
                 "leave the block and run it again."
             )
 
+    @property
+    def is_stale(self) -> bool:
+        """True when the name of the file stands for another one by now, or for none."""
+        return self._file != self._store.file()
+
+    def _check_file(self) -> None:
+        """Look now and then whether the file is still there: what is written into a removed one is lost in silence."""
+        now = monotonic()
+        if now < self._looks_at:
+            return
+        self._looks_at = now + _LOOK
+        if self.is_stale:
+            self._gone = True
+            self._store.suspect()
+            raise removed(self._store.alias)
+
     def _take_writer(self, statement: Statement | None) -> None:
+        self._check_file()
         self._store.writer.acquire(within(self._store.timeout), self._waits)
         self._waiter = None
 

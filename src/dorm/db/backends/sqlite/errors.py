@@ -8,6 +8,7 @@ import apsw
 
 from dorm.db.statement import Statement
 from dorm.exceptions import (
+    ConnectionFailed,
     DatabaseError,
     DataError,
     IntegrityError,
@@ -27,6 +28,17 @@ def translated(exc: Exception, statement: Statement | None, alias: str) -> Datab
     made = _translated(exc)
     made.alias = alias
     made.statement = statement.sql if statement is not None else None
+    return made
+
+
+def removed(alias: str) -> ConnectionFailed:
+    """Return the error for a connection whose file was moved, removed or replaced; nothing was written."""
+    made = ConnectionFailed(
+        f"the file of {alias!r} was moved, removed or replaced since this connection opened it. Run the transaction "
+        "again: it goes to the file that has the name now. Call close_all() before you replace a database."
+    )
+    made.alias = alias
+    made.passing = made.retryable = True
     return made
 
 

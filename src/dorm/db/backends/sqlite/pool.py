@@ -26,6 +26,7 @@ class SqlitePool(SyncPool, ForkAware):
         self._parents: list[SqliteConnection] = []
         self._opened = 0
         self._closed = False
+        store.pools.add(self)
 
     def forked(self) -> None:
         # The parent's handles must not be used nor closed here: SQLite drops the parent's file locks otherwise
@@ -72,7 +73,16 @@ class SqlitePool(SyncPool, ForkAware):
         self._store.close()
 
     def suspect(self) -> None:
-        """Files do not die between two statements."""
+        for _ in range(len(self._idle)):
+            try:
+                connection = self._idle.pop(0)
+            except IndexError:
+                return
+            if connection.is_stale:
+                self._opened -= 1
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     def stats(self) -> dict[str, Any]:
         idle = len(self._idle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from typing import Any
+from weakref import WeakSet
 
 import apsw
 
@@ -64,7 +65,10 @@ class Store:
         self.timeout = _seconds(config, options, "timeout", 5.0)
         self.inline_seconds = _seconds(config, options, "inline_budget_ms", 0.5) / 1000
         self.init_command = str(options.get("init_command", ""))
-        self.writer = _writer_of(self.name if self.in_memory else os.path.realpath(uri.file_of(self.name)))
+        self._path = "" if self.in_memory else os.path.realpath(uri.file_of(self.name))
+        self.writer = _writer_of(self._path or self.name)
+        self.pools: WeakSet[Any] = WeakSet()
+        """Those that are told when the file turns out to be gone: of blocking code, and of each event loop."""
         self._anchor: apsw.Connection | None = None
         self._lock = threading.Lock()
 
@@ -108,6 +112,21 @@ class Store:
         except apsw.Error as exc:
             raise translated(exc, None, self.alias) from exc
         return db
+
+    def file(self) -> tuple[int, int] | None:
+        """Return which file the name stands for now; None for none, and in memory."""
+        if not self._path:
+            return None
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def suspect(self) -> None:
+        """A connection found its file gone: others must not go on reading it."""
+        for pool in list(self.pools):
+            pool.suspect()
 
     def close(self) -> None:
         """Let go of a database in memory: it is gone with its last connection."""
