@@ -177,6 +177,12 @@ async def test_of_no_rows(face: Face) -> None:
         }
 
 
+async def test_a_text_as_default_of_a_document_is_the_document(face: Face) -> None:
+    missing = Row.objects.filter(pk=-1)
+    assert await face(missing.aggregate)(x=JSONBAgg("number", default=Value("[1]"))) == {"x": [1]}
+    assert await face(missing.aggregate)(x=JSONBAgg("number", default=Value([1], dorm.JSONField()))) == {"x": [1]}
+
+
 async def test_in_groups(face: Face) -> None:
     grouped = Row.objects.values("flag").annotate(titles=StringAgg("title", ";", order_by="pk")).order_by("flag")
     assert [(row["flag"], row["titles"]) for row in await face.rows(grouped)] == [

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from dorm.db.types import DOUBLE
+from dorm.db.types import DOUBLE, JSON
 from dorm.exceptions import FieldError, NotSupportedError
 from dorm.expressions.core import OrderBy, as_expression, as_reference, order_key_sql
 from dorm.expressions.func import Func
 from dorm.expressions.types import as_asked
 from dorm.functions.base import in_type
 from dorm.functions.conversion import Coalesce
-from dorm.sql.convert import as_type
+from dorm.sql.convert import as_type, kind_of
 from dorm.sql.node import Node, Output, Param, Scope, Text, typed
 
 if TYPE_CHECKING:
@@ -204,6 +204,9 @@ class Aggregate(Func):
         other = in_type(compiler, default, self.output)
         if _is_float(self.output) and default.output is not None and default.output.sql_type.kind in _WHOLE:
             other = compiler.dialect.cast(other, DOUBLE)
+        if kind_of(self) == "json" and kind_of(default) in ("text", "varchar"):
+            # As in Django a text is the document itself: Value("[]").
+            other = compiler.dialect.cast(other, JSON)
         return f"COALESCE({text}, {other})"
 
     def argument(self, compiler: Compiler, node: Node) -> str:
