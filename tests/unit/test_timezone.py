@@ -68,3 +68,34 @@ def test_zones_at_a_fixed_distance(offset: int | datetime.timedelta, name: str) 
     assert zone.tzname(None) == name
     given = offset if isinstance(offset, datetime.timedelta) else datetime.timedelta(minutes=offset)
     assert zone.utcoffset(None) == given
+
+
+def test_arguments_have_djangos_names() -> None:
+    assert timezone.make_aware(NAIVE, timezone=MELBOURNE).utcoffset() == datetime.timedelta(hours=11)
+    assert timezone.make_naive(AWARE, timezone=MELBOURNE).hour == 14
+    assert timezone.localtime(AWARE, timezone=MELBOURNE).hour == 14
+    assert timezone.localdate(AWARE.replace(hour=14), timezone=MELBOURNE) == datetime.date(2020, 1, 2)
+    with timezone.override(timezone=MELBOURNE):
+        assert timezone.get_current_timezone() is MELBOURNE
+
+
+def test_hours_that_are_twice_or_not_at_all() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    twice = datetime.datetime(2021, 10, 31, 2, 30)
+    first, second = timezone.make_aware(twice, berlin), timezone.make_aware(twice.replace(fold=1), berlin)
+    assert second.astimezone(datetime.UTC) - first.astimezone(datetime.UTC) == datetime.timedelta(hours=1)
+    missing = timezone.make_aware(datetime.datetime(2021, 3, 28, 2, 30), berlin)
+    assert timezone.localtime(missing.astimezone(datetime.UTC), berlin).hour == 3
+
+
+def test_what_is_no_zone_is_refused() -> None:
+    for wrong in (5, 1.5, NAIVE):
+        with pytest.raises(ValueError, match="Invalid timezone"):
+            timezone.activate(wrong)  # type: ignore[arg-type]  # that is what is tried
+        with pytest.raises(ValueError, match="Invalid timezone"), timezone.override(wrong):  # type: ignore[arg-type]  # as above
+            pass
+    with pytest.raises(ValueError, match="Invalid timezone"):
+        timezone.activate(None)  # type: ignore[arg-type]  # only override() takes it
+    with pytest.raises(Exception, match="Nowhere"), timezone.override("Nowhere/At_all"):
+        pass
+    assert timezone.get_current_timezone_name() == "UTC"
