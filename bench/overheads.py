@@ -80,6 +80,33 @@ for _ in range(30):
 print(sorted(added)[15])
 """
 
+_PEERS = """
+import gc, time
+import dorm
+from dorm.migrations.schema import create_tables
+dorm.configure(DATABASES={"default": {"ENGINE": "sqlite", "NAME": ":memory:"}})
+class Owner(dorm.Model):
+    name = dorm.CharField(max_length=9)
+    class Meta: app_label = "peers"
+class Pet(dorm.Model):
+    owner = dorm.ForeignKey(Owner)
+    age = dorm.IntegerField()
+    class Meta: app_label = "peers"
+create_tables([Owner, Pet])
+owner = Owner.objects.create(name="a")
+Pet.objects.bulk_create([Pet(owner=owner, age=age) for age in range(10_000)])
+def cost(mode):
+    gc.collect()
+    start = time.process_time()
+    rows = list(Pet.objects.fetch_mode(mode))
+    return (time.process_time() - start) / len(rows) * 1e9
+added = []
+for _ in range(30):
+    alone = cost("one")
+    added.append(cost("peers") - alone)
+print(sorted(added)[15])
+"""
+
 _YARDSTICK = """
 import time
 start = time.process_time()
@@ -95,9 +122,11 @@ def show(console: Console) -> dict[str, Any]:
         "first_row_ms": _median(_FIRST_ROW, 9),
         "import_click_ms": _median(_YARDSTICK, 9),
         "log_record_us": _median(_LOG_RECORD, 3),
+        "peers_ns": _median(_PEERS, 3),
     }
     console.print(f"build and compile a complex query, seen before: {found['build_us']:.1f} us (budget 12)")
     console.print(f"import, configure, 9 models, first row, SQLite: {found['first_row_ms']:.0f} ms (budget 60)")
     console.print(f"beside it `import click`, 21 ms where the budget was made: {found['import_click_ms']:.0f} ms")
     console.print(f"trace ids on a log record, without a span: {found['log_record_us']:.2f} us (budget 2)")
+    console.print(f"knowing the rows of the same fetch, a row: {found['peers_ns']:.0f} ns")
     return found

@@ -112,6 +112,31 @@ def test_ctrl_c_while_commit_runs(database: dict[str, Any], name: str, how_often
     assert interrupted(_POSTGRESQL, database, name, how_often).startswith(expected)
 
 
+_RIDES = """
+from dorm.db.backends.postgresql.session import SessionState
+SessionState.is_far = property(lambda self: self.rides, lambda self, value: None)
+for turn in range(2):
+    threading.Thread(target=interrupt).start()
+    try:
+        with dorm.atomic():
+            with dorm.atomic():
+                transaction.on_rollback(lambda: told.append("rolled back"))
+                connection.execute("SELECT pg_sleep(60)")
+    except KeyboardInterrupt:
+        told.append("interrupted")
+    with dorm.atomic():
+        connection.execute_write("INSERT INTO library_publisher (name) VALUES (%s)", [f"{turn}"])
+rows = connection.execute("SELECT count(*) FROM library_publisher")[0][0]
+print(*told, rows, dorm.pool_stats()["in_use"], sep="; ")
+"""
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_ctrl_c_while_a_block_rides_with_its_first_statement(database: dict[str, Any]) -> None:
+    told = "rolled back; interrupted; " * 2
+    assert interrupted(_RIDES, database, "", 1) == f"{told}2; 0"
+
+
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_ctrl_c_while_commit_waits_for_a_reader(database: dict[str, Any]) -> None:
     get_connection().execute("PRAGMA journal_mode = DELETE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import tracemalloc
 import weakref
 
 import pytest
@@ -169,6 +170,24 @@ def test_peers_are_not_kept_alive_and_stay_few() -> None:
     with statements() as sent:
         assert names([post.author for post in posts]) == ["Ann", "Bob"]
     assert len(sent) == 1
+
+
+def test_what_peers_cost_a_row() -> None:
+    """A weak reference, and a place in one list for all: nothing else is kept for a row."""
+    author = Person.objects.get(name="Ann")
+    Post.objects.bulk_create([Post(title=f"{number}", author=author) for number in range(2000)])
+
+    def size(mode: str) -> int:
+        gc.collect()
+        tracemalloc.start()
+        try:
+            rows = list(Post.objects.fetch_mode(mode))
+            return tracemalloc.get_traced_memory()[0] // len(rows)
+        finally:
+            tracemalloc.stop()
+
+    size(FETCH_ONE)
+    assert 0 < size(FETCH_PEERS) - size(FETCH_ONE) < 150
 
 
 def test_at_most_a_thousand_are_served_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,25 @@ async def test_the_failing_sibling_is_named(face: Face, proxy: Proxy) -> None:
     assert await face(Post.objects.count)() == 2
 
 
+async def test_siblings_that_fail_in_a_savepoint_leave_its_block_alone(face: Face, proxy: Proxy) -> None:
+    """Everything of the savepoint was in flight together: BEGIN, SAVEPOINT, the rows, the siblings."""
+    broken = dorm.Prefetch("tags", Tag.objects.annotate(bad=dorm.Func(dorm.F("name"), function="no_such_function")))
+    good = Post.objects.prefetch_related("author", "editor")
+    await trips(face, proxy, good)
+    async with face.atomic():
+        with pytest.raises(DatabaseError, match="no_such_function"):
+            async with face.atomic():
+                await face.rows(good.prefetch_related(broken))
+        post = await face(Post.objects.create)(title="C", author=await face(Person.objects.get)(name="Ann"))
+        with pytest.raises(DatabaseError, match="no_such_function"):
+            async with face.atomic():
+                await face(Post.objects.filter(pk=post.pk).update)(title="undone")
+                await face.rows(good.prefetch_related(broken))
+        assert len(await face.rows(good._clone())) == 3
+    assert (await face(Post.objects.get)(pk=post.pk)).title == "C"
+    assert dorm.pool_stats()["in_use"] == 0
+
+
 async def test_a_wrong_name_ends_its_siblings(face: Face, proxy: Proxy) -> None:
     for wrong in (("author", "no_such", "tags"), ("no_such", "tags")):
         with pytest.raises(AttributeError, match="Cannot find 'no_such'"):
