@@ -253,6 +253,41 @@ GROUPED: Rows = [
         ),
         [["y", 0], ["z", 2]],
     ),
+    (
+        lambda: (
+            Passport.objects.values("number")
+            .annotate(n=Count("issuer__people"))
+            .exclude(Q(n__gt=5) | Q(person__kitchens__stars=1))
+            .values_list("number", "n")
+        ),
+        [["x", 3], ["z", 2]],
+    ),
+    (
+        lambda: (
+            Comment.objects.values("text")
+            .annotate(n=Count("by"))
+            .exclude(Q(n__gt=5) | Q(post__tags__name="t"))
+            .values_list("text", "n")
+        ),
+        [["b", 0], ["p", 1]],
+    ),
+    (
+        lambda: (
+            Comment.objects.values("text")
+            .annotate(n=Count("by"))
+            .filter(Q(n__gt=5) | ~Q(post__tags__name="v"))
+            .values_list("text", "n")
+        ),
+        [["a", 2], ["b", 1], ["c", 1], ["p", 1]],
+    ),
+    (
+        lambda: (
+            Place.objects.annotate(n=Count("visits__person"))
+            .exclude(Q(n__gt=5) | Q(country__people__name=F("fans__letters__text")))
+            .values_list("pk", "n")
+        ),
+        [[1, 3], [2, 1], [4, 1], [5, 0]],
+    ),
 ]
 OBJECTS: Gone = [
     (

@@ -341,6 +341,8 @@ class Resolver:
             pk = step.target._meta.pk.column
             link.append(Comparison("exact", Column(alias, pk, None, False), Column(shared, pk, None, True)))
         related = ExistsSelect(Select(step.table, alias, (_ONE,), where=And(link)))
+        # Django groups by the condition where it starts behind another table or compares with a column there.
+        related.is_one_part = first > 0 or (type(value) is F and "__" in value.name)
         ends_here = len(route.steps) == first + 1 and not route.null
         if is_missing and route.relation is not None and len(route.rest) < 2 and ends_here:
             return negation(related) if wanted else related
@@ -356,6 +358,7 @@ class Resolver:
         finally:
             self._negated, self._inside = before, None
         found = ExistsSelect(Select(step.table, alias, (_ONE,), joins=tuple(inner), where=And((*link, condition))))
+        found.is_one_part = related.is_one_part
         if is_missing and wanted:
             # No partner at all counts as a partner whose columns are NULL, as an outer join gives it.
             return disjunction([negation(related), found])

@@ -24,7 +24,7 @@ from dorm.sql.literal import InliningCompiler
 from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output
 from dorm.sql.plan import Plan
 from dorm.sql.row import Row, flat
-from dorm.sql.select import Compound, Order, Select, SubSelect
+from dorm.sql.select import Compound, ExistsSelect, Order, Select, SubSelect
 
 SUB, QUALIFIED = "sub", "qualified"
 
@@ -368,6 +368,9 @@ def _grouped_parts(node: Node, seen: Collection[Any]) -> Iterator[Node]:
     if isinstance(node, Row):
         for arg in node.args:
             yield from _grouped_parts(arg, seen)
+        return
+    if isinstance(node, ExistsSelect) and node.is_one_part:
+        yield node
         return
     if isinstance(node, SubSelect):
         yield from node.free()

@@ -190,8 +190,13 @@ class SubSelect(Node):
 
 
 class ExistsSelect(SubSelect):
-    """EXISTS over a SELECT."""
+    """EXISTS over a SELECT.
 
+    Attributes:
+        is_one_part: groups are made by what it says, not by the columns around it that it names.
+    """
+
+    is_one_part = False
     template = "EXISTS ({})"
     is_condition = True
 
