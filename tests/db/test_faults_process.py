@@ -21,6 +21,7 @@ import dorm
 from dorm import transaction
 from dorm.db.connection import get_async_connection, get_connection
 from dorm.exceptions import TransactionManagementError
+from tests.support.faces import Face
 from tests.support.models import Author
 
 ROOT = Path(__file__).parent.parent.parent
@@ -114,27 +115,39 @@ def test_a_child_of_a_process_whose_threads_wait_for_connections() -> None:
 
 
 _WRITER = """
-import sys, dorm
+import asyncio, sys, dorm
 from tests.support.models import Author
 from dorm import transaction
 dorm.configure(DATABASES={"default": {"ENGINE": "sqlite", "NAME": sys.argv[1]}})
+
+def write(number):
+    while True:
+        with transaction.atomic():
+            Author.objects.create(name=f"{number} a")
+            Author.objects.create(name=f"{number} b")
+        print(number, flush=True)
+        number += 1
+
+async def awrite(number):
+    while True:
+        async with transaction.atomic():
+            await Author.objects.acreate(name=f"{number} a")
+            await Author.objects.acreate(name=f"{number} b")
+        print(number, flush=True)
+        number += 1
+
 number = int(sys.argv[2])
-while True:
-    with transaction.atomic():
-        Author.objects.create(name=f"{number} a")
-        Author.objects.create(name=f"{number} b")
-    print(number, flush=True)
-    number += 1
+asyncio.run(awrite(number)) if sys.argv[3] == "async" else write(number)
 """
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_killed_writers_lose_nothing_that_was_acknowledged(database: dict[str, Any]) -> None:
+def test_killed_writers_lose_nothing_that_was_acknowledged(face: Face, database: dict[str, Any]) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
     acknowledged: list[str] = []
     for turn in range(4):
         writer = subprocess.Popen(
-            [sys.executable, "-c", _WRITER, database["NAME"], str(turn * 1_000_000)],
+            [sys.executable, "-c", _WRITER, database["NAME"], str(turn * 1_000_000), face.name],
             stdout=subprocess.PIPE,
             env=environment,
             text=True,
