@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import F, FilteredRelation, Prefetch, Q, Value, prefetch_related_objects
-from dorm.functions import Upper
+from dorm import Exists, F, FilteredRelation, Prefetch, Q, Value, prefetch_related_objects
+from dorm.functions import KT, Concat, Upper
 from tests.documented.blog import MODELS as MODELS, Author, Blog, Dog, Entry, EntryDetail
 from tests.support.faces import Face
 from tests.support.statements import statements
@@ -62,6 +62,34 @@ async def test_membership_in_one_expression(face: Face) -> None:
     for error in (TypeError, ValueError):
         with pytest.raises(error, match="None"):
             Author.objects.filter(name__in=None)
+
+
+async def test_values_compared_with_computed_texts_are_texts(face: Face) -> None:
+    await face(Dog.objects.create)(name="1", data={"age": 1, "size": "12"})
+    await face(Dog.objects.create)(name="two", data={"age": "2"})
+    dogs = Dog.objects.annotate(
+        age=KT("data__age"),
+        one=Value("1"),
+        both=Concat("name", Value("1")),
+        is_one=Exists(Dog.objects.filter(name="1")),
+    )
+    for condition, expected in (
+        ({"age": 1}, 1),
+        ({"age__in": [1, 2.5]}, 1),
+        ({"age__gt": 0}, 2),
+        ({"age__range": (0, 1)}, 1),
+        ({"one": 1}, 2),
+        ({"one__in": [1, True]}, 2),
+        ({"both": 11}, 1),
+        ({"both__in": [11]}, 1),
+        ({"is_one": "True"}, 2),
+        ({"is_one__in": ["f"]}, 0),
+    ):
+        assert await face(dogs.filter(**condition).count)() == expected, condition
+    for wrong in ({"age": b"1"}, {"is_one": "secret"}):
+        with pytest.raises(TypeError) as caught:
+            await face(dogs.filter(**wrong).count)()
+        assert "secret" not in str(caught.value)
 
 
 async def test_rows_with_names_that_come_twice(face: Face) -> None:

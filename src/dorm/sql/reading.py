@@ -109,7 +109,18 @@ def _decimal(value: Any) -> decimal.Decimal | None:
     return decimal.Decimal(repr(value) if isinstance(value, float) else value)
 
 
+_TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return None
+    return str(value) if isinstance(value, (int, float, decimal.Decimal)) else value
+
+
 def _boolean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _TRUTHS.get(value.lower())
     return bool(value) if isinstance(value, int) and value in (0, 1) else value
 
 
@@ -118,6 +129,8 @@ READ: Mapping[str, Callable[[Any], Any]] = {
     "double": _float,
     "numeric": _decimal,
     "boolean": _boolean,
+    "text": _text,
+    "varchar": _text,
     "date": date_of,
     "time": time_of,
     "timestamp": _moment,
