@@ -405,3 +405,12 @@ async def test_keys_in_comparisons(face: Face) -> None:
     for lookup, value in (("range", ((1, "A"), (2, "B"))), ("contains", 1), ("iexact", (1, "A"))):
         with pytest.raises(dorm.FieldError, match="CompositePrimaryKey"):
             LineItem.objects.filter(**{f"pk__{lookup}": value})
+
+
+async def test_a_partner_with_such_a_key_is_the_one_that_another_condition_meets(face: Face) -> None:
+    await filled(face)
+    orders = Order.objects.order_by("reference").values_list("reference", flat=True)
+    first = orders.filter(dorm.Q(lineitem__product=1) & ~dorm.Q(lineitem__quantity=1))
+    assert await face.rows(first) == ["B"]
+    other = orders.exclude(lineitem__quantity=dorm.F("lineitem__product_id"))
+    assert await face.rows(other) == ["A", "B", "B"]

@@ -338,8 +338,8 @@ class Resolver:
         wanted = is_none or value is True
         if shared is not None and not (is_missing and wanted):
             # Another condition of this very call joined the partners: the partner meant is that one.
-            pk = step.target._meta.pk.column
-            link.append(Comparison("exact", Column(alias, pk, None, False), Column(shared, pk, None, True)))
+            for pk in [field.column for field in step.target._meta.pk_fields]:
+                link.append(Comparison("exact", Column(alias, pk, None, False), Column(shared, pk, None, True)))
         related = ExistsSelect(Select(step.table, alias, (_ONE,), where=And(link)))
         # Django groups by the condition where it starts behind another table or compares with a column there.
         related.is_one_part = first > 0 or (type(value) is F and "__" in value.name)
