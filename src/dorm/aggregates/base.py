@@ -14,6 +14,7 @@ from dorm.functions.base import in_type
 from dorm.functions.conversion import Coalesce
 from dorm.sql.convert import as_type, kind_of
 from dorm.sql.node import Node, Output, Param, Scope, Text, typed
+from dorm.sql.ours import is_ours
 
 if TYPE_CHECKING:
     from dorm.sql.compiler import Compiler
@@ -231,7 +232,7 @@ class Aggregate(Func):
             if cls is Aggregate:
                 break
             found = names.get(f"{cls.__name__}:{kind}") or names.get(cls.__name__)
-            if found is not None and cls.__module__.startswith("dorm."):
+            if found is not None and is_ours(cls):
                 return found
             if "function" in cls.__dict__:
                 break

@@ -12,15 +12,12 @@ from dorm.expressions.core import Expression, as_reference, as_written
 from dorm.expressions.types import as_asked
 from dorm.sql.convert import PLAIN, as_type, kind_of
 from dorm.sql.node import Node, Output, Scope, common_output, output_key
+from dorm.sql.ours import is_ours
 from dorm.sql.row import without_rows
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Dialect
     from dorm.sql.compiler import Compiler
-
-
-def _is_dorms(expression: Expression) -> bool:
-    return type(expression).__module__.startswith("dorm.")
 
 
 class Func(Expression):
@@ -48,7 +45,7 @@ class Func(Expression):
                 f"({len(expressions)} given)"
             )
         self.args = tuple(as_reference(expression) for expression in expressions)
-        if type(self) is Func or not _is_dorms(self):
+        if type(self) is Func or not is_ours(type(self)):
             self.args = tuple(map(as_written, self.args))
         self.extra = extra
         if output_field is not None:
@@ -70,7 +67,7 @@ class Func(Expression):
     def resolve(self, scope: Scope) -> Node:
         args = self.taking(tuple(arg.resolve(scope) for arg in self.args))
         asked: Output | None = self.__dict__.get("output")
-        users = type(self) is Func or not _is_dorms(self)
+        users = type(self) is Func or not is_ours(type(self))
         if users and asked is not None and asked.sql_type.kind != "numeric":
             # A function that makes something else of a decimal reads the number, not the form it is stored in.
             args = tuple(as_type(arg, PLAIN) if kind_of(arg) == "numeric" else arg for arg in args)
@@ -91,7 +88,7 @@ class Func(Expression):
             return made
 
     def retyped(self, args: tuple[Node, ...]) -> Node:
-        if self.is_asked or type(self) is Func or not _is_dorms(self):
+        if self.is_asked or type(self) is Func or not is_ours(type(self)):
             return self.rebuilt(args)
         untyped = copy.copy(self)
         vars(untyped).pop("output", None)
@@ -116,10 +113,10 @@ class Func(Expression):
 
     def _may_write(self) -> bool:
         """True for a function of the user's that is not known to do nothing but compute."""
-        if _is_dorms(self) and type(self) is not Func and not self.extra.keys() & {"function", "template"}:
+        if is_ours(type(self)) and type(self) is not Func and not self.extra.keys() & {"function", "template"}:
             return False
         written_by = next(cls for cls in type(self).__mro__ if "template" in cls.__dict__)
-        if "template" in self.extra or not written_by.__module__.startswith("dorm."):
+        if "template" in self.extra or not is_ours(written_by):
             return True
         name = self.extra.get("function", self.function)
         return not isinstance(name, str) or name.upper() not in COMPUTING
@@ -142,7 +139,7 @@ class Func(Expression):
         for cls in type(self).__mro__:
             if cls is Func:
                 break
-            found = dialect.functions.get(cls.__name__) if cls.__module__.startswith("dorm.") else None
+            found = dialect.functions.get(cls.__name__) if is_ours(cls) else None
             if found is not None:
                 return found if "{" in found or "(" in found else f"{found}({{args}})"
             if "function" in cls.__dict__ or "template" in cls.__dict__:

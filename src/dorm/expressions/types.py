@@ -20,6 +20,7 @@ from dorm.db.types import (
 )
 from dorm.exceptions import FieldError
 from dorm.sql.node import Node, Output, TypedOutput, output_name
+from dorm.sql.ours import is_ours
 from dorm.sql.output import NumberResult, is_computed
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def as_asked(output: Output, args: Iterable[Node] | None = None) -> Output:
         kinds = ["numeric"] if args is None else [arg.output.sql_type.kind for arg in args if arg.output is not None]
         return DecimalResult(output.sql_type if "numeric" in kinds else PLAIN_NUMERIC)
     wanted = _NUMBER_FIELDS.get(type(output).__name__)
-    if wanted is None or not type(output).__module__.startswith("dorm."):
+    if wanted is None or not is_ours(type(output)):
         return output
     return NumberResult(output.sql_type, wanted)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from dorm.expressions.types import as_asked
 from dorm.sql.convert import PLAIN, as_type, kind_of
 from dorm.sql.node import Node, Output, Scope, common_output
+from dorm.sql.ours import is_ours
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
@@ -37,7 +38,7 @@ class Written(Node):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__module__.startswith("dorm."):
+        if is_ours(cls):
             return
         if "get_source_expressions" in cls.__dict__:
             vars_of: Any = cls
@@ -105,7 +106,7 @@ class Written(Node):
         if cls.output_field is not Node.output_field:
             # A subclass declares it, as an attribute or as a property.
             return self.output_field
-        if cls.__module__.startswith("dorm."):
+        if is_ours(cls):
             return None
         return common_output(self.args, "Expression")
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias, TypeVar, cast
 
 from dorm.exceptions import FieldError
+from dorm.sql.ours import is_ours
 from dorm.sql.output import (
     BOOLEAN_OUTPUT as BOOLEAN_OUTPUT,
     FLOAT_OUTPUT as FLOAT_OUTPUT,
@@ -163,7 +164,7 @@ class Node:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "cacheable" not in cls.__dict__:
-            cls.cacheable = cls.__module__.startswith("dorm.")
+            cls.cacheable = is_ours(cls)
 
     @property
     def output_field(self) -> Output | None:

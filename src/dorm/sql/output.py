@@ -26,6 +26,7 @@ from dorm.db.types import (
     is_long,
 )
 from dorm.exceptions import FieldError, InvalidValue, OutOfRange
+from dorm.sql.ours import is_ours
 from dorm.sql.reading import READ
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def output_key(output: Output | None) -> Hashable:
     """Return the structural key of an ``output_field``; one of an unknown class is equal to itself only."""
     if output is None:
         return None
-    if not type(output).__module__.startswith("dorm."):
+    if not is_ours(type(output)):
         return _Itself(output)
     return (type(output), output.sql_type, getattr(output, "decoder", None))
 
