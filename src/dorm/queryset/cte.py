@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.rawsql import count_placeholders
@@ -10,6 +10,7 @@ from dorm.expressions.raw import written, written_values
 from dorm.models.resolve import Resolver
 from dorm.queryset import build, parts
 from dorm.sql.node import Literals, Node, Part, QueryLike, Scope
+from dorm.sql.relabel import moved
 
 if TYPE_CHECKING:
     from dorm.queryset.query import Query
@@ -58,6 +59,15 @@ class NamedText(Node):
     def sql(self, compiler: Compiler) -> str:
         return f"{compiler.quote(self.name)} AS ({written(self.text, self.args, compiler)})"
 
+    def moved(self, offset: int) -> NamedText:
+        """Return it with its values *offset* further on."""
+        return self.rebuilt(tuple(moved(arg, {}, offset) for arg in self.args))
+
+    def told(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what it is, with its values among those of its query."""
+        own = [values[slot] for arg in self.args for slot in _slots(arg)]
+        return (*self.options(), *[(type(value), value) for value in own])
+
 
 class NamedSelect(Node):
     """A named query that a queryset gives."""
@@ -71,6 +81,15 @@ class NamedSelect(Node):
 
     def sql(self, compiler: Compiler) -> str:
         return f"{compiler.quote(self.name)} AS ({compiler.nested(self.part.select, self.base)})"
+
+    def moved(self, offset: int) -> NamedSelect:
+        """Return it with its values *offset* further on."""
+        return NamedSelect(self.name, self.part, self.base + offset)
+
+    def told(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what it is, with its values among those of its query."""
+        own = values[self.base : self.base + self.part.slots]
+        return (self.name, id(self.part.select), *[(type(value), value) for value in own])
 
 
 def with_cte(
@@ -109,6 +128,32 @@ def _named(plan: Plan[Query], queries: Mapping[str, Any]) -> tuple[Query, Prepar
         made.append(NamedSelect(name, part, base))
     changed = resolver.applied(ctes=(*plan.query.ctes, *made))
     return changed, resolver.taken
+
+
+def _slots(node: Node) -> Iterator[int]:
+    slot = getattr(node, "slot", None)
+    if isinstance(slot, int):
+        yield slot
+    for arg in node.args:
+        yield from _slots(arg)
+
+
+def check_merged(left: QuerySet[Any, Any], right: QuerySet[Any, Any]) -> None:
+    """Refuse two queries that give one name to different queries; the text that names it could mean either."""
+    mine = {cte.name: cte for cte in left._plan.query.ctes}
+    for cte in right._plan.query.ctes:
+        known = mine.get(cte.name)
+        if known is not None and known.told(left._values) != cte.told(right._values):
+            raise ValueError(
+                f"with_cte() gave {cte.name!r} to different queries in the two querysets that are combined: give one "
+                "of them another name."
+            )
+
+
+def merged(mine: tuple[Any, ...], theirs: tuple[Any, ...], offset: int) -> tuple[Any, ...]:
+    """Return the named queries of two querysets; the values of *theirs* are *offset* further on."""
+    names = {cte.name for cte in mine}
+    return (*mine, *[cte.moved(offset) for cte in theirs if cte.name not in names])
 
 
 def cte_of(qs: QuerySet[Any, Any], queries: Mapping[str, Any]) -> QuerySet[Any, Any]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dorm.expressions.predicate import Q
+from dorm.queryset import cte
 from dorm.queryset.query import Asked, Query
 from dorm.sql.boolean import Everything, conjunction, disjunction, odd
 from dorm.sql.node import Literals, Node
@@ -39,6 +40,8 @@ def merged(left: QuerySet[Any, Any], right: QuerySet[Any, Any], connector: str) 
             rows: QuerySet[Any, Any] = left.model._base_manager.using(left._alias)
             one, other = Q(pk__in=left), Q(pk__in=right)
             return rows.filter(one | other if connector == "OR" else one ^ other)
+    if theirs.ctes and mine.ctes:
+        cte.check_merged(left, right)
     collected = Literals()
     key = (_SYMBOLS[connector], right.query_key(collected))
     base = left._plan.slots
@@ -92,6 +95,7 @@ def _merged(mine: Query, theirs: Query, base: int, connector: str) -> Query:
         related={**theirs.related, **mine.related},
         outers=tuple(dict.fromkeys((*mine.outers, *theirs.outers))),
         aliases=mine.aliases | theirs.aliases,
+        ctes=cte.merged(mine.ctes, theirs.ctes, base),
     )
     extra = {
         name: moved(node, names, base) for name, node in theirs.annotations.items() if name not in mine.annotations
