@@ -460,6 +460,15 @@ async def test_caches_keep_values(backend_name: str, face: Face) -> None:
     assert await face(cache.get)("gone") is None
 
 
+def test_locmem_forgets_names_of_the_user_whatever_they_are() -> None:
+    cache = LocMemCache()
+    cache.set("app:version", 7, 0.01)
+    cache.set("other", 7, 0.01)
+    time.sleep(0.05)
+    assert cache.get("app:version") is None
+    assert cache.delete("other") is False
+
+
 def test_locmem_is_bounded() -> None:
     cache = LocMemCache(options={"maxsize": 2})
     for number in range(3):

@@ -1,22 +1,51 @@
-"""The cache between those who do not wait for one another: a write in the middle of a read, and another process."""
+"""The cache between those who do not wait for one another, and what it trusts: races, processes, keys and payloads."""
 
 from __future__ import annotations
 
+import logging
+import pickle
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
 
 import dorm
-from dorm.cache import get_cache
+from dorm import ImproperlyConfigured, Value, transaction
+from dorm.cache import get_cache, invalidation, sign_payload
 from dorm.cache.invalidation import ainvalidate_model, ensure_signals_connected, invalidate_model
 from dorm.cache.versions import model_cache_version
 from dorm.db import hooks
 from tests.db.test_cache import Counter, cached, library  # noqa: F401  # a fixture
 from tests.support.faces import Face
 from tests.support.models import Author
+
+
+class Marked(str):
+    """A text of a class of the user's."""
+
+
+class Bomb:
+    """Says so when it is unpickled."""
+
+    burst: list[str] = []
+
+    def __reduce__(self) -> Any:
+        return (self.burst.append, ("burst",))
+
+
+class Gone:
+    """Is pickled under a name that nobody finds."""
+
+    def __reduce__(self) -> Any:
+        return (_gone, ())
+
+
+def _gone() -> Any:
+    raise AttributeError("this class is gone")
+
 
 WRITER = """
 import sys
@@ -26,6 +55,19 @@ from tests.support.models import Author
 print(list(Author.objects.cached().values_list("name", flat=True)))
 Author.objects.update(name="bob")
 """
+
+
+def put_in_place_of_results(payload: bytes) -> int:
+    """Write *payload* over every result in the cache; return how many there were."""
+    cache: Any = get_cache()
+    if hasattr(cache, "_entries"):
+        keys = list(cache._entries)
+    else:
+        keys = [name.decode().removeprefix(cache.prefix) for name in cache._client.keys(f"{cache.prefix}*")]
+    results = [key for key in keys if not key.endswith(":version")]
+    for key in results:
+        cache.set(key, payload)
+    return len(results)
 
 
 def rename(name: str) -> None:
@@ -89,3 +131,169 @@ async def test_a_write_of_another_process_makes_stale(
     assert (done.returncode, done.stdout) == (0, "['ann']\n"), done.stderr
     assert [each.name for each in await face.rows(Author.objects.cached())] == ["bob"]
     assert get_cache("default") is get_cache("default")
+
+
+async def test_only_payloads_signed_with_the_key_are_unpickled(face: Face, cached: Counter) -> None:  # noqa: F811
+    await library(face)
+    Bomb.burst.clear()
+    good = pickle.dumps([(1, "forged", 1, "")])
+    dorm.configure(CACHE_SIGNING_KEY="another")
+    foreign = sign_payload(pickle.dumps(Bomb()))
+    dorm.configure(CACHE_SIGNING_KEY="secret")
+    signed = sign_payload(good)
+    for payload in (
+        pickle.dumps(Bomb()),
+        foreign,
+        signed[:-1],
+        signed[:20] + bytes([signed[20] ^ 1]) + signed[21:],
+        signed[:6],
+        b"",
+        sign_payload(b"no pickle"),
+        sign_payload(pickle.dumps(Gone())),
+    ):
+        await face.rows(Author.objects.cached())
+        assert put_in_place_of_results(payload) == 1
+        cached.taken()
+        assert [each.name for each in await face.rows(Author.objects.cached())] == ["ann"]
+        assert cached.taken() == 1
+    put_in_place_of_results(signed)
+    assert [each.name for each in await face.rows(Author.objects.cached())] == ["forged"], "what is trusted is used"
+    assert Bomb.burst == []
+
+
+async def test_a_key_that_is_required_is_asked_for_before_the_query(face: Face, cached: Counter) -> None:  # noqa: F811
+    ann, _ = await library(face)
+    cached.taken()
+    dorm.configure(CACHE_SIGNING_KEY="", CACHE_REQUIRE_SIGNING_KEY=True)
+    try:
+        for ask in (Author.objects.cached().count, Author.objects.cached().first):
+            with pytest.raises(ImproperlyConfigured, match="CACHE_SIGNING_KEY or SECRET_KEY"):
+                await face(ask)()
+        with pytest.raises(ImproperlyConfigured, match="CACHE_SIGNING_KEY or SECRET_KEY"):
+            await face(Author.objects.cache_get)(pk=ann.pk)
+        assert cached.taken() == 0
+        dorm.configure(SECRET_KEY="general")
+        assert await face(Author.objects.cached().count)() == 1
+    finally:
+        dorm.configure(CACHE_REQUIRE_SIGNING_KEY=False, SECRET_KEY="")
+
+
+async def test_parameters_of_classes_of_the_user_are_told_apart(face: Face, cached: Counter) -> None:  # noqa: F811
+    await library(face)
+    for _ in range(2):
+        for text in ("one", "other"):
+            rows = await face.rows(Author.objects.annotate(it=Value(Marked(text))).cache())
+            assert [row.it for row in rows] == [text]
+            found = Author.objects.filter(name__in=[Marked("ann")]).annotate(it=Value(Marked(text), dorm.CharField()))
+            assert [row.it for row in await face.rows(found.cache())] == [text]
+
+
+async def test_rows_to_be_locked_are_asked_for(face: Face, cached: Counter) -> None:  # noqa: F811
+    await library(face)
+    for _ in range(2):
+        cached.taken()
+        async with face.atomic():
+            assert len(await face.rows(Author.objects.select_for_update().cache())) == 1
+        assert cached.taken() == 1
+
+
+async def test_a_write_after_a_rollback_to_the_same_savepoint(face: Face, cached: Counter) -> None:  # noqa: F811
+    await library(face)
+
+    async def ages() -> list[int]:
+        return [each.age for each in await face.rows(Author.objects.cached())]
+
+    assert await ages() == [40]
+    async with face.atomic():
+        sid = await face(transaction.savepoint)()
+        await face(Author.objects.update)(age=41)
+        await face(transaction.savepoint_rollback)(sid)
+        assert await ages() == [40]
+        await face(Author.objects.update)(age=42)
+        assert await ages() == [42]
+    assert await ages() == [42]
+    async with face.atomic():
+        async with face.atomic():
+            await face(Author.objects.update)(age=43)
+        await face(Author.objects.update)(age=44)
+        sid = await face(transaction.savepoint)()
+        await face(Author.objects.update)(age=45)
+        await face(transaction.savepoint_rollback)(sid)
+    assert await ages() == [44]
+
+
+async def test_commits_without_autocommit_make_stale(face: Face, cached: Counter) -> None:  # noqa: F811
+    await library(face)
+
+    async def ages() -> list[int]:
+        return [each.age for each in await face.rows(Author.objects.cached())]
+
+    assert await ages() == [40]
+    await face(transaction.set_autocommit)(False)
+    try:
+        for age in (41, 42):
+            await face(Author.objects.update)(age=age)
+            assert await ages() == [age], "the transaction that wrote reads past the cache"
+            await face(transaction.commit)()
+            assert await ages() == [age]
+        await face(Author.objects.update)(age=43)
+        await face(transaction.rollback)()
+        cached.taken()
+        assert await ages() == [42]
+        assert cached.taken() == 0
+        await face(Author.objects.update)(age=44)
+    finally:
+        await face(transaction.set_autocommit)(True)
+    assert await ages() == [44]
+
+
+async def test_a_cache_that_is_away_is_told_of_once_a_minute(
+    face: Face, database: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dorm.configure(
+        CACHES={"default": {"BACKEND": "dorm.cache.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}},
+        CACHE_SIGNING_KEY="secret",
+    )
+    now = [1000.0]
+    monkeypatch.setattr(invalidation, "_last_warning", 0.0)
+    monkeypatch.setattr(invalidation.time, "monotonic", lambda: now[0])
+    told = lambda: [r.getMessage() for r in caplog.records if r.name == "dorm.cache" and r.levelno == logging.WARNING]  # noqa: E731
+    try:
+        await library(face)
+        for _ in range(3):
+            assert await face(Author.objects.cached().count)() == 1
+        (message,) = told()
+        assert "cache 'default' failed" in message
+        now[0] += 59
+        await face(Author.objects.cached().count)()
+        assert len(told()) == 1
+        now[0] += 1
+        await face(Author.objects.cached().count)()
+        assert len(told()) == 2
+    finally:
+        monkeypatch.undo()
+        dorm.configure(CACHES={}, CACHE_SIGNING_KEY="")
+
+
+async def test_how_long_a_result_lives(face: Face, cached: Counter) -> None:  # noqa: F811
+    await library(face)
+    entry = {**dorm.settings.CACHES["default"], "TTL": 1}
+    dorm.configure(CACHES={"default": entry, "other": {**entry, "TTL": 0}, "third": {**entry, "TTL": None}})
+    assert [get_cache(alias).default_timeout for alias in ("default", "other", "third")] == [1, 0, 300]
+    queries: list[Any] = [
+        Author.objects.cached(),
+        Author.objects.filter(age=40).cache(0),
+        Author.objects.filter(age=40).distinct().cache(60),
+        Author.objects.filter(name="ann").cache(using="other"),
+        Author.objects.filter(name="ann", age=40).cache(using="third"),
+    ]
+    for query in queries:
+        await face.rows(query)
+    time.sleep(1.2)
+    sent = []
+    for query in queries:
+        cached.taken()
+        await face.rows(query.all())
+        sent.append(cached.taken())
+    assert sent == [1, 0, 0, 0, 0]
+    get_cache("third").delete_pattern("*")

@@ -226,6 +226,26 @@ async def test_atomic_without_autocommit_is_a_savepoint(face: Face) -> None:
         await face(transaction.set_autocommit)(True)
 
 
+async def test_callbacks_of_atomic_without_autocommit_wait_for_it(face: Face) -> None:
+    seen: list[str] = []
+    await face(transaction.set_autocommit)(False)
+    try:
+        for number in (1, 2, 3):
+            async with face.atomic():
+                await face(Author.objects.create)(name=f"a{number}")
+                transaction.on_commit(lambda number=number: seen.append(f"commit {number}"))
+                transaction.on_rollback(lambda number=number: seen.append(f"rollback {number}"))
+            if number == 1:
+                await face(transaction.commit)()
+            if number == 2:
+                await face(transaction.rollback)()
+            assert seen == ([] if number == 1 else ["rollback 2"])
+    finally:
+        await face(transaction.set_autocommit)(True)
+    assert seen == ["rollback 2", "commit 1", "commit 3"]
+    assert await authors(face) == ["a1", "a3"]
+
+
 async def test_autocommit_is_not_touched_inside_atomic(face: Face) -> None:
     async with face.atomic():
         assert await face(transaction.get_autocommit)() is False

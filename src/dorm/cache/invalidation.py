@@ -70,7 +70,7 @@ def written(label: str, alias: str) -> Operation[None]:
     if place in block.touched:
         return
     block.touched.add(place)
-    block.on_commit.append(Callback(_after_commit(label, block), robust=True))
+    block.on_commit.append(Callback(_after_commit(label, block), robust=True, at_once=True))
 
 
 def _after_commit(label: str, block: Block) -> Callable[[], Any]:

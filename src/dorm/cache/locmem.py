@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from dorm.cache.api import BaseCache
+from dorm.cache.versions import is_version_key
 from dorm.exceptions import ImproperlyConfigured
 
 MOST_ENTRIES = 1024
+_ABSENT = object()
 
 
 class LocMemCache(BaseCache):
@@ -59,7 +61,7 @@ class LocMemCache(BaseCache):
     def set(self, key: str, value: Any, timeout: float | None = None) -> None:
         seconds = self.lifetime(timeout)
         with self._lock:
-            if key.endswith(":version"):
+            if is_version_key(key):
                 self._lasting[key] = value
                 return
             self._entries[key] = (value, None if seconds is None else time.monotonic() + seconds)
@@ -69,7 +71,10 @@ class LocMemCache(BaseCache):
 
     def delete(self, key: str) -> bool:
         with self._lock:
-            return self._lasting.pop(key, None) is not None or self._entries.pop(key, None) is not None
+            there = self._get(key, _ABSENT) is not _ABSENT
+            self._lasting.pop(key, None)
+            self._entries.pop(key, None)
+            return there
 
     def delete_pattern(self, pattern: str) -> int:
         with self._lock:

@@ -12,11 +12,14 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from dorm.cache.api import BaseCache, get_cache, is_configured, key_parts, tell
 from dorm.cache.invalidation import ensure_signals_connected, has_written, warn
-from dorm.cache.signing import sign_payload, verify_payload
+from dorm.cache.signing import check_key, sign_payload, verify_payload
 from dorm.cache.versions import versions
 from dorm.cache.wanted import CacheSettings
 from dorm.conf.registry import registry
@@ -45,8 +48,10 @@ def fetched(database: Database, statement: Statement, plan: Plan[Any], wanted: C
         return (yield from perform(Query(database, statement)))
     ensure_signals_connected()
     cache = get_cache(wanted.using)
+    check_key()
     labels = touched(plan)
-    if has_written(database.alias, labels):
+    if plan.query.lock is not None or has_written(database.alias, labels):
+        # Rows are locked by asking for them.
         return (yield from perform(Query(database, statement)))
     try:
         key = yield from _key(cache, database, statement, labels)
@@ -103,8 +108,9 @@ def fetched_each(
         return (yield from missing(everything))
     ensure_signals_connected()
     cache = get_cache(wanted.using)
+    check_key()
     labels = touched(plan)
-    if has_written(database.alias, labels):
+    if plan.query.lock is not None or has_written(database.alias, labels):
         return (yield from missing(everything))
     found: list[list[Any] | None] = [None] * len(statements)
     keys: list[str] = []
@@ -158,8 +164,15 @@ def _plain(param: Any) -> Any:
     """Return a parameter as something whose text says it all."""
     if param is None or type(param).__module__ in ("builtins", "datetime", "decimal", "uuid"):
         return [_plain(each) for each in param] if isinstance(param, (list, tuple)) else (type(param).__name__, param)
-    state = getattr(param, "__dict__", None)
-    return (type(param).__qualname__, state if state is not None else pickle.dumps(param))
+    for base in _TEXTS:
+        if isinstance(param, base):
+            # Of a class of the user's: an enumeration, a text that is marked as safe.
+            return (type(param).__module__, type(param).__qualname__, base.__repr__(param))
+    return (type(param).__module__, type(param).__qualname__, pickle.dumps(param))
+
+
+_TEXTS: tuple[type, ...] = (str, bytes, int, float, Decimal, datetime, date, time, timedelta, UUID)
+"""Types whose text says all that a driver sees of them."""
 
 
 @operation

@@ -60,6 +60,12 @@ class RedisCache(BaseCache):
     def close(self) -> None:
         close: Callable[..., None] = self._client.close
         close()
+        with self._lock:
+            clients, self._clients = list(self._clients.items()), weakref.WeakKeyDictionary()
+        for loop, (_, end) in clients:
+            # A loop that is over has closed its client.
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(end.close(), loop)
 
     # -- one name ------------------------------------------------------------------------------------------------
     def get(self, key: str, default: Any = None) -> Any:

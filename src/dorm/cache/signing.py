@@ -24,8 +24,7 @@ def _key() -> bytes:
     given = settings.is_configured and (settings.CACHE_SIGNING_KEY or settings.SECRET_KEY)
     if given:
         return hashlib.sha256(b"dorm.cache:" + str(given).encode()).digest()
-    if settings.is_configured and settings.CACHE_REQUIRE_SIGNING_KEY:
-        raise ImproperlyConfigured("CACHE_REQUIRE_SIGNING_KEY is set: give CACHE_SIGNING_KEY or SECRET_KEY.")
+    check_key()
     global _random_key
     with _lock:
         if _random_key is None:
@@ -35,6 +34,13 @@ def _key() -> bytes:
                 "that other processes cannot use them."
             )
         return _random_key
+
+
+def check_key() -> None:
+    """Raise `ImproperlyConfigured` where a key is required and there is none."""
+    required = settings.is_configured and settings.CACHE_REQUIRE_SIGNING_KEY
+    if required and not (settings.CACHE_SIGNING_KEY or settings.SECRET_KEY):
+        raise ImproperlyConfigured("CACHE_REQUIRE_SIGNING_KEY is set: give CACHE_SIGNING_KEY or SECRET_KEY.")
 
 
 def reset_signing_key() -> None:

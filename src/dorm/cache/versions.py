@@ -23,6 +23,11 @@ def version_key(label: str) -> str:
     return f"dormqc:{label}:version"
 
 
+def is_version_key(key: str) -> bool:
+    """True for a name that `version_key` gave."""
+    return key.startswith("dormqc:") and key.endswith(":version")
+
+
 def fresh_version() -> int:
     """Return a number that no version had before."""
     return time.time_ns() << 16 | secrets.randbits(16)

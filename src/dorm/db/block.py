@@ -66,10 +66,15 @@ class Level:
 
 @dataclass(slots=True)
 class Callback:
-    """One ``on_commit`` or ``on_rollback``."""
+    """One ``on_commit`` or ``on_rollback``.
+
+    Attributes:
+        at_once: it sends no statement, so that it need not wait for autocommit after a ``commit()`` by hand.
+    """
 
     call: Callable[[], Any]
     robust: bool
+    at_once: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -91,6 +96,7 @@ class Block:
         path: the schemas that the server searches in this transaction, () for ones that are not known.
         sets_path: *path* was changed in this transaction.
         manual: autocommit is off; *manual_lease* holds the connection.
+        waiting: callbacks of transactions that were committed by hand, until autocommit is on again.
         kept: the connection is held for its own sake, with or without a transaction; *kept_lease* holds it.
     """
 
@@ -118,6 +124,7 @@ class Block:
     savepoints: list[Mark] = field(default_factory=list)
     on_commit: list[Callback] = field(default_factory=list)
     on_rollback: list[Callback] = field(default_factory=list)
+    waiting: list[Callback] = field(default_factory=list)
     names: int = 0
     process: int = field(default_factory=lambda: _process)
 
@@ -243,6 +250,10 @@ class Block:
         """Forget a savepoint and those set after it."""
         if mark in self.savepoints:
             del self.savepoints[self.savepoints.index(mark) :]
+
+    def undone(self, mark: Mark) -> None:
+        """Forget what was written since *mark*, which stays in force: what is written next is news."""
+        self.touched = {(label, at) for label, at in self.touched if at is not mark}
 
     def take_callbacks(self) -> tuple[list[Callback], list[Callback]]:
         """Return the callbacks of commit and of rollback, and forget them."""

@@ -210,6 +210,7 @@ def rollback_to_savepoint(database: Database, block: Block, mark: Mark) -> Opera
     yield from controlled(database, RollbackToSavepoint(database, block, mark.name, statement), statement)
     block.forget(mark)
     block.savepoints.append(mark)
+    block.undone(mark)
     block.settings_unknown()
     yield from call(undone, "on_rollback")
 

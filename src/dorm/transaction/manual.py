@@ -15,6 +15,7 @@ from dorm.transaction.blocks import (
     rollback_to_savepoint,
     set_savepoint,
 )
+from dorm.transaction.callbacks import call
 
 _COMMIT = internal(Template("COMMIT"))
 _ROLLBACK = internal(Template("ROLLBACK"))
@@ -161,8 +162,10 @@ def _set_autocommit(autocommit: bool, using: str | None) -> Operation[None]:
         block.manual_lease, block.manual = lease, True
         block.path, block.sets_path = lease.path, lease.path is not None
     elif autocommit and block is not None and block.manual:
+        committed = False
         try:
             yield from controlled(database, Commit(block.connection), _COMMIT)
+            committed = True
         finally:
             held, block.manual_lease, block.manual = block.manual_lease, None, False
             block.settings_gone()
@@ -170,6 +173,9 @@ def _set_autocommit(autocommit: bool, using: str | None) -> Operation[None]:
                 database.leave(block)
             if held is not None:
                 yield Release(database, held)
+            yield from _settled(block, committed)
+            waiting, block.waiting = block.waiting, []
+            yield from call(waiting)
 
 
 @operation
@@ -180,10 +186,11 @@ def _finish(using: str | None, commits: bool) -> Operation[None]:
     _not_atomic(block)
     if block is None or not block.manual:
         return
-    connection = block.connection
+    connection, committed = block.connection, False
     try:
         if commits:
             yield from controlled(database, Commit(connection), _COMMIT)
+            committed = True
         else:
             yield from controlled(database, Rollback(connection), _ROLLBACK)
     finally:
@@ -192,6 +199,22 @@ def _finish(using: str | None, commits: bool) -> Operation[None]:
             block.savepoints.clear()
             block.settings_gone()
             connection.begin(internal(database.dialect.begin()))
+            yield from _settled(block, committed)
+
+
+@operation
+def _settled(block: Block, committed: bool) -> Operation[None]:
+    """Call the callbacks of the outcome; those of a commit that may send statements wait for autocommit.
+
+    A statement of theirs would begin the next transaction, and leave it open.
+    """
+    block.touched.clear()
+    on_commit, on_rollback = block.take_callbacks()
+    if not committed:
+        yield from call(on_rollback, "on_rollback")
+        return
+    block.waiting += [each for each in on_commit if not each.at_once]
+    yield from call([each for each in on_commit if each.at_once])
 
 
 @operation
