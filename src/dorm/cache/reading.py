@@ -164,14 +164,16 @@ def _plain(param: Any) -> Any:
     """Return a parameter as something whose text says it all."""
     if param is None or type(param).__module__ in ("builtins", "datetime", "decimal", "uuid"):
         return [_plain(each) for each in param] if isinstance(param, (list, tuple)) else (type(param).__name__, param)
-    for base in _TEXTS:
+    for base, text in _TEXTS:
         if isinstance(param, base):
             # Of a class of the user's: an enumeration, a text that is marked as safe.
-            return (type(param).__module__, type(param).__qualname__, base.__repr__(param))
+            return (type(param).__module__, type(param).__qualname__, text(param))
     return (type(param).__module__, type(param).__qualname__, pickle.dumps(param))
 
 
-_TEXTS: tuple[type, ...] = (str, bytes, int, float, Decimal, datetime, date, time, timedelta, UUID)
+_TEXTS: tuple[tuple[type, Callable[[Any], str]], ...] = tuple(
+    (base, base.__repr__) for base in (str, bytes, int, float, Decimal, datetime, date, time, timedelta, UUID)
+)
 """Types whose text says all that a driver sees of them."""
 
 
