@@ -249,3 +249,40 @@ def test_steps_over_endless_paths_are_not_kept(database: dict[str, Any]) -> None
             str(Everything.objects.annotate(x=KT(f"json__turn_{number}")).query)
         assert plans.statistics.plans - before <= 4 * plan.MOST_PATHS, turn
     assert len(plans.paths["library_everything", "json"]) == plan.MOST_PATHS
+
+
+async def test_a_text_in_value_is_the_text_of_a_document(face: Face) -> None:
+    documents: tuple[Any, ...] = ({"a": 1}, {"a": "x"}, "x", 3, True, [1], None)
+    for document in documents:
+        await face(Everything.objects.create)(json=document)
+
+    async def found(**conditions: Any) -> list[Any]:
+        return await face.rows(Everything.objects.filter(**conditions).order_by("pk").values_list("json", flat=True))
+
+    for text, document in (
+        ('{ "a":1}', {"a": 1}),
+        ('"x"', "x"),
+        ("3", 3),
+        ("3.0", 3),
+        ("true", True),
+        ("[1]", [1]),
+    ):
+        assert await found(json=Value(text)) == [document]
+        assert await found(json__in=[Value(text)]) == [document]
+    assert await found(json__a=Value("1")) == [{"a": 1}]
+    assert await found(json__a__in=[Value('"x"'), Value("1")]) == [{"a": 1}, {"a": "x"}]
+    assert await found(json__gt=Value('"a"')) == ["x"]
+    assert await found(json__range=(Value('"a"'), "z")) == ["x"]
+    assert await found(json=Value(3)) == [3]
+    assert await found(json__gte=Value(2.5)) == [3]
+    rest = await face.rows(Everything.objects.exclude(json__a=Value("1")).values_list("json", flat=True))
+    assert rest.count({"a": "x"}) == 1
+    assert {"a": 1} not in rest
+    for lookup in ("json", "json__a", "json__gt", "json__a__lt", "json__contains"):
+        for _ in range(2):
+            with pytest.raises(dorm.InvalidValue, match="is no JSON: give the text itself"):
+                Everything.objects.filter(**{lookup: Value("not JSON")})
+    with pytest.raises(dorm.InvalidValue, match="is no JSON"):
+        Everything.objects.filter(json__in=[Value("x"), "x"])
+    with pytest.raises(dorm.InvalidValue, match="only where it is a text"):
+        Everything.objects.filter(json__gt=Value("3"))

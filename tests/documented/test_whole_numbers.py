@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import ExpressionWrapper, F, Q
+from dorm import ExpressionWrapper, F, Q, Value
 from dorm.lookups import Exact, GreaterThan, GreaterThanOrEqual, In, LessThan, LessThanOrEqual, Range
 from tests.support.faces import Face
 
@@ -124,3 +124,25 @@ async def test_a_row_with_such_a_number_is_refused(face: Face) -> None:
 async def test_raw_leaves_the_type_of_texts_to_the_database(face: Face) -> None:
     rows = Number.objects.raw("SELECT * FROM doc_numbers_number WHERE value = %s AND text = %s", ["7", "x"])
     assert [row.value for row in await face.rows(rows)] == [7]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_a_text_beside_a_number_is_read_as_one(face: Face, backend: str, field: str) -> None:
+    for text in (Value("6"), Value("6", dorm.CharField())):
+        assert await _values(face, **{f"{field}__lt": F(field) - F(field) + text}) == [0]
+        assert await _values(face, **{f"{field}__gte": text + F(field) - text, field: F(field) * Value("1")}) == [
+            0,
+            6,
+            7,
+        ]
+    doubled = ExpressionWrapper(F(field) * Value("2"), dorm.BigIntegerField())
+    assert await face.rows(Number.objects.annotate(it=doubled).values_list("it", flat=True)) == [0, 12, 14, None]
+    assert await face(Number.objects.filter(value=7).update)(**{field: F(field) + Value("1")}) == 1
+    assert await _values(face, **{field: 8}) == [8 if field == "value" else 7]
+    for text in ("1.5", "x"):
+        query = Number.objects.filter(**{f"{field}__lt": F(field) + Value(text)})
+        if backend == "postgresql":
+            with pytest.raises(dorm.DataError):
+                await face(query.count)()
+        else:
+            assert await face(query.count)() == (3 if text == "1.5" else 0)

@@ -314,6 +314,10 @@ class Dialect(Fragments, ABC):
         """Return the parameter *sql* such that it has type *sql_type* also where nothing beside it says so."""
         return sql
 
+    def literal_beside(self, sql: str, own: SqlType, other: SqlType) -> str:
+        """Return the parameter *sql* of type *own* as an operand of an operation with something of type *other*."""
+        return sql
+
     def converted(self, sql: str, have: SqlType, want: SqlType) -> str:
         """Return the number *sql*, in the form of type *have*, in the form of *want*.
 

@@ -423,6 +423,22 @@ def as_reference(value: Any) -> Node:
 _PLAIN = TypedOutput(PLAIN_NUMERIC)
 
 
+def _operand(arg: Node, other: SqlType | None, compiler: Compiler) -> str:
+    """Return the text of *arg* beside an operand of type *other*."""
+    text = arg.sql(compiler)
+    if other is None or arg.output is None or not isinstance(arg, (Param, _Typed)):
+        return text
+    return compiler.dialect.literal_beside(text, arg.output.sql_type, other)
+
+
+def _number(arg: Node) -> SqlType | None:
+    """Return the type of an operand; that of the number in an operation of a number and a text, which has no output."""
+    if arg.output is not None or not isinstance(arg, CombinedExpression):
+        return arg.output.sql_type if arg.output is not None else None
+    found = [kind for kind in map(_number, arg.args) if kind is not None and kind.kind not in ("text", "varchar")]
+    return found[0] if found else None
+
+
 class CombinedExpression(Expression):
     """Two operands and an operator."""
 
@@ -495,7 +511,8 @@ class CombinedExpression(Expression):
         lhs, rhs = self.args
         left = lhs.output.sql_type if lhs.output is not None else None
         right = rhs.output.sql_type if rhs.output is not None else None
-        return compiler.dialect.combined(self.operator, lhs.sql(compiler), rhs.sql(compiler), left, right)
+        one, other = _operand(lhs, _number(rhs), compiler), _operand(rhs, _number(lhs), compiler)
+        return compiler.dialect.combined(self.operator, one, other, left, right)
 
     @property
     def nullable(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dorm.db.types import JSON
 from dorm.exceptions import InvalidValue, NotSupportedError
-from dorm.expressions.core import F
+from dorm.expressions.core import F, Value
 from dorm.lookups.classes import Transform
 from dorm.lookups.core import BUILDERS, LONG_LIST, IsNull, Listing, _strict_aliases, none_as_value
 from dorm.lookups.registry import key_transforms, register_kinds
@@ -257,7 +257,7 @@ class JSONComparison(AtPath):
         return f"({dialect.json_holds(document, self.keys, self.scalar)} AND {compared})"
 
     def _value(self, compiler: Compiler, value: Node) -> str:
-        if isinstance(value, Param):
+        if isinstance(value, Param) and value.output is _JSON:
             bind = {"text": _decoded, "boolean": bool_of, "number": compiler.dialect.json_number}[self.scalar]
             return compiler.param(value.slot, scalar_output(self.scalar), bind)
         if _kind(value) != "json":
@@ -351,6 +351,28 @@ def text_of(output: Output | None) -> Callable[[Any], str]:
     return json.dumps
 
 
+def _is_document(value: Any) -> bool:
+    """True for a text in a `Value` of no other type: as in SQL's own text, it is the text of a document."""
+    return isinstance(value, Value) and value.output is None and isinstance(value.value, str)
+
+
+def _document(text: str) -> str:
+    try:
+        json.loads(text)
+    except ValueError as exc:
+        raise InvalidValue(
+            "a text in Value() that is compared with a JSON document is the text of one, and this is no JSON: give the "
+            "text itself without Value(), or json.dumps() of it."
+        ) from exc
+    return text
+
+
+def _text_document(text: str) -> str:
+    if not isinstance(json.loads(_document(text)), str):
+        raise InvalidValue("a document in Value() is put in order only where it is a text: give the value itself.")
+    return text
+
+
 def _scalar_of(value: Any, output: Output | None) -> Scalar | None:
     """Return which scalar *value* is in JSON; None for lists, objects and null."""
     kind = type(json.loads(text_of(output)(value)))
@@ -374,6 +396,9 @@ def _exact(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if value is None:
         return JSONIsNull(lhs)
     if isinstance(value, (Node, QueryLike)):
+        if _is_document(value):
+            # What it holds is no part of the plan, so the text may not depend on it.
+            return JSONIn(lhs, scope.slot(lambda text: (_document(text),)), 1)
         rhs = scope.subquery(value) if isinstance(value, QueryLike) else value.resolve(scope)
         if type(rhs).__name__ == "JsonNull":
             return JSONIsNull(lhs)
@@ -390,7 +415,10 @@ def _ordered(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     nodes: list[Node] = []
     scalar: Scalar | None = None
     for each in values:
-        if isinstance(each, (Node, QueryLike)):
+        found: Scalar | None
+        if _is_document(each):
+            node, found = Param(scope.slot(_text_document), _JSON), "text"
+        elif isinstance(each, (Node, QueryLike)):
             node = scope.subquery(each) if isinstance(each, QueryLike) else each.resolve(scope)
             found = _scalar_of_node(node)
         else:
@@ -419,10 +447,11 @@ def _in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
 def _contains(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if value is None:
         return none_as_value(name, lhs)
-    if isinstance(value, (Node, QueryLike)):
+    if isinstance(value, (Node, QueryLike)) and not _is_document(value):
         rhs = scope.subquery(value) if isinstance(value, QueryLike) else value.resolve(scope)
         return JSONContains(name, lhs, rhs)
-    return JSONContains(name, lhs, Param(scope.slot(text_of(lhs.output)), _JSON))
+    prepare = _document if _is_document(value) else text_of(lhs.output)
+    return JSONContains(name, lhs, Param(scope.slot(prepare), _JSON))
 
 
 def _has_keys(name: str, lhs: Node, value: Any, scope: Scope) -> Node:

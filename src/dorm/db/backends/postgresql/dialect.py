@@ -68,6 +68,7 @@ _COPIED = frozenset({"varchar", "numeric", *_TYPES} - _TEXT_FORMAT - {"inet"})
 _NAMED = ("hstore", "citext", "enum", "custom")
 """Types that each server numbers anew, so that the driver reads arrays of them as text."""
 _WHOLE = ("smallint", "integer", "bigint")
+_NUMBERS = {**dict(zip(_WHOLE, _WHOLE, strict=True)), "numeric": "numeric", "double": "double precision"}
 _UNTYPED = frozenset(
     {
         "inet",
@@ -291,6 +292,11 @@ class PostgresDialect(PostgresFragments, Dialect):
 
     def typed_literal(self, sql: str, sql_type: SqlType) -> str:
         return self.in_place_of_column(sql, sql_type)
+
+    def literal_beside(self, sql: str, own: SqlType, other: SqlType) -> str:
+        # A text that SQL's own text holds is read as what stands beside it: 3 + '5' is 8.
+        name = _NUMBERS.get(other.kind) if own.kind in ("text", "varchar") else None
+        return sql if name is None else f"({sql})::{name}"
 
     def lookup_left(self, lookup: str, lhs: str, sql_type: SqlType | None) -> str:
         if sql_type is not None and sql_type.kind == "inet" and lookup in _PATTERNS:
