@@ -415,6 +415,7 @@ def _ordered(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     nodes: list[Node] = []
     scalar: Scalar | None = None
     for each in values:
+        node: Node
         found: Scalar | None
         if _is_document(each):
             node, found = Param(scope.slot(_text_document), _JSON), "text"
