@@ -38,6 +38,9 @@ def union_with(
     """Return the rows of *head* and of *others*."""
     if isinstance(order_by, str):
         raise TypeError("union_with() takes order_by as a list of names, not as a text.")
+    for key in order_by or ():
+        if not isinstance(key, str):
+            raise TypeError(f"union_with() takes order_by as a list of names of its columns, not {type(key).__name__}.")
     sources = [(head, None), *[_source(other) for other in others]]
     aliases = {qs._alias for qs, _ in sources if qs._alias is not None}
     if len(aliases) > 1:
@@ -74,6 +77,9 @@ def _source(other: Any) -> tuple[QuerySet[Any, Any], dict[str, Any] | None]:
         other, mapping = other
         if not mapping:
             raise ValueError("union_with() got an empty mapping: name the columns, or leave it out.")
+        for name in mapping:
+            if not isinstance(name, str):
+                raise TypeError(f"union_with() maps names of columns, which are texts, not {type(name).__name__}.")
     manager = getattr(other, "_default_manager", None) if isinstance(other, type) else other
     start = getattr(manager, "_queryset", None)
     if start is None:
