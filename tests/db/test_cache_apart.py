@@ -16,15 +16,28 @@ import dorm
 from dorm import ImproperlyConfigured, Value, transaction
 from dorm.cache import get_cache, invalidation, sign_payload
 from dorm.cache.invalidation import ainvalidate_model, ensure_signals_connected, invalidate_model
+from dorm.cache.locmem import LocMemCache
 from dorm.cache.versions import model_cache_version
 from dorm.db import hooks
 from tests.db.test_cache import Counter, cached, library  # noqa: F401  # a fixture
 from tests.support.faces import Face
-from tests.support.models import Author
+from tests.support.models import Author, Publisher
+from tests.support.proxy import Proxy
 
 
 class Marked(str):
     """A text of a class of the user's."""
+
+
+class Faint(LocMemCache):
+    """Takes no versions while it is *away*."""
+
+    away = False
+
+    def set_many(self, values: dict[str, Any], timeout: float | None = None) -> None:
+        if self.away:
+            raise ConnectionError("nobody there")
+        super().set_many(values, timeout)
 
 
 class Bomb:
@@ -51,7 +64,8 @@ WRITER = """
 import sys
 import dorm
 dorm.configure(DATABASES={{"default": {database!r}}}, CACHES={{"default": {cache!r}}}, CACHE_SIGNING_KEY="secret")
-from tests.support.models import Author
+from tests.support.models import Author, Publisher
+from tests.support.proxy import Proxy
 print(list(Author.objects.cached().values_list("name", flat=True)))
 Author.objects.update(name="bob")
 """
@@ -297,3 +311,69 @@ async def test_how_long_a_result_lives(face: Face, cached: Counter) -> None:  # 
         sent.append(cached.taken())
     assert sent == [1, 0, 0, 0, 0]
     get_cache("third").delete_pattern("*")
+
+
+async def test_writes_that_a_cache_missed_are_told_once_it_is_back(face: Face, database: Any) -> None:
+    dorm.configure(CACHES={"default": {"BACKEND": f"{__name__}.Faint"}}, CACHE_SIGNING_KEY="secret")
+    cache: Any = get_cache()
+    try:
+        ann, _ = await library(face)
+        assert await face(Author.objects.cached().count)() == 1
+        assert (await face(Author.objects.cache_get)(pk=ann.pk)).name == "ann"
+        for create in (True, False):
+            cache.away = True
+            if create:
+                await face(Author.objects.create)(name="bob")
+            else:
+                async with face.atomic():
+                    await face(Author.objects.filter(name="bob").delete)()
+                    await face(Author.objects.update)(name="anna")
+            assert await face(Author.objects.cached().count)() == 1 + create, "while it is away the database serves"
+            cache.away = False
+            assert await face(Author.objects.cached().count)() == 1 + create
+        assert (await face(Author.objects.cache_get)(pk=ann.pk)).name == "anna"
+    finally:
+        dorm.configure(CACHES={}, CACHE_SIGNING_KEY="")
+
+
+SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON library_publisher DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION slow();
+"""
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("how", ["alone", "atomic", "by hand"])
+async def test_a_write_whose_answer_is_lost_makes_stale(face: Face, database: dict[str, Any], how: str) -> None:
+    dorm.get_connection().execute_script(SLOW)
+    with Proxy(database["URL"]) as proxy:
+        dorm.configure(
+            DATABASES={"default": {**database, "URL": proxy.url}},
+            CACHES={"default": {"BACKEND": "dorm.cache.locmem.LocMemCache"}},
+            CACHE_SIGNING_KEY="secret",
+        )
+        try:
+            assert await face(Publisher.objects.cached().count)() == 0
+            cut = threading.Timer(0.2, proxy.cut)
+            with pytest.raises(dorm.OperationalError):
+                if how == "alone":
+                    cut.start()
+                    await face(Publisher.objects.create)(name="one")
+                elif how == "atomic":
+                    async with face.atomic():
+                        await face(Publisher.objects.create)(name="one")
+                        cut.start()
+                else:
+                    await face(transaction.set_autocommit)(False)
+                    await face(Publisher.objects.create)(name="one")
+                    cut.start()
+                    await face(transaction.set_autocommit)(True)
+            cut.join()
+            for _ in range(100):
+                if await face(Publisher.objects.count)() == 1:
+                    break
+                time.sleep(0.05)
+            assert await face(Publisher.objects.cached().count)() == 1
+        finally:
+            dorm.configure(CACHES={}, CACHE_SIGNING_KEY="")

@@ -21,6 +21,7 @@ from dorm.db.connection import connections
 from dorm.db.hooks import Proceed, chain
 from dorm.db.operation import Operation, arun, operation, run
 from dorm.db.request import StatementRequest
+from dorm.exceptions import DatabaseError
 
 _log = logging.getLogger("dorm.cache")
 _lock = threading.Lock()
@@ -42,10 +43,19 @@ def ensure_signals_connected() -> None:
 
 
 def _watched(request: StatementRequest[Any], proceed: Proceed) -> Operation[Any]:
-    reply = yield from proceed(request)
     template = request.statement.template
-    if template.model and not template.reads and not _is_query(template.sql):
-        yield from written(template.model, request.source.alias)
+    if not template.model or template.reads or _is_query(template.sql):
+        return (yield from proceed(request))
+    try:
+        reply = yield from proceed(request)
+    except GeneratorExit:
+        raise
+    except BaseException as exc:
+        if not isinstance(exc, DatabaseError) or exc.connection_lost:
+            # Given up, or its connection was lost: it may have been done.
+            yield from written(template.model, request.source.alias)
+        raise
+    yield from written(template.model, request.source.alias)
     return reply
 
 
@@ -85,12 +95,32 @@ def _after_commit(label: str, block: Block) -> Callable[[], Any]:
 
 @operation
 def stale(label: str) -> Operation[None]:
-    """Replace the version of a model in all caches; a cache that fails is told of and left alone."""
+    """Replace the version of a model in all caches; a cache that fails is told of, and told once it answers again."""
     for using in list(settings.CACHES):
         try:
-            yield from bump([label], using)
+            yield from make_up(using, label)
         except Exception as exc:  # noqa: BLE001  # a stated boundary: a cache never breaks a write
             warn(exc, using)
+
+
+@operation
+def make_up(using: str, *labels: str) -> Operation[None]:
+    """Replace the versions of *labels* in one cache, and those that it did not take before; what fails is kept."""
+    missed = _missed.setdefault(using, set())
+    missed.update(labels)
+    wanted = list(missed)
+    if wanted:
+        yield from bump(wanted, using)
+        missed.difference_update(wanted)
+
+
+def has_missed(using: str) -> bool:
+    """True when the cache has failed to take the news of a write of this process."""
+    return bool(_missed.get(using))
+
+
+_missed: dict[str, set[str]] = {}
+"""By cache: the models whose versions could not be replaced."""
 
 
 def warn(exc: BaseException, using: str) -> None:
@@ -121,5 +151,11 @@ async def ainvalidate_model(sender: Any, using: str | None = None, **extra: Any)
     await arun(written(sender._meta.label, using or "default"))
 
 
-settings.on_change(lambda names: ensure_signals_connected() if "CACHES" in names else None)
+def _settings_changed(names: frozenset[str]) -> None:
+    if "CACHES" in names:
+        _missed.clear()
+        ensure_signals_connected()
+
+
+settings.on_change(_settings_changed)
 ensure_signals_connected()

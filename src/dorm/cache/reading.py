@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from dorm.cache.api import BaseCache, get_cache, is_configured, key_parts, tell
-from dorm.cache.invalidation import ensure_signals_connected, has_written, warn
+from dorm.cache.invalidation import ensure_signals_connected, has_missed, has_written, make_up, warn
 from dorm.cache.signing import check_key, sign_payload, verify_payload
 from dorm.cache.versions import versions
 from dorm.cache.wanted import CacheSettings
@@ -54,6 +54,8 @@ def fetched(database: Database, statement: Statement, plan: Plan[Any], wanted: C
         # Rows are locked by asking for them.
         return (yield from perform(Query(database, statement)))
     try:
+        if has_missed(wanted.using):
+            yield from make_up(wanted.using)
         key = yield from _key(cache, database, statement, labels)
     except Exception as exc:  # noqa: BLE001  # a stated boundary: a cache never fails a query
         warn(exc, wanted.using)
@@ -115,6 +117,8 @@ def fetched_each(
     found: list[list[Any] | None] = [None] * len(statements)
     keys: list[str] = []
     try:
+        if has_missed(wanted.using):
+            yield from make_up(wanted.using)
         current = yield from _versions(cache, labels)
         keys = [_key_of(database, statement, current) for statement in statements]
         payloads: list[Any] = yield CallUser(cache.get_many, cache.aget_many, keys)

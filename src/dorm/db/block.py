@@ -69,7 +69,8 @@ class Callback:
     """One ``on_commit`` or ``on_rollback``.
 
     Attributes:
-        at_once: it sends no statement, so that it need not wait for autocommit after a ``commit()`` by hand.
+        at_once: it sends no statement and does no harm where nothing was committed, so that it waits neither for
+            autocommit after a ``commit()`` by hand nor for the answer to a COMMIT that was lost.
     """
 
     call: Callable[[], Any]

@@ -324,7 +324,9 @@ def _commit(database: Database, block: Block) -> Operation[None]:
         if note:
             exc.add_note(note)
         yield Rollback(block.connection)
-        yield from call(block.take_callbacks()[1], "on_rollback")
+        on_commit, on_rollback = block.take_callbacks()
+        yield from call([each for each in on_commit if each.at_once])
+        yield from call(on_rollback, "on_rollback")
         raise
 
 

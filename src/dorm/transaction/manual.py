@@ -173,7 +173,7 @@ def _set_autocommit(autocommit: bool, using: str | None) -> Operation[None]:
                 database.leave(block)
             if held is not None:
                 yield Release(database, held)
-            yield from _settled(block, committed)
+            yield from _settled(block, True, committed)
             waiting, block.waiting = block.waiting, []
             yield from call(waiting)
 
@@ -199,11 +199,11 @@ def _finish(using: str | None, commits: bool) -> Operation[None]:
             block.savepoints.clear()
             block.settings_gone()
             connection.begin(internal(database.dialect.begin()))
-            yield from _settled(block, committed)
+            yield from _settled(block, commits, committed)
 
 
 @operation
-def _settled(block: Block, committed: bool) -> Operation[None]:
+def _settled(block: Block, commits: bool, committed: bool) -> Operation[None]:
     """Call the callbacks of the outcome; those of a commit that may send statements wait for autocommit.
 
     A statement of theirs would begin the next transaction, and leave it open.
@@ -211,6 +211,8 @@ def _settled(block: Block, committed: bool) -> Operation[None]:
     block.touched.clear()
     on_commit, on_rollback = block.take_callbacks()
     if not committed:
+        if commits:
+            yield from call([each for each in on_commit if each.at_once])
         yield from call(on_rollback, "on_rollback")
         return
     block.waiting += [each for each in on_commit if not each.at_once]
