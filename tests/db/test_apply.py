@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import Case, Count, F, Func, OuterRef, Q, Subquery, Sum, Value, When, Window
+from dorm import Case, Count, Exists, F, Func, OuterRef, Q, RawSQL, Subquery, Sum, Value, When, Window
 from dorm.functions import Abs, Cast, Coalesce, Concat, Length, Lower, Replace, RowNumber, Substr, Trim, Upper
 from tests.support.faces import Face
 from tests.support.models import Author, Book
@@ -94,3 +94,39 @@ def test_expressions_are_values() -> None:
     assert Value(1) != Value(True)
     assert Lower("a") != Upper("a")
     assert len({Value(1), Value(1), Value(2)}) == 2
+
+
+async def test_chains_wherever_expressions_stand(face: Face) -> None:
+    ann, bob = [await face(Author.objects.create)(name=name, age=age) for name, age in [("Ann", 3), ("bob", 4)]]
+    await face(Book.objects.create)(title="x", author=bob, pages=7)
+    loud = F("name").apply(Upper)
+    assert await face.rows(Author.objects.values(it=loud)) == [{"it": "ANN"}, {"it": "BOB"}]
+    assert await face.rows(Author.objects.values_list(loud.apply(Substr, 1, 1), flat=True)) == ["A", "B"]
+    assert await face.rows(Author.objects.exclude(name=Value(" Ann ").apply(Trim))) == [bob]
+    assert await face.rows(Author.objects.annotate(it=loud).exclude(it__startswith="B")) == [ann]
+    assert await face.rows(Author.objects.order_by(loud.apply(Substr, 2).desc())) == [bob, ann]
+    assert await face.rows(Author.objects.filter(name__iexact=loud)) == [ann, bob]
+    assert await face.rows(Book.objects.values_list(F("author__name").apply(Upper), flat=True)) == ["BOB"]
+    same = Book.objects.filter(author__name__iexact=OuterRef("name").apply(Upper))
+    assert await face.rows(Author.objects.filter(Exists(same))) == [bob]
+    kinds: dict[str, Any] = {
+        "exists": Exists(same).apply(Cast, output_field=dorm.IntegerField()),
+        "raw": RawSQL("name", output_field=dorm.CharField()).apply(Upper),
+        "slice": F("name")[0:2].apply(Upper),
+        "count": F("books").apply(Count, distinct=True, filter=Q(books__pages__gt=5)),
+    }
+    rows = await face.rows(Author.objects.annotate(**kinds).values_list(*kinds))
+    assert rows == [(0, "ANN", "AN", 0), (1, "BOB", "BO", 1)]
+    await face(Author.objects.update)(email=F("name").apply(Lower).apply(Concat, Value("@x")))
+    assert await face.rows(Author.objects.values_list("email", flat=True)) == ["ann@x", "bob@x"]
+
+
+def test_literals_of_a_chain_are_parameters_and_the_start_stays() -> None:
+    start = F("name")
+    chain = start.apply(Replace, Value("'; --"), Value("x"))
+    text, params = Author.objects.annotate(it=chain).sql()
+    assert "--" not in text
+    assert params[:2] == ("'; --", "x")
+    assert start == F("name")
+    assert start.apply(lambda each: each) is start
+    assert repr(start.apply(Lower)) == repr(Lower(F("name")))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import Count, F, OuterRef, Q
+from dorm import Case, Count, F, OuterRef, Q, Subquery, Value, When
 from dorm.db.connection import connections
 from dorm.migrations.schema import create_tables
 from dorm.test import CaptureQueriesContext
@@ -43,7 +43,7 @@ async def test_lookup_names_one_column(face: Face) -> None:
         Book.objects.lookup(3)  # type: ignore[arg-type]  # what is tested
     with pytest.raises(ValueError, match="these rows have 2"):
         Book.objects.values("pk", "title").lookup()
-    with pytest.raises(ValueError, match="different databases"):
+    with pytest.raises(ValueError, match=r"different databases: the query runs on 'default', .* bound to 'other'"):
         await face.rows(Book.objects.using("default").filter(pk__in=Book.objects.using("other").lookup()))
 
 
@@ -129,3 +129,46 @@ def test_what_lookup_refuses(empty_database: Any) -> None:
     for wrong, error in (("", dorm.FieldDoesNotExist), ("author__nope", dorm.FieldDoesNotExist), (b"x", TypeError)):
         with pytest.raises(error):
             Book.objects.lookup(wrong)  # type: ignore[arg-type]  # what is tested
+
+
+async def test_it_is_the_subquery_of_values(face: Face) -> None:
+    await library(face)
+    top = Book.objects.filter(pages__gt=60).order_by("-pages")[:2]
+    assert top.lookup("author") == Subquery(top.values("author"))
+    one, other = (Author.objects.filter(pk__in=each) for each in (top.lookup("author"), Subquery(top.values("author"))))
+    assert one.sql() == other.sql()
+    # Values in the order of the text, the inner one's between the outer ones'.
+    outer = Author.objects.filter(age__gt=1).filter(pk__in=top.lookup("author")).filter(name="Ann")
+    assert outer.sql()[1] == (1, 60, 2, "Ann")
+    assert names(await face.rows(outer)) == ["Ann"]
+    # The same table inside and outside, with joins in both.
+    same = Book.objects.filter(author__in=Book.objects.filter(title="A1", author__name="Ann").lookup("author"))
+    assert sorted(names(await face.rows(same.filter(pages__gt=150, author__age=40)), "title")) == ["A2", "A3"]
+
+
+async def test_groups_and_their_conditions_are_kept(face: Face) -> None:
+    await library(face)
+    grouped = Book.objects.values("author").annotate(n=Count("pk")).filter(n__gt=2)
+    assert names(await face.rows(Author.objects.filter(pk__in=grouped.lookup("author")))) == ["Ann"]
+    numbers = Book.objects.values("author").annotate(n=Count("pk")).lookup("n")
+    assert names(await face.rows(Author.objects.filter(pk__in=numbers))) == ["bob"]
+    renamed = Book.objects.values(by=F("author__name"))
+    for column in (None, "by"):
+        assert names(await face.rows(Author.objects.filter(name__in=renamed.lookup(column)))) == ["Ann", "bob"]
+
+
+async def test_wherever_a_condition_stands(face: Face) -> None:
+    ann, bob = await library(face)
+    short = Book.objects.filter(pages=50)
+    marked = Author.objects.annotate(it=Case(When(pk__in=short.lookup("author"), then=Value(1)), default=Value(0)))
+    assert await face.rows(marked.values_list("it", flat=True)) == [0, 1]
+    total = Count("pk", filter=Q(pk__in=short.lookup("author")))
+    assert await face(Author.objects.aggregate)(n=total) == {"n": 1}
+    assert await face(Book.objects.filter(pk__in=short.lookup()).update)(pages=51) == 1
+    assert await face(Author.objects.filter(books__in=ann.books.lookup()).distinct().count)() == 1
+    assert names(await face.rows(Author.objects.exclude(books__title__in=bob.books.lookup("title")))) == ["Ann"]
+    own = Book.objects.filter(author=OuterRef("pk"), pages__gt=250)
+    assert names(await face.rows(Author.objects.filter(pk__in=own.lookup("author")))) == ["Ann"]
+    assert await face(Book.objects.exclude(pk__in=Book.objects.none().lookup()).count)() == 5
+    assert (await face(Book.objects.filter(pk__in=Book.objects.order_by("pages")[:1].lookup()).delete)())[0] == 1
+    assert await face(Book.objects.filter(title="B1").exists)() is False

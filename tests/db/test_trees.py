@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import uuid
 from typing import Any
 
 import pytest
@@ -42,6 +44,17 @@ class Named(dorm.Model):
         app_label = "trees"
 
 
+class Limb(dorm.Model):
+    """Keys are UUIDs, and the table's columns have other names than the fields."""
+
+    key = dorm.UUIDField(primary_key=True, default=uuid.uuid4, db_column="limb_key")
+    grown = dorm.DateTimeField(null=True, db_column="grown_at")
+    upper = dorm.ForeignKey("self", null=True, on_delete=dorm.CASCADE, db_column="upper_limb")
+
+    class Meta:
+        app_label = "trees"
+
+
 class Pair(dorm.Model):
     pk: Any = dorm.CompositePrimaryKey("a", "b")
     a = dorm.IntegerField()
@@ -53,7 +66,7 @@ class Pair(dorm.Model):
 
 @pytest.fixture(autouse=True)
 def tables(empty_database: dict[str, Any]) -> None:
-    create_tables([Folder, Shelf, Named, Pair])
+    create_tables([Folder, Shelf, Named, Limb, Pair])
 
 
 @pytest.fixture
@@ -144,3 +157,77 @@ async def test_what_is_refused(face: Face) -> None:
             await face(tree.ancestors)(model, leaf_pk=1, **given)
     with pytest.raises(ValueError, match="Column aliases cannot contain"):
         tree.descendants_cte(Folder, parent_field="parent", root_pk=1, cte_name="x y")
+
+
+async def test_moved_nodes(face: Face, folders: dict[str, Folder]) -> None:
+    async def below(name: str) -> list[tuple[str, int]]:
+        rows = await face(tree.descendants)(Folder, parent_field="parent", root_pk=folders[name].pk)
+        return sorted((row["name"], row["depth"]) for row in rows)
+
+    folders["a1"].parent = folders["b"]
+    await face(folders["a1"].save)()
+    assert await below("a") == [("a", 0), ("a2", 1)]
+    assert await below("b") == [("a1", 1), ("b", 0), ("deep", 2)]
+    async with face.atomic():
+        await face(Folder.objects.filter(name="b").update)(parent=None)
+        assert await below("b") == [("a1", 1), ("b", 0), ("deep", 2)], "the rows of the open transaction"
+    assert await below("root") == [("a", 1), ("a2", 2), ("root", 0)]
+    up = await face(tree.ancestors)(Folder, parent_field="parent", leaf_pk=folders["deep"].pk)
+    assert [row["name"] for row in up] == ["deep", "a1", "b"]
+    await face(folders["a1"].delete)()
+    assert await below("b") == [("b", 0)]
+    assert await below("deep") == [("deep", 0)]
+
+
+async def test_a_row_that_is_its_own_parent_and_a_long_chain(face: Face, tables: None) -> None:
+    own = await face(Folder.objects.create)(name="own")
+    await face(Folder.objects.filter(pk=own.pk).update)(parent=own)
+    await face(Folder.objects.create)(name="child", parent=own)
+    for walk, start in ((tree.descendants, "root_pk"), (tree.ancestors, "leaf_pk")):
+        rows = await face(walk)(Folder, parent_field="parent", **{start: own.pk}, fields=["name"])
+        assert rows[0] == {"name": "own", "depth": 0}
+        assert len(rows) == (2 if walk is tree.descendants else 1)
+        marked = await face(walk)(
+            Folder, parent_field="parent", **{start: own.pk}, fields=["name"], cycle_field="again"
+        )
+        assert {"name": "own", "depth": 1, "again": True} in marked
+        assert {"name": "own", "depth": 0, "again": False} in marked
+    chain = [Folder(pk=1000 + n, name=f"n{n}", parent_id=999 + n if n else None) for n in range(300)]
+    await face(Folder.objects.bulk_create)(chain)
+    rows = await face(tree.descendants)(Folder, parent_field="parent", root_pk="1000", fields=["pk"])
+    assert [row["depth"] for row in rows] == list(range(300))
+    assert [row["id"] for row in rows] == list(range(1000, 1300))
+
+
+async def test_the_depth_of_a_cte_is_a_column_to_ask_for(face: Face, folders: dict[str, Folder]) -> None:
+    cte = tree.descendants_cte(
+        Folder, parent_field="parent", root_pk=folders["root"].pk, fields=["pk"], cycle_field="again"
+    )
+    start = Folder.objects.with_cte(descendants=cte)
+    near = start.filter(pk__in=RawSQL("SELECT id FROM descendants WHERE depth <= %s", (1,)))
+    assert sorted(names(await face.rows(near))) == ["a", "b", "root"]
+    depth = RawSQL(
+        "(SELECT depth FROM descendants WHERE descendants.id = trees_folder.id)", output_field=dorm.IntegerField()
+    )
+    deep = start.annotate(depth=depth).filter(depth__gte=2).order_by("-depth", "name")
+    assert await face.rows(deep.values_list("name", "depth")) == [("deep", 3), ("a1", 2), ("a2", 2)]
+    assert await face(near.filter(pk__in=RawSQL("SELECT id FROM descendants WHERE again = 1")).count)() == 0
+    assert (await face(near.exclude(name="root").delete)())[0] == 2
+
+
+async def test_values_are_those_of_the_fields(face: Face, tables: None) -> None:
+    moment = datetime.datetime(2024, 5, 6, 7, 8, 9)
+    top = await face(Limb.objects.create)(grown=moment)
+    low = await face(Limb.objects.create)(upper=top)
+    for start in (top.pk, str(top.pk)):
+        below = await face(tree.descendants)(Limb, parent_field="upper", root_pk=start)
+        assert below == [
+            {"key": top.pk, "grown": moment, "upper_id": None, "depth": 0},
+            {"key": low.pk, "grown": None, "upper_id": top.pk, "depth": 1},
+        ]
+    above = await face(tree.ancestors)(Limb, parent_field="upper", leaf_pk=low.pk, fields=["grown"])
+    assert above == [{"grown": None, "depth": 0}, {"grown": moment, "depth": 1}]
+    cte = tree.ancestors_cte(Limb, parent_field="upper", leaf_pk=low.pk, cte_name="up")
+    assert await face(Limb.objects.with_cte(up=cte).filter(pk__in=RawSQL("SELECT limb_key FROM up")).count)() == 2
+    with pytest.raises(dorm.InvalidValue):
+        await face(tree.descendants)(Limb, parent_field="upper", root_pk="no key")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import Cast, CharField, Count, F, Sum, Value
+from dorm import CTE, Case, Cast, CharField, Count, F, OuterRef, RawSQL, Subquery, Sum, Value, When, Window
 from dorm.contrib.encrypted import EncryptedCharField
 from dorm.db.connection import connections
-from dorm.functions import Concat, Lower
+from dorm.functions import Concat, Lower, RowNumber
 from dorm.migrations.schema import create_tables
 from dorm.test import CaptureQueriesContext
 from tests.db.test_rows import library
@@ -255,3 +255,37 @@ async def test_sources_and_orders_that_are_refused() -> None:
     with pytest.raises(ValueError, match="one database, not default, other"):
         Post.objects.using("default").union_with(Post.objects.using("other"))
     assert Post.objects.union_with(Post.objects.using("other")).db == "other"
+
+
+async def test_branches_of_every_kind_of_query(face: Face) -> None:
+    ann, bob = await library(face)
+    first = Book.objects.filter(author=OuterRef("pk")).order_by("pages").values("title")[:1]
+    cte = CTE("SELECT id FROM library_book WHERE pages > %s", [250])
+    long = Book.objects.with_cte(long=cte).filter(pk__in=RawSQL("SELECT id FROM long"))
+    both = Author.objects.values("name").union(Publisher.objects.values("name"))
+    branches: list[tuple[Any, list[str]]] = [
+        ((Book, {"name": "author__name"}), ["Ann", "House", "bob"]),
+        ((Author, {"name": Subquery(first)}), ["A1", "B1", "House"]),
+        ((Author, {"name": Case(When(age=40, then=Value("forty")), default="name")}), ["House", "bob", "forty"]),
+        ((long, {"name": "title"}), ["A3", "House"]),
+        ((ann.books, {"name": Lower("title")}), ["House", "a1", "a2", "a3"]),
+        (both, ["Ann", "House", "bob"]),
+        ((bob.books.order_by("-pages")[:1], {"name": "title"}), ["B2", "House"]),
+    ]
+    for branch, expected in branches:
+        rows = Publisher.objects.values("name").union_with(branch)
+        assert sorted(row["name"] for row in await face.rows(rows)) == expected
+        assert sorted(await face.rows(rows.values_list("name", flat=True))) == expected
+        assert await face(Publisher.objects.filter(name__in=rows.lookup("name")).count)() == 1
+    head = Publisher.objects.annotate(n=Value(0))
+    for expression, expected_numbers in (
+        (Count("books"), [0, 2, 3]),
+        (Window(RowNumber(), order_by="name"), [0, 1, 2]),
+    ):
+        counted = head.union_with((Author, {"name": "name", "n": expression}), order_by=["n"])
+        assert [row["n"] for row in await face.rows(counted)] == expected_numbers
+        assert [row["n"] for row in await face.rows(counted.reverse())] == expected_numbers[::-1]
+        assert (await face(counted.last)())["n"] == expected_numbers[-1]
+    assert sorted(await face.rows(ann.books.union_with(bob.books).values_list("title", flat=True))) == [
+        "A1", "A2", "A3", "B1", "B2",
+    ]  # fmt: skip
