@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import dorm
-from dorm import CTE, Count, Exists, F, OuterRef, Q, RawSQL, Value
+from dorm import CTE, Case, Count, Exists, F, Max, OuterRef, Q, RawSQL, Sum, Value, When, Window
 from dorm.cache import get_cache
 from dorm.contrib.encrypted import EncryptedCharField
 from dorm.db.hooks import chain
@@ -172,6 +172,41 @@ async def test_each_model_of_a_query(face: Face, cached: Counter, name: str) -> 
         assert await stale() == (model in models), f"after a write to {model}"
 
 
+# What is asked of all rows together, in whatever way: the number that was written last.
+STARS: dict[str, Callable[[Face], Any]] = {
+    "aggregate over a join": lambda face: face(Place.objects.cached().aggregate)(it=Sum("visits__stars")),
+    "aggregate over two": lambda face: face(Label.objects.cached().aggregate)(it=Max("places__visits__stars")),
+    "aggregate of some": lambda face: face(Place.objects.cached().aggregate)(
+        it=Sum(Case(When(visits__stars__gt=3, then="visits__stars"), default=0))
+    ),
+    "aggregate of a subquery": lambda face: face(Place.objects.cached().aggregate)(
+        it=Max(Visit.objects.filter(place=OuterRef("pk")).lookup("stars"))
+    ),
+    "aggregate of written SQL": lambda face: face(Place.objects.cached().aggregate)(
+        it=Max(RawSQL("(SELECT MAX(stars) FROM cache_stale_visit)", output_field=dorm.IntegerField()))
+    ),
+    "aggregate over a slice": lambda face: face(Place.objects.order_by("pk")[:5].cache().aggregate)(
+        it=Sum("visits__stars")
+    ),
+    "earliest": lambda face: face(Place.objects.annotate(it=F("visits__stars")).cache().earliest)("it"),
+    "last": lambda face: face(Place.objects.annotate(it=F("visits__stars")).cache().last)(),
+    "values": lambda face: face(Place.objects.cached().values(it=F("visits__stars")).get)(),
+    "window": lambda face: face(Place.objects.annotate(it=Window(Max("visits__stars"))).cache().first)(),
+}
+
+
+@pytest.mark.parametrize("name", STARS)
+async def test_what_is_asked_of_all_rows(face: Face, cached: Counter, name: str) -> None:
+    _, _, visit = await fill(face)
+    for stars in (5, 6):
+        await face(Visit.objects.filter(pk=visit.pk).update)(stars=stars)
+        for statements in (1, 0):
+            cached.taken()
+            answer = await STARS[name](face)
+            assert (answer["it"] if isinstance(answer, dict) else answer.it) == stars
+            assert cached.taken() == statements
+
+
 WRITES: dict[str, Callable[[Face, Any, Any, Any], Any]] = {
     "save": lambda face, label, cafe, visit: face(visit.save)(),
     "save of some": lambda face, label, cafe, visit: face(visit.save)(update_fields=["stars"]),
@@ -179,6 +214,18 @@ WRITES: dict[str, Callable[[Face, Any, Any, Any], Any]] = {
     "create of a related": lambda face, label, cafe, visit: face(cafe.visits.create)(),
     "add of a related": lambda face, label, cafe, visit: face(cafe.visits.add)(visit, bulk=True),
     "bulk_create": lambda face, label, cafe, visit: face(Visit.objects.bulk_create)([Visit(place=cafe)]),
+    "bulk_create of very many": lambda face, label, cafe, visit: face(Visit.objects.bulk_create)(
+        [Visit(place=cafe) for _ in range(600)]
+    ),
+    "bulk_create over what is there": lambda face, label, cafe, visit: face(Visit.objects.bulk_create)(
+        [Visit(pk=visit.pk, place=cafe, stars=9)],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["stars"],
+    ),
+    "bulk_update_when": lambda face, label, cafe, visit: face(Visit.objects.bulk_update_when)(
+        [(Q(pk=visit.pk), {"stars": 9})]
+    ),
     "bulk_update": lambda face, label, cafe, visit: face(Visit.objects.bulk_update)([visit], ["stars"]),
     "get_or_create": lambda face, label, cafe, visit: face(Visit.objects.get_or_create)(place=cafe, stars=99),
     "update_or_create": lambda face, label, cafe, visit: face(Visit.objects.update_or_create)(

@@ -222,7 +222,9 @@ def _touched(plan: Plan[Any]) -> frozenset[str]:
     labels = {model._meta.db_table: model._meta.label for model in registry.all()}
     select, _ = rows_select(plan.query)
     texts: list[str] = []
-    found = {labels.get(table, table) for table in tables(select, texts)}
+    # What is asked of all rows together is no part of how the rows are read.
+    asked = (plan.query.aggregates, plan.query.joins)
+    found = {labels.get(table, table) for table in tables((select, asked), texts)}
     # SQL of the user: every table whose name stands in it, whatever it does there.
     found |= {label for table, label in labels.items() if any(table in text for text in texts)}
     return frozenset(found | {plan.query.model._meta.label})

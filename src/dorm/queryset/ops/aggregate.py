@@ -54,7 +54,7 @@ def aggregate(qs: QuerySet[Any, Any], args: tuple[Any, ...], kwargs: dict[str, A
     compiled = plan.derive(("aggregate", dialect.fingerprint), lambda: selects.sized(_compiled(plan, dialect)))
     if compiled.empty and all(is_known_over_nothing(node) for _, node in plan.query.aggregates):
         return {name: over_nothing(node, values) for name, node in plan.query.aggregates}
-    found = yield from fetched(database, compiled.statement(values), qs._plan, qs._cache)
+    found = yield from fetched(database, compiled.statement(values), plan, qs._cache)
     result: dict[str, Any] = compiled.hydrate(found, database.alias)[0]
     return result
 
