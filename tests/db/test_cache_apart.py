@@ -19,6 +19,7 @@ from dorm.cache.invalidation import ainvalidate_model, ensure_signals_connected,
 from dorm.cache.locmem import LocMemCache
 from dorm.cache.versions import model_cache_version
 from dorm.db import hooks
+from dorm.db.connection import get_async_connection, get_connection
 from tests.db.test_cache import Counter, cached, library  # noqa: F401  # a fixture
 from tests.support.faces import Face
 from tests.support.models import Author, Publisher
@@ -346,7 +347,7 @@ CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON library_publisher DEFERRABLE INIT
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("how", ["alone", "atomic", "by hand"])
 async def test_a_write_whose_answer_is_lost_makes_stale(face: Face, database: dict[str, Any], how: str) -> None:
-    dorm.get_connection().execute_script(SLOW)
+    get_connection().execute_script(SLOW)
     with Proxy(database["URL"]) as proxy:
         dorm.configure(
             DATABASES={"default": {**database, "URL": proxy.url}},
@@ -377,3 +378,23 @@ async def test_a_write_whose_answer_is_lost_makes_stale(face: Face, database: di
             assert await face(Publisher.objects.cached().count)() == 1
         finally:
             dorm.configure(CACHES={}, CACHE_SIGNING_KEY="")
+
+
+async def test_what_is_not_committed_is_not_kept(face: Face, cached: Counter, database: Any) -> None:  # noqa: F811
+    await library(face)
+    connection: Any = get_async_connection() if face.is_async else get_connection()
+    with pytest.raises(KeyError):
+        async with face.atomic():
+            done: Any = connection.execute_write("UPDATE library_author SET name = %s", ["raw"])
+            if face.is_async:
+                await done
+            assert [each.name for each in await face.rows(Author.objects.cached())] == ["raw"]
+            assert (await face(Author.objects.cache_get)(pk=1)).name == "raw"
+            raise KeyError
+    assert [each.name for each in await face.rows(Author.objects.cached())] == ["ann"]
+    assert (await face(Author.objects.cache_get)(pk=1)).name == "ann"
+    async with face.atomic():
+        await face.rows(Author.objects.filter(age=40).cache())
+    cached.taken()
+    await face.rows(Author.objects.filter(age=40).cache())
+    assert cached.taken() == 0, "what a transaction reads before it writes is kept"

@@ -202,9 +202,12 @@ def _store(cache: BaseCache, key: str, rows: list[Any], wanted: CacheSettings) -
 
 
 def _may_store(database: Database) -> bool:
-    """True unless the rows may come from a snapshot that is older than the versions in the key."""
+    """True unless the rows may come from a snapshot that is older than the versions in the key, or be uncommitted.
+
+    SQL of the user, a trigger and a rule of the database may have written to any table in a transaction that writes.
+    """
     block = database.block_for_callbacks()
-    return block is None or not block.in_transaction or not block.sees_snapshot
+    return block is None or not block.in_transaction or not (block.sees_snapshot or block.writes)
 
 
 # -- what a query touches ----------------------------------------------------------------------------------------

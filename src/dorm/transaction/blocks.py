@@ -172,6 +172,7 @@ def _begin(database: Database, options: Options, held: Block | None) -> Operatio
     block.lease = lease
     block.path, block.sets_path = lease.path, lease.path is not None
     block.touched.clear()
+    block.writes = 0
     block.sees_snapshot = options.read_only or options.isolation in ("repeatable read", "serializable")
     if chain.active:
         chain.tell(Observation(statement, database.alias, database.vendor, 0.0, kind="control"))

@@ -209,6 +209,7 @@ def _settled(block: Block, commits: bool, committed: bool) -> Operation[None]:
     A statement of theirs would begin the next transaction, and leave it open.
     """
     block.touched.clear()
+    block.writes = 0
     on_commit, on_rollback = block.take_callbacks()
     if not committed:
         if commits:
