@@ -398,3 +398,24 @@ async def test_what_is_not_committed_is_not_kept(face: Face, cached: Counter, da
     cached.taken()
     await face.rows(Author.objects.filter(age=40).cache())
     assert cached.taken() == 0, "what a transaction reads before it writes is kept"
+
+
+async def test_blocking_code_does_not_wait_for_its_own_thread(face: Face, cached: Counter) -> None:  # noqa: F811
+    """A hook of the fetch, or blocking code beside a task that fetches, asks for the same rows."""
+    await library(face)
+    inner: list[str] = []
+
+    def ask_too(request: Any, proceed: Any) -> Any:
+        if request.statement.template.reads and not inner:
+            inner.append("asked")
+            inner.extend(each.name for each in list(Author.objects.cached()))
+        return (yield from proceed(request))
+
+    end = hooks.install(ask_too)
+    start = time.monotonic()
+    try:
+        assert [each.name for each in await face.rows(Author.objects.cached())] == ["ann"]
+    finally:
+        end()
+    assert inner == ["asked", "ann"]
+    assert time.monotonic() - start < 8, "it would have waited for ten seconds"

@@ -268,11 +268,14 @@ class _Flight:
 
     def __init__(self) -> None:
         self._over = threading.Event()
+        self._leader = threading.get_ident()
         self._lock = threading.Lock()
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def wait(self) -> None:
-        self._over.wait(_WAIT)
+        # Who leads in this thread, a task or whoever called us, goes on only when we return.
+        if self._leader != threading.get_ident():
+            self._over.wait(_WAIT)
 
     async def await_(self) -> None:
         event = asyncio.Event()
