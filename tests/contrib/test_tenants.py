@@ -81,6 +81,17 @@ async def texts(face: Face) -> list[str]:
     return sorted(note.text for note in await face.rows(Note.objects.all()))
 
 
+async def test_a_cached_result_is_one_tenant_s(two: Any, face: Face) -> None:
+    dorm.configure(CACHES={"default": {"BACKEND": "dorm.cache.locmem.LocMemCache"}}, CACHE_SIGNING_KEY="secret")
+    seen: list[list[str]] = []
+    for _ in range(2):
+        for name in (A, B):
+            with TenantContext(name):
+                seen.append([note.text for note in await face.rows(Note.objects.cached())])
+        seen.append([note.text for note in await face.rows(Note.objects.cached())])
+    assert seen == [[A], [B], ["public"]] * 2
+
+
 # -- what a tenant sees ------------------------------------------------------------------------------------------
 
 

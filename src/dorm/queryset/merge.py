@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dorm.expressions.predicate import Q
-from dorm.queryset import cte
 from dorm.queryset.query import Asked, Query
 from dorm.sql.boolean import Everything, conjunction, disjunction, odd
 from dorm.sql.node import Literals, Node
@@ -41,7 +40,9 @@ def merged(left: QuerySet[Any, Any], right: QuerySet[Any, Any], connector: str) 
             one, other = Q(pk__in=left), Q(pk__in=right)
             return rows.filter(one | other if connector == "OR" else one ^ other)
     if theirs.ctes and mine.ctes:
-        cte.check_merged(left, right)
+        from dorm.queryset.cte import check_merged
+
+        check_merged(left, right)
     collected = Literals()
     key = (_SYMBOLS[connector], right.query_key(collected))
     base = left._plan.slots
@@ -95,7 +96,7 @@ def _merged(mine: Query, theirs: Query, base: int, connector: str) -> Query:
         related={**theirs.related, **mine.related},
         outers=tuple(dict.fromkeys((*mine.outers, *theirs.outers))),
         aliases=mine.aliases | theirs.aliases,
-        ctes=cte.merged(mine.ctes, theirs.ctes, base),
+        ctes=_named(mine, theirs, base),
     )
     extra = {
         name: moved(node, names, base) for name, node in theirs.annotations.items() if name not in mine.annotations
@@ -109,6 +110,15 @@ def _merged(mine: Query, theirs: Query, base: int, connector: str) -> Query:
         hidden=mine.hidden | (theirs.hidden & extra.keys()),
         group=group,
     )
+
+
+def _named(mine: Query, theirs: Query, base: int) -> tuple[Any, ...]:
+    if not theirs.ctes:
+        return mine.ctes
+    # Few queries have any, so what knows of them is loaded with the first.
+    from dorm.queryset.cte import merged as merged_ctes
+
+    return merged_ctes(mine.ctes, theirs.ctes, base)
 
 
 def _order(theirs: Query, names: dict[str, str], base: int) -> tuple[Any, ...]:
