@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ from dorm import Count, F, FilteredRelation, Q, Sum
 from tests.documented import people
 from tests.documented.people import MODELS, Country, Mark, Person, Post
 from tests.support.faces import Face
+from tests.support.statements import statements
 
 __all__ = ["MODELS"]  # the fixture reads it
 
@@ -380,7 +382,36 @@ async def test_what_it_is_used_in(face: Face) -> None:
     assert await face(scored.filter(x__title="r").delete)() == (0, {})
 
 
+async def test_partners_are_loaded_with_the_rows(face: Face) -> None:
+    """`select_related` takes the name of a filtered relation, and paths from there; many partners are many rows."""
+    marked = over(Person, "posts", Q(posts__title="q") | Q(posts__score=3)).order_by("pk", "x__pk")
+    with statements() as sent:
+        rows = await face.rows(marked.select_related("x__editor", "country"))
+        found = [(row.pk, row.x and (row.x.title, row.x.editor and row.x.editor.name), row.country) for row in rows]
+    assert len(sent) == 1
+    plain = {post.pk: post for post in await face.rows(Post.objects.select_related("editor"))}
+    pairs = await face.rows(marked.values_list("pk", "x__pk"))
+    assert [(pk, post) for pk, post, _ in found] == [
+        (pk, key and (plain[key].title, plain[key].editor and plain[key].editor.name)) for pk, key in pairs
+    ]
+    assert {post is None for _, post, _ in found} == {True, False}
+
+    edited = over(Post, "editor", Q(editor__age__gt=0)).select_related("x").order_by("pk")
+    with statements() as sent:
+        assert [row.x and row.x.name for row in await face.rows(edited)] == await face.rows(
+            over(Post, "editor", Q(editor__age__gt=0)).order_by("pk").values_list("x__name", flat=True)
+        )
+    assert len(sent) == 2
+    copied = pickle.loads(pickle.dumps(await face.rows(edited)))
+    assert [row.x for row in copied] == [row.x for row in await face.rows(edited)]
+    assert await face(edited.filter(x=None).count)() + await face(edited.exclude(x=None).count)() == len(copied)
+
+
 def test_wrong_ones_are_refused() -> None:
+    with pytest.raises(dorm.FieldError, match=r"'y' .* is no relation"):
+        over(Person, "posts", Q(posts__title="q")).select_related("y")
+    with pytest.raises(dorm.FieldError, match=r"'tags' .* is no relation of Post to one object"):
+        over(Person, "posts", Q(posts__title="q")).select_related("x__tags")
     for relation_name, error in (("posts__title__length", ValueError), ("nope", dorm.FieldError), ("", ValueError)):
         with pytest.raises(error):
             Person.objects.annotate(x=FilteredRelation(relation_name))

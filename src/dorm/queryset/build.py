@@ -460,7 +460,8 @@ def joined(plan: Plan[Query], paths: tuple[str, ...]) -> Plan[Query]:
         for path in paths:
             level, model = tree, query.model
             for name in path.split("__"):
-                model = single_relation(model, name, path).target
+                filtered = query.filtered.get(name) if level is tree else None
+                model = single_relation(model, name, path).target if filtered is None else filtered.meta.model
                 level = level.setdefault(name, {})
         return replace(query, related=tree)
 

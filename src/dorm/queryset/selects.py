@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dorm.db.dialect import Dialect
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import FieldError, NotSupportedError
+from dorm.expressions.filtered import Filtered
 from dorm.lookups.core import InSelect
 from dorm.models.paths import leading_up, steps_of, without_join
 from dorm.models.resolve import Resolver, constant, slot_node
@@ -25,6 +26,8 @@ from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Output
 from dorm.sql.plan import Plan
 from dorm.sql.row import Row, flat
 from dorm.sql.select import Compound, ExistsSelect, Order, Select, SubSelect
+
+_NONE_FILTERED: Mapping[str, Filtered] = {}
 
 SUB, QUALIFIED = "sub", "qualified"
 
@@ -395,7 +398,7 @@ def _identity(node: Node) -> Any:
 
 def _object_columns(query: Query, resolver: Resolver) -> tuple[tuple[Node, ...], RowShape]:
     nodes: list[Node] = []
-    root = _object(query.model, query.alias, query.loaded, query.related, resolver, nodes)
+    root = _object(query.model, query.alias, query.loaded, query.related, resolver, nodes, filtered=query.filtered)
     names = tuple(name for name in query.annotations if name not in query.hidden)
     added = [query.annotations[name] for name in names]
     # An annotated composite key is several columns.
@@ -414,12 +417,14 @@ def _object(
     relation: Any = None,
     optional: bool = False,
     parent: _Table | None = None,
+    filtered: Mapping[str, Filtered] = _NONE_FILTERED,
 ) -> ObjectShape:
     """Add the columns of one object and of those joined to it to *nodes*; return its shape.
 
     Args:
         relation: the relation that leads to it, None for the row's own object. optional: it may be missing.
         parent: the table of the object that it is a child of, where it is joined to that.
+        filtered: the relations of the row's own object that were given names and conditions.
     """
     table = _Table(model, alias, loaded, parent)
     link = relation.field if relation is not None and relation.field.model is model else None
@@ -430,6 +435,9 @@ def _object(
         nodes.append(Column(own, column, field, field.null or optional))
     joined = []
     for name, inner in related.items():
+        if name in filtered:
+            joined.append(_filtered_object(filtered[name], name, alias, inner, resolver, nodes))
+            continue
         further = single_relation(model, name, name)
         _refuse_deferred(model, further, loaded, name)
         below = start_of = table.place(resolver, further.model)[0]
@@ -446,6 +454,16 @@ def _object(
     keys = model._meta.pk_fields
     key = next((start + number for number, field in enumerate(fields) if field in keys), None)
     return ObjectShape(model, start, attnames, key, relation.accessor, tuple(joined), _way_back(relation))
+
+
+def _filtered_object(
+    filtered: Filtered, name: str, alias: str, related: Any, resolver: Resolver, nodes: list[Node]
+) -> ObjectShape:
+    """Do as `_object` for the partner that a `FilteredRelation` leads to, which is kept under its *name*."""
+    for step in filtered.steps:
+        alias = resolver.join(alias, step)
+    shape = _object(filtered.meta.model, alias, None, related, resolver, nodes, filtered.relation, optional=True)
+    return replace(shape, attribute=name, reverse=None)
 
 
 @dataclass(frozen=True, slots=True)
