@@ -56,6 +56,8 @@ def limit_of(alias: str) -> Limit | None:
 
     Raises: DeadlineExceeded: no time is left at all.
     """
+    if not in_use.ever:
+        return None
     end = _end.get()
     each = _each.get().get(alias)
     if end is None:

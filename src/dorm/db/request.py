@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from dorm.db.driver import AsyncConnection, AsyncCursor, Face, SyncConnection, SyncCursor
-from dorm.db.limits import Limit, in_use, limit_of
+from dorm.db.limits import Limit, limit_of
 from dorm.db.statement import Row, Statement, Table
 from dorm.db.timed import atimed, timed
 from dorm.exceptions import DormError, TransactionManagementError
@@ -220,7 +220,7 @@ class OpenCursor(StatementRequest[Cursor]):
         return connection.open(self.statement, self.chunk_size)
 
     def perform(self) -> Cursor:
-        limit = limit_of(self.source.alias) if in_use.ever else None
+        limit = limit_of(self.source.alias)
         if limit is None or self.connection is None:
             return super().perform()
         connection = blocking(self.connection)
@@ -228,7 +228,7 @@ class OpenCursor(StatementRequest[Cursor]):
             return self.on(connection)
 
     def aperform(self) -> Awaitable[Cursor]:
-        limit = limit_of(self.source.alias) if in_use.ever else None
+        limit = limit_of(self.source.alias)
         return super().aperform() if limit is None else self._atimed(limit)
 
     async def _atimed(self, limit: Limit) -> Cursor:
@@ -248,7 +248,7 @@ class FetchChunk(Request[list[Row]]):
     def perform(self) -> list[Row]:
         if isinstance(self.cursor, AsyncCursor):
             raise wrong_face("sync", "async")
-        limit = limit_of(self.alias) if in_use.ever else None
+        limit = limit_of(self.alias)
         if limit is None:
             return self.cursor.fetch()
         with timed(self.cursor.connection, self.alias, limit):
@@ -257,7 +257,7 @@ class FetchChunk(Request[list[Row]]):
     def aperform(self) -> Awaitable[list[Row]]:
         if isinstance(self.cursor, SyncCursor):
             raise wrong_face("async", "sync")
-        limit = limit_of(self.alias) if in_use.ever else None
+        limit = limit_of(self.alias)
         return self.cursor.fetch() if limit is None else self._atimed(self.cursor, limit)
 
     async def _atimed(self, cursor: AsyncCursor, limit: Limit) -> list[Row]:

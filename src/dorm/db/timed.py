@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Cancels what *connection* is doing once *seconds* are over, from a thread of its own.
+    """Cancels what *connection* is doing once *seconds* are over, from another thread (`_Clock`).
 
     After the ``with`` block it cancels nothing any more: whoever uses the connection next is safe.
     """
