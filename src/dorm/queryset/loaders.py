@@ -11,7 +11,7 @@ from dorm.cache.wanted import inherited
 from dorm.db.operation import Operation, operation
 from dorm.expressions.core import F
 from dorm.models.state import ORIGIN, PREFETCHED, FetchOrigin
-from dorm.queryset import build, per_parent
+from dorm.queryset import build, per_parent, to_load
 from dorm.queryset.ops import fetch
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ def also_loading(rows: QuerySet[Any, Any], field: Any) -> QuerySet[Any, Any]:
     loading = rows._plan.query.loaded
     if loading is None or loading.loads(field):
         return rows
-    return rows._with(build.loading_too(rows._plan, field.name), rows._values)
+    return rows._with(to_load.loading_too(rows._plan, field.name), rows._values)
 
 
 @operation

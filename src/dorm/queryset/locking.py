@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import FieldError
 from dorm.models.paths import leading_up, steps_of
-from dorm.queryset.build import single_relation
+from dorm.queryset.to_load import single_relation
 from dorm.sql.select import Lock
 
 if TYPE_CHECKING:

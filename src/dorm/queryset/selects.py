@@ -14,11 +14,11 @@ from dorm.lookups.core import InSelect
 from dorm.models.paths import leading_up, steps_of, without_join
 from dorm.models.resolve import Resolver, constant, slot_node
 from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
-from dorm.queryset.build import single_relation
 from dorm.queryset.combine import TABLE, Combined, label
 from dorm.queryset.loading import Loading
 from dorm.queryset.locking import locked
 from dorm.queryset.query import Asked, Query
+from dorm.queryset.to_load import single_relation
 from dorm.sql.boolean import Condition, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
 from dorm.sql.literal import InliningCompiler
