@@ -16,8 +16,9 @@ from dorm.expressions.window import refuse_as_groups
 from dorm.lookups.values import answered, with_any_number
 from dorm.models.joins import ANY_CALL
 from dorm.models.resolve import Resolver
+from dorm.queryset.columns import orderable, with_columns
 from dorm.queryset.combine import refuse
-from dorm.queryset.outputs import chosen_columns, orderable, output_names
+from dorm.queryset.outputs import output_names
 from dorm.queryset.query import Asked, Kind, Query
 from dorm.sql.node import Literals, Node, QueryLike, typed
 from dorm.sql.plan import Plan, Prepares, Unkept
@@ -390,23 +391,6 @@ def _valued(plan: Plan[Query], kind: Kind, names: tuple[str, ...]) -> tuple[Quer
     for _, node in changed.columns:
         resolver.met(node)
     return changed, resolver.taken
-
-
-def with_columns(query: Query, kind: Kind, names: tuple[str, ...]) -> Query:
-    """Return *query* with these columns; with no names all of the model's and the annotations."""
-    if query.combined is not None:
-        return chosen_columns(query, query.combined, kind, names)
-    if not names:
-        names = (
-            *[field.attname for field in query.model._meta.fields],
-            *[name for name in query.annotations if name not in query.hidden],
-        )
-    for name in names:
-        if name in query.hidden:
-            raise FieldError(f"Cannot select the {name!r} alias. Use annotate() to promote it.")
-    resolver = Resolver(query, 0, "values")
-    columns = tuple((name, resolver.reference(name)) for name in names)
-    return resolver.applied(kind=kind, columns=columns, related={}, loaded=None)
 
 
 def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from dorm.cache.wanted import CacheSettings, checked_timeout
 from dorm.expressions.predicate import Q
 from dorm.queryset import build
-from dorm.queryset.combine import combined, refuse
+from dorm.queryset.combine import refuse
+from dorm.queryset.combining import combined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

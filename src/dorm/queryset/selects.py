@@ -228,10 +228,7 @@ def _plain_columns(query: Query) -> tuple[tuple[Node, ...], RowShape]:
 def _combined_select(query: Query, combined: Combined) -> tuple[Select, RowShape]:
     branches = tuple((rows_select(branch)[0], base) for branch, base in combined.branches)
     if query.kind == "object":
-        head = branches[0][0]
-        nodes: tuple[Node, ...] = tuple(
-            Column(TABLE, label(number), node.output, True) for number, node in enumerate(head.columns)
-        )
+        nodes = tuple(node for _, node in combined.attributes)
         shape = rows_select(combined.branches[0][0])[1]
     else:
         nodes, shape = _plain_columns(query)
@@ -274,16 +271,6 @@ def _qualified(select: Select, query: Query) -> Select:
         offset=select.offset,
         ctes=select.ctes,
     )
-
-
-def object_names(query: Query) -> list[str]:
-    """Return the names of the columns of a combined query of objects, in order; "" for those of joined objects."""
-    assert query.combined is not None, "a combined query"
-    select, shape = rows_select(query.combined.branches[0][0])
-    assert shape.object is not None, "a query of objects"
-    own = [*shape.object.attnames]
-    joined = len(select.columns) - len(own) - len(shape.names)
-    return [*own, *[""] * joined, *shape.names]
 
 
 def unordered(query: Query) -> Query:

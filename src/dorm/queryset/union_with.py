@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dorm.exceptions import choices_text, nearest
 from dorm.expressions.core import ExpressionWrapper, F
 from dorm.functions.conversion import Cast
-from dorm.queryset.combine import combined
+from dorm.queryset.combining import combined
 from dorm.queryset.outputs import output_names
 from dorm.queryset.query import Query
 from dorm.sql.node import Node, Output, output_key, output_name
