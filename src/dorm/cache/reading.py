@@ -11,7 +11,6 @@ import hashlib
 import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from dorm.db.request import CallUser, Query
 from dorm.db.statement import Statement
 from dorm.expressions.raw import RawSQL
 from dorm.queryset.cte import NamedText
+from dorm.record import Record, as_dict
 from dorm.sql.node import Node
 from dorm.sql.select import Join, Select
 
@@ -248,8 +248,8 @@ def tables(part: Any, texts: list[str], seen: set[int] | None = None) -> Iterato
     if isinstance(part, Node):
         # Outputs are fields, which lead to models and on to everything.
         inner: Any = [value for name, value in vars(part).items() if name != "output"]
-    elif is_dataclass(part):
-        inner = [getattr(part, each.name) for each in fields(part) if each.name not in ("relation", "model")]
+    elif isinstance(part, Record):
+        inner = [value for name, value in as_dict(part).items() if name not in ("relation", "model")]
     elif isinstance(part, dict):
         inner = list(part.values())
     elif isinstance(part, (list, tuple, set, frozenset)):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from dorm.conf.engines import ENGINES
 from dorm.exceptions import ImproperlyConfigured, choices_text, nearest
+from dorm.record import Record, field
 
 _PORTS = {"postgresql": 5432, "cockroachdb": 26257, "mysql": 3306, "mariadb": 3306}
 _FILE_ENGINES = ("sqlite", "libsql", "duckdb")
@@ -17,8 +17,7 @@ _FILE_ENGINES = ("sqlite", "libsql", "duckdb")
 _log = logging.getLogger("dorm.conf")
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseConfig:
+class DatabaseConfig(Record):
     """Settings of one database; times in seconds. See the table in ``docs/settings.md``."""
 
     alias: str

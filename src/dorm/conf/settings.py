@@ -6,7 +6,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 from dorm.conf.databases import DatabaseConfig, database_config
 from dorm.conf.fetch_modes import FETCH_PEERS, FetchMode
 from dorm.exceptions import ConnectionDoesNotExist, ImproperlyConfigured, choices_text, nearest
+from dorm.record import Record
 
 _NUMBER = (int, float)
 _ANY = (object, bool)
@@ -71,8 +71,7 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
 _log = logging.getLogger("dorm.conf")
 
 
-@dataclass(frozen=True, slots=True)
-class Knobs:
+class Knobs(Record):
     """Settings that each statement reads, environment applied; made anew by every `configure`.
 
     Attributes:

@@ -6,7 +6,6 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from dorm.db.dialect import Dialect
@@ -16,6 +15,7 @@ from dorm.db.request import Connection
 from dorm.db.seeing import seen
 from dorm.db.statement import Statement
 from dorm.exceptions import DatabaseError, TransactionManagementError
+from dorm.record import Record, field
 
 _process = 0
 """Number of forks between this process and the first one."""
@@ -40,8 +40,7 @@ def current_owner() -> object:
     return task if task is not None else threading.get_ident()
 
 
-@dataclass(slots=True, eq=False)
-class Mark:
+class Mark(Record, frozen=False, eq=False):
     """A savepoint: its name, and how many callbacks were registered when it was set."""
 
     name: str
@@ -49,8 +48,7 @@ class Mark:
     rollback_mark: int
 
 
-@dataclass(slots=True, eq=False)
-class Level:
+class Level(Record, frozen=False, eq=False):
     """One ``atomic()`` inside a block: its savepoint (None for the outermost and for ``savepoint=False``).
 
     Attributes:
@@ -64,8 +62,7 @@ class Level:
     owner: object = None
 
 
-@dataclass(slots=True)
-class Callback:
+class Callback(Record, frozen=False):
     """One ``on_commit`` or ``on_rollback``.
 
     Attributes:
@@ -78,8 +75,7 @@ class Callback:
     at_once: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Block:
+class Block(Record, frozen=False, eq=False):
     """A connection that belongs to one task or thread for a while, mostly for a transaction.
 
     Attributes:
@@ -289,8 +285,7 @@ class Block:
             )
 
 
-@dataclass(slots=True, eq=False)
-class Lease:
+class Lease(Record, frozen=False, eq=False):
     """A connection held for longer than one statement; *owned* ones go back to the pool at the end."""
 
     alias: str

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from dorm.exceptions import BudgetExceeded
+from dorm.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Record):
     """What is in force: milliseconds for a statement and rows it may give, None where there is no limit."""
 
     timeout_ms: float | None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from dorm.record import Record
 
-@dataclass(frozen=True, slots=True)
-class Lexis:
+
+class Lexis(Record):
     """What engines differ in below the level of statements.
 
     Attributes:

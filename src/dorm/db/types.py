@@ -7,8 +7,9 @@ A `SqlType` names a type without saying how a backend spells or converts it: tha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
+
+from dorm.record import Record
 
 Kind: TypeAlias = Literal[
     "smallint",
@@ -42,8 +43,7 @@ Kind: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class SqlType:
+class SqlType(Record):
     """One type of SQL.
 
     Args:
@@ -88,8 +88,7 @@ CUSTOM: Final = SqlType("custom")
 """A type that only a field's ``db_type`` can spell; its values travel as they are."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Range:
+class Range(Record, eq=False):
     """The values between two bounds; None as a bound is "without end".
 
     Args:

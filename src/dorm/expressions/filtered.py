@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dorm.expressions.core import F
 from dorm.expressions.predicate import Q
+from dorm.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -49,8 +49,7 @@ class FilteredRelation:
         return hash((self.relation_name, self.condition))
 
 
-@dataclass(frozen=True, slots=True)
-class Filtered:
+class Filtered(Record):
     """A resolved `FilteredRelation`: the joins that lead to it, the last one with the condition.
 
     Args:
@@ -64,8 +63,7 @@ class Filtered:
     relation: Any
 
 
-@dataclass(frozen=True, slots=True)
-class FilteredStep:
+class FilteredStep(Record):
     """The last join of a filtered relation; *alias* is the name it was given. See `dorm.models.paths.Step`."""
 
     table: str

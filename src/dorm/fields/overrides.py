@@ -8,21 +8,20 @@ lets those take part wherever dorm writes, reads or compares, at no cost to fiel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from dorm.record import Record
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(Record):
     """What a field's method learns of the database it works for: ``vendor`` and ``dialect``."""
 
     dialect: Dialect
 
-    @cached_property
+    @property
     def vendor(self) -> str:
         """Name of the engine's family."""
         return self.dialect.vendor

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dorm import timezone
 from dorm.db.types import TEXT
+from dorm.record import Record
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Dialect
     from dorm.sql.compiler import Compiler
 
 
-@dataclass(frozen=True, slots=True)
-class _Zone:
+class _Zone(Record):
     """Supplies the name of a zone, of the current one for None."""
 
     dialect: Dialect

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.db.types import INTEGER_RANGES
 from dorm.exceptions import InvalidValue
 from dorm.lookups.registry import applied, bilateral_of, find_lookup, for_all
 from dorm.lookups.values import AnyNumber, bucket
+from dorm.record import replace
 from dorm.sql.boolean import And, Condition, Nothing
 from dorm.sql.convert import aligned, comparable_text
 from dorm.sql.node import (

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from dorm.fields.base import NOT_PROVIDED, Field
+from dorm.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Blank:
+class Blank(Record):
     """What every new instance of a model starts with.
 
     Args:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dorm.lookups.core import IsNull
+from dorm.record import replace
 from dorm.sql.boolean import And, conjunction
 from dorm.sql.node import Column, Node
 from dorm.sql.select import Select

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from dorm.record import Record
 
 if TYPE_CHECKING:
     from dorm.fields.base import Field
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Record):
     """One join: a relation is made of one or more of them (see `steps_of`).
 
     Args:
@@ -33,8 +33,7 @@ class Step:
     given: tuple[tuple[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Record):
     """Where a path leads.
 
     Args:

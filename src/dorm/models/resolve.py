@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import FieldError, NotSupportedError, choices_text, nearest
@@ -29,6 +28,7 @@ from dorm.models.joins import ANY_CALL, Joins, condition_of
 from dorm.models.negation import negatable, without_null
 from dorm.models.partners import key_of, of_partner, related_value
 from dorm.models.paths import NoSuchName, Route, leading_up, relation_of, steps_of, walk
+from dorm.record import replace
 from dorm.sql.boolean import (
     And,
     Enclosed,

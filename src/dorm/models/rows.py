@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any, TypeAlias
 
 from dorm.db.dialect import Converter, Dialect
 from dorm.fields.overrides import takes_null
 from dorm.models.state import ORIGIN, Origin, alias_of
+from dorm.record import Record
 from dorm.signals import post_init, pre_init
 from dorm.sql.node import Output
 
@@ -37,8 +37,7 @@ def distinct_names(names: Sequence[str]) -> list[str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectShape:
+class ObjectShape(Record):
     """An instance in a row: its class, the columns it takes, the objects joined to it.
 
     Args:
@@ -79,8 +78,7 @@ class ObjectShape:
                 yield (child.attribute, *path)
 
 
-@dataclass(frozen=True, slots=True)
-class RowShape:
+class RowShape(Record):
     """What one row becomes: *kind* is ``object``, ``dict``, ``tuple``, ``named`` or ``flat``.
 
     Args:

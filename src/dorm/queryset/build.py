@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.aggregates.base import refuse_nested
@@ -20,6 +19,7 @@ from dorm.queryset.columns import orderable, with_columns
 from dorm.queryset.combine import refuse
 from dorm.queryset.outputs import output_names
 from dorm.queryset.query import Asked, Kind, Query
+from dorm.record import replace
 from dorm.sql.node import Literals, Node, QueryLike, typed
 from dorm.sql.plan import Plan, Prepares, Unkept
 from dorm.sql.select import Lock

@@ -6,7 +6,6 @@ What a combined query is ordered by beside them stays a column of its branches.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from dorm.exceptions import FieldError
@@ -14,6 +13,7 @@ from dorm.models.resolve import Resolver
 from dorm.queryset.combine import Combined, outer_columns
 from dorm.queryset.outputs import names_of, output_column, output_named, output_names
 from dorm.queryset.query import Kind, Query
+from dorm.record import replace
 from dorm.sql.node import Column, Node
 from dorm.sql.row import Row
 from dorm.sql.select import Order

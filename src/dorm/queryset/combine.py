@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dorm.exceptions import NotSupportedError
+from dorm.record import Record
 from dorm.sql.node import Column, Node
 from dorm.sql.row import Row
 
@@ -18,8 +18,7 @@ TABLE = "combined"
 """Alias under which the rows of a combined query stand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Combined:
+class Combined(Record):
     """What a combined query is made of.
 
     Args:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.queryset.combine import TABLE, Combined, label, outer_columns
 from dorm.queryset.query import Query
 from dorm.queryset.selects import rows_select
+from dorm.record import replace
 from dorm.sql.convert import aligned, as_type
 from dorm.sql.node import FLOAT_OUTPUT, Column, Literals, Node
 

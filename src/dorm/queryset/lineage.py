@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from dorm.expressions.raw import RawSQL
+from dorm.record import Record
 from dorm.sql.node import Node
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Record):
     """One selected column.
 
     Attributes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from dorm.record import Record
 
 Names = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Loading:
+class Loading(Record):
     """Paths of fields that are loaded, or that are not.
 
     Args:

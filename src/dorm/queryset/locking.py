@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import FieldError
 from dorm.models.paths import leading_up, steps_of
 from dorm.queryset.to_load import single_relation
+from dorm.record import replace
 from dorm.sql.select import Lock
 
 if TYPE_CHECKING:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dorm.expressions.predicate import Q
 from dorm.queryset.query import Asked, Query
+from dorm.record import replace
 from dorm.sql.boolean import Everything, conjunction, disjunction, odd
 from dorm.sql.node import Literals, Node
 from dorm.sql.relabel import moved, moved_join

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dorm.exceptions import FieldError
 from dorm.queryset.outputs import output_column
 from dorm.queryset.query import Query
 from dorm.queryset.selects import SUB, is_empty, labelled, rows_select, unordered
 from dorm.queryset.totals import exists_select
+from dorm.record import replace
 from dorm.sql.node import Column, Node, Output, Part
 from dorm.sql.plan import Plan
 from dorm.sql.row import Row

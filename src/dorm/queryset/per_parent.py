@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from dorm.expressions.core import F, OrderBy
@@ -13,6 +12,7 @@ from dorm.models.resolve import Resolver
 from dorm.queryset import build, selects
 from dorm.queryset.build import Built, Values
 from dorm.queryset.query import Query
+from dorm.record import replace
 from dorm.sql.node import INTEGER_OUTPUT, Node, Param
 from dorm.sql.plan import Plan, Prepares
 from dorm.sql.select import Order

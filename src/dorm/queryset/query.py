@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -11,6 +10,7 @@ from dorm.conf.fetch_modes import FetchMode
 from dorm.queryset.combine import Combined
 from dorm.queryset.loading import Loading
 from dorm.queryset.outputs import output_column, output_width
+from dorm.record import Record, field
 from dorm.sql.node import Node
 from dorm.sql.plan import Plan
 from dorm.sql.select import Join, Lock, Order
@@ -24,8 +24,7 @@ _NOTHING: Mapping[str, Node] = MappingProxyType({})
 _NO_TREE: Tree = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Record):
     """An order as `order_by` was given it: its joins are made where rows are fetched, and only the last one's.
 
     Args:
@@ -37,8 +36,7 @@ class Asked:
     base: int
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Record):
     """What a queryset asks for.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from dorm.db.dialect import Dialect
@@ -19,6 +18,7 @@ from dorm.queryset.loading import Loading
 from dorm.queryset.locking import locked
 from dorm.queryset.query import Asked, Query
 from dorm.queryset.to_load import single_relation
+from dorm.record import Record, replace
 from dorm.sql.boolean import Condition, Nothing, conjunction
 from dorm.sql.compiler import Bind, Compiler
 from dorm.sql.literal import InliningCompiler
@@ -453,8 +453,7 @@ def _filtered_object(
     return replace(shape, attribute=name, reverse=None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(Record):
     """The table that the columns of an object come from, and where those of its model's parents are.
 
     Args:

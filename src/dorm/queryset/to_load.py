@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from dorm.conf.fetch_modes import FetchMode
@@ -11,6 +10,7 @@ from dorm.queryset.build import fixed
 from dorm.queryset.combine import refuse
 from dorm.queryset.loading import Loading
 from dorm.queryset.query import Query, Tree
+from dorm.record import replace
 from dorm.sql.plan import Plan
 
 

@@ -5,13 +5,13 @@ Nothing is selected, joined or ordered for it that does not decide the answer.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from dorm.db.dialect import Dialect
 from dorm.models.resolve import constant
 from dorm.queryset.query import Query
 from dorm.queryset.selects import SUB, Compiled, compiled, labelled, lifted, rows_select, sized, unordered, where_of
+from dorm.record import replace
 from dorm.sql.boolean import And
 from dorm.sql.node import INTEGER_OUTPUT, Column, Node, Param, Text
 from dorm.sql.plan import Plan

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import choices_text, nearest
@@ -12,6 +11,7 @@ from dorm.functions.conversion import Cast
 from dorm.queryset.combining import combined
 from dorm.queryset.outputs import output_names
 from dorm.queryset.query import Query
+from dorm.record import replace
 from dorm.sql.node import Node, Output, output_key, output_name
 
 if TYPE_CHECKING:

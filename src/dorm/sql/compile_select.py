@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.types import TEXT
 from dorm.exceptions import NotSupportedError
+from dorm.record import replace
 from dorm.sql.convert import comparable_text
 from dorm.sql.node import Node
 from dorm.sql.select import Compound, Join, Lock, Order, Select, SubSelect, inner_aliases

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from dorm.db.types import LONG_NUMERIC, TIMESTAMP, SqlType, common_decimal, is_long, is_whole
+from dorm.record import Record
 from dorm.sql.node import Column, Node, Output, Param, Parents, Scope, TypedOutput
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ class Converted(Node):
         return self.args[0].nullable
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(Record):
     """Binds a text as what a field reads in it."""
 
     prepare: Callable[[Any], Any]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import FieldError
+from dorm.record import Record
 from dorm.sql.node import Node, Output, output_of_value
 
 if TYPE_CHECKING:
@@ -32,16 +32,14 @@ _END = object()
 _PLACES = re.compile(r"%(s|%)")
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Record):
     """A parameter that dorm binds: the source of its value, None for the further values of a list."""
 
     source: str | None
     sql_type: SqlType | None
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(Record):
     """A value known now, with the type it is bound as."""
 
     value: Any

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
+
+from dorm.record import Record
 
 Q = TypeVar("Q")
 Prepare: TypeAlias = Callable[[Any], Any]
@@ -55,8 +56,7 @@ def renew() -> None:
                 root.statistics.plans = root.bytes = 0
 
 
-@dataclass(slots=True)
-class PlanStatistics:
+class PlanStatistics(Record, frozen=False):
     """Counters of one model's plans.
 
     Attributes:

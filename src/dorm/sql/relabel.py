@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
 
+from dorm.record import replace
 from dorm.sql.node import Column, Fixed, Node
 from dorm.sql.select import Join, Order, Select, SubSelect
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from dorm.record import Record
 from dorm.sql.boolean import with_parents
 from dorm.sql.node import BOOLEAN_OUTPUT, Column, Node, Output, Scope
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 Nulls: TypeAlias = Literal["first", "last"]
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(Record):
     """One joined table.
 
     Args:
@@ -46,8 +45,7 @@ class Join:
     given: tuple[tuple[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Record):
     """One key of ORDER BY."""
 
     node: Node
@@ -60,8 +58,7 @@ class Order:
         return Order(self.node, not self.descending, nulls[self.nulls])
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Record):
     """FOR UPDATE.
 
     Args:
@@ -75,16 +72,14 @@ class Lock:
     weak: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Compound:
+class Compound(Record):
     """SELECTs whose rows are put together; *branches* are each a SELECT and where its slots start."""
 
     word: str
     branches: tuple[tuple[Select, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Select:
+class Select(Record):
     """One SELECT.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, ParamSpec, TypeVar
 
@@ -27,6 +26,7 @@ from dorm.db.operation import Operation, operation
 from dorm.db.request import Request, Sleep
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import DatabaseError, TransactionManagementError
+from dorm.record import Record
 from dorm.transaction.callbacks import call
 
 T = TypeVar("T")
@@ -39,8 +39,7 @@ _ROLLBACK = Template("ROLLBACK")
 _UNKNOWN = "The connection was {} during COMMIT: whether the transaction took place is not known."
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Record):
     """What an ``atomic`` asks for."""
 
     using: str = "default"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.aggregates.base import is_known_over_nothing, over_nothing, refuse_nested
@@ -14,6 +13,7 @@ from dorm.models.resolve import Resolver
 from dorm.models.rows import RowShape, hydrator
 from dorm.queryset import build, selects, totals
 from dorm.queryset.ops.fetch import reading
+from dorm.record import replace
 from dorm.sql.node import Literals, Node, typed
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from dorm.db.statement import Template
 from dorm.queryset.ops import rowbind, rowwrite
+from dorm.record import replace
 
 _ROWS_A_PIECE = 500
 """Enough that a statement more costs nothing, and few enough that the server is soon at work."""

@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dorm.db.operation import Operation, operation
@@ -20,6 +19,7 @@ from dorm.models.resolve import Resolver
 from dorm.queryset import selects
 from dorm.queryset.combine import refuse
 from dorm.queryset.ops import fetch
+from dorm.record import Record
 
 if TYPE_CHECKING:
     from dorm.queryset.queryset import QuerySet
@@ -99,8 +99,7 @@ def _shown(value: Any) -> str:
 # -- pages -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class CursorPage(Generic[T]):
+class CursorPage(Record, Generic[T]):
     """One page of rows.
 
     Attributes:

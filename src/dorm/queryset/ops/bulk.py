@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.connection import Database
@@ -16,6 +15,7 @@ from dorm.exceptions import InvalidValue, NotSupportedError
 from dorm.models.state import ORIGIN
 from dorm.queryset.ops import announce, arrays, files, ordering, rowbind, rowwrite, tables
 from dorm.queryset.ops.write import writing
+from dorm.record import Record
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
 
@@ -30,8 +30,7 @@ _ROWS_WORTH_COPY = 500
 """From so many rows on COPY is the faster road, where nothing is read back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Record):
     """What `bulk_create` was asked for."""
 
     batch_size: int | None = None
@@ -42,8 +41,7 @@ class Options:
     returning: Iterable[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Insertion:
+class Insertion(Record):
     """How the rows of one call are inserted.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dorm.db.connection import Database
@@ -17,6 +16,7 @@ from dorm.expressions.core import F, Value
 from dorm.expressions.predicate import Q
 from dorm.queryset.ops import announce, arrays, files, rowbind, rowwrite, write
 from dorm.queryset.ops.bulk import check_batch_size
+from dorm.record import Record
 from dorm.sql.node import Node
 from dorm.transaction import in_transaction
 
@@ -93,8 +93,7 @@ def _batches(
 # -- usual rows --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Usual:
+class _Usual(Record):
     """UPDATE of many rows of one table that hold plain values.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dorm.db.dialect import Dialect
@@ -11,12 +10,12 @@ from dorm.db.statement import Many, Statement, Template
 from dorm.exceptions import DatabaseError
 from dorm.fields.overrides import save_binder, takes_null
 from dorm.queryset.ops import rowbind
+from dorm.record import Record
 
 Converter: TypeAlias = "Callable[[Any], Any]"
 
 
-@dataclass(frozen=True, slots=True)
-class RowWrite:
+class RowWrite(Record):
     """A statement that writes the columns of one instance.
 
     Args:
@@ -54,8 +53,7 @@ class RowWrite:
             target[field.attname] = value if load is None or (value is None and not takes_null(load)) else load(value)
 
 
-@dataclass(frozen=True, slots=True)
-class UsualInsert:
+class UsualInsert(Record):
     """INSERT of the columns that a new row of a model mostly has: all but those the database counts.
 
     Args:
@@ -73,8 +71,7 @@ class UsualInsert:
     one: Template
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(Record):
     """What an INSERT does with a row that a unique constraint refuses: skip it, or update the row in the way.
 
     Args:

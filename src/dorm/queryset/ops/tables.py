@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from dorm.db.connection import Database
@@ -15,14 +14,14 @@ from dorm.fields.defaults import DatabaseDefault
 from dorm.queryset import selects, totals
 from dorm.queryset.assigning import assigned
 from dorm.queryset.ops import ordering, rowwrite, write as queryset_writes
+from dorm.record import Record
 from dorm.sql.compiler import Compiler
 from dorm.sql.node import Column, Node
 
 _ABSENT = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Record):
     """One save.
 
     Args:
