@@ -66,9 +66,20 @@ class Sticker(dorm.Model):
         app_label = "instances"
 
 
+class Survey(dorm.Model):
+    """More columns than an object holds without a dict of its own."""
+
+    locals().update({f"answer{number}": dorm.IntegerField(default=number) for number in range(40)})
+    shirt = dorm.ForeignKey(Shirt, related_name="surveys", null=True)
+    before = dorm.ForeignKey("self", related_name="after", null=True)
+
+    class Meta:
+        app_label = "instances"
+
+
 @pytest.fixture(autouse=True)
 def tables(empty_database: object) -> None:
-    create_tables([Shirt, Loaded, Sticker])
+    create_tables([Shirt, Loaded, Sticker, Survey])
 
 
 async def test_positional_values_and_pk(face: Face) -> None:
@@ -105,6 +116,29 @@ async def test_from_db_runs_on_every_road(face: Face) -> None:
     (part,) = await face.rows(Loaded.objects.only("name"))
     assert part._loaded_values == {"id": made.pk, "name": "a"}
     assert part.get_deferred_fields() == {"size"}
+
+
+async def test_each_row_of_many_columns_has_its_own_values(face: Face) -> None:
+    shirt = await face(Shirt.objects.create)(name="s")
+    first = await face(Survey.objects.create)(answer3=300, shirt=shirt)
+    second = await face(Survey.objects.create)(answer39=3900, before=first)
+    surveys = Survey.objects.annotate(more=dorm.F("answer3") + 1).select_related("before", "shirt").order_by("pk")
+    one, two = await face.rows(surveys)
+    assert [one.pk, one.answer0, one.answer3, one.answer39, one.more] == [first.pk, 0, 300, 39, 301]
+    assert [two.pk, two.answer0, two.answer3, two.answer39, two.more] == [second.pk, 0, 3, 3900, 4]
+    assert one.before is None
+    assert one.shirt == shirt
+    assert two.shirt is None
+    assert [two.before.pk, two.before.answer3, two.before.answer39] == [first.pk, 300, 39]
+    assert type(one) is type(two.before) is Survey
+    one.note = "kept"
+    one.answer3 = 5
+    assert not hasattr(two, "note")
+    assert (two.before.answer3, two.answer3) == (300, 3)
+    (part,) = await face.rows(Survey.objects.defer("answer7", "shirt").filter(pk=second.pk))
+    assert part.get_deferred_fields() == {"answer7", "shirt_id"}
+    await face(part.refresh_from_db)(fields=["answer7"])
+    assert part.answer7 == 7
 
 
 async def test_init_signals_are_sent_for_new_and_loaded_instances(face: Face) -> None:
