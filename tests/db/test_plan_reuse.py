@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -111,3 +112,54 @@ def test_what_a_value_may_not_be_is_refused_however_often_it_was_asked(empty_dat
             Gig.objects.all()[:3].filter(Q(seats=1) | Q(title="x"))
         with pytest.raises(TypeError, match="slice"):
             Gig.objects.all()[:3].order_by("title")
+
+
+def test_keywords_come_in_any_order(empty_database: object) -> None:
+    given = {"title": "t", "seats": "7", "band__name": "b", "small": 3}
+    for how in ("filter", "exclude"):
+        wanted = fresh(lambda how=how: getattr(Gig.objects, how)(Q(band__city="c"), **given).sql())
+        assert sorted(wanted[1], key=str) == [3, 7, "b", "c", "t"]
+        Gig._meta.plan.forget()
+        for names in itertools.permutations(given):
+            for _ in range(2):
+                kwargs = {name: given[name] for name in names}
+                assert getattr(Gig.objects, how)(Q(band__city="c"), **kwargs).sql() == wanted
+
+
+def test_equal_values_are_told_apart_by_their_names(empty_database: object) -> None:
+    def build(title: str, name: str) -> tuple[Any, ...]:
+        return Gig.objects.filter(title=title, band__name=name).sql()[1]
+
+    for _ in range(2):
+        assert build("x", "x") == ("x", "x")
+    assert build("t", "b") == ("b", "t")
+    assert build("b", "t") == ("t", "b")
+
+
+@pytest.mark.parametrize("build", [
+    lambda a, n: Gig.objects.filter(title=a, seats=n, band__name=a),
+    lambda a, n: Gig.objects.exclude(Q(title=a) | Q(seats=n), small=n),
+    lambda a, n: Gig.objects.order_by("-title", "seats").select_related("band")[n : n + 5],
+])  # fmt: skip
+def test_what_is_known_is_not_taken_apart(
+    empty_database: object, monkeypatch: pytest.MonkeyPatch, build: Callable[[str, int], Any]
+) -> None:
+    build("a", 1)
+
+    def refuse(*args: Any) -> Any:
+        raise AssertionError("taken apart")
+
+    monkeypatch.setattr(Q, "key", refuse)
+    monkeypatch.setattr("dorm.queryset.build.Resolver", refuse)
+    monkeypatch.setattr("dorm.queryset.build.replace", refuse)
+    assert {"b", 2} & set(build("b", 2)._values)
+
+
+def test_what_has_no_hash_is_no_name(empty_database: object) -> None:
+    for _ in range(2):
+        list_of_names: Any = ["band"]
+        with pytest.raises(dorm.FieldError):
+            Gig.objects.select_related(list_of_names)
+        with pytest.raises(dorm.FieldError, match="order_by"):
+            Gig.objects.order_by(list_of_names)
+        Gig.objects.select_related("band").order_by("band")

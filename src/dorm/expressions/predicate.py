@@ -43,9 +43,9 @@ class Q(Node):
 
     # -- combination ---------------------------------------------------------------------------------------------
     def _combined(self, other: Any, connector: Connector) -> Q:
-        if not getattr(other, "is_condition", False):
-            raise TypeError(f"{type(other).__name__} cannot be combined with Q: it is no condition")
         if not isinstance(other, Q):
+            if not getattr(other, "is_condition", False):
+                raise TypeError(f"{type(other).__name__} cannot be combined with Q: it is no condition")
             return Q.of((*self._parts(connector), other), connector) if self.children else Q(other)
         if not other.children:
             return self
@@ -163,9 +163,11 @@ class Q(Node):
         """
         parts: list[Any] = [self.connector, self.negated]
         for child in self.children:
-            if isinstance(child, tuple):
-                parts += child[0], type(child[1])
-                given.append(child[1])
+            if type(child) is tuple:
+                path, value = child
+                parts.append(path)
+                parts.append(type(value))
+                given.append(value)
             elif type(child) is Q and (inner := child.outline(given)) is not None:
                 parts.append(inner)
             else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dorm.aggregates.base import refuse_nested
 from dorm.exceptions import FieldDoesNotExist, FieldError, OutOfRange
@@ -21,7 +22,7 @@ from dorm.queryset.outputs import output_names
 from dorm.queryset.query import Asked, Kind, Query
 from dorm.record import replace
 from dorm.sql.node import Literals, Node, QueryLike, typed
-from dorm.sql.plan import Plan, Prepares, Unkept
+from dorm.sql.plan import Plan, Prepares, Unkept, taking
 from dorm.sql.select import Lock
 
 if TYPE_CHECKING:
@@ -52,59 +53,64 @@ def fixed(plan: Plan[Query], key: Hashable, build: Callable[[Query], Query]) -> 
 # -- filter ------------------------------------------------------------------------------------------------------
 
 
-def filtered(
-    plan: Plan[Query],
-    values: Values,
-    args: Values,
-    kwargs: dict[str, Any],
-    negated: bool = False,
-    sticky: bool = False,
-    joined: bool = False,
-) -> Built:
-    """`filter` and `exclude`; the joins of a *sticky* one serve the next as well, a *joined* one takes what is there.
+def filtered(plan: Plan[Query], values: Values, args: Values, kwargs: dict[str, Any], negated: bool = False) -> Built:
+    """`filter` and `exclude`. A call whose values are all plain literals is looked up by names and types alone."""
+    quick: Hashable
+    if args:
+        quick, given = _outline(negated, args, kwargs)
+    elif len(kwargs) == 1:
+        [(name, value)] = kwargs.items()
+        quick, given = (negated, name, type(value)), (value,)
+    else:
+        given = tuple(kwargs.values())
+        quick = (negated, *kwargs, *map(type, given))
+    found = plan.quick(quick)
+    if found is not None:
+        child, take = found
+        try:
+            return child, values + (given if take is None else take(given))
+        except OutOfRange:
+            quick = None
+    built, taken = _filtered(plan, values, "filter", _condition(plan.query, args, kwargs, negated))
+    if quick is not None and taken.cacheable and built[0].slots:
+        _remember(plan, quick, built[0], given, kwargs, taken)
+    return built
 
-    A call whose values are all plain literals is looked up by names and types alone.
-    """
-    quick: Hashable = None
-    own: Values = ()
-    if not sticky and not joined:
-        if args:
-            quick, own = _outline(negated, args, kwargs)
-        else:
-            own = tuple(kwargs.values())
-            quick = (negated, *kwargs, *map(type, own))
-        child = plan.quick(quick) if quick is not None else None
-        if child is not None:
-            try:
-                return child, values + (own if child.prepares is None else child.prepared(own))
-            except OutOfRange:
-                quick = None
-    query = plan.query
+
+def filtered_together(
+    plan: Plan[Query], values: Values, kwargs: dict[str, Any], how: Literal["sticky", "joined"]
+) -> Built:
+    """`filter` whose joins serve the next one as well (sticky), or which takes the joins that are there (joined)."""
+    return _filtered(plan, values, how, _condition(plan.query, (), kwargs, False))[0]
+
+
+def _condition(query: Query, args: Values, kwargs: dict[str, Any], negated: bool) -> Q:
     if query.combined is not None:
         refuse(query, "exclude" if negated else "filter")
     if query.is_sliced and (args or kwargs):
         raise TypeError("Cannot filter a query once a slice has been taken.")
-    condition = Q(*args, **kwargs)
-    condition = condition.normalised()
-    if negated:
-        condition = ~condition
-    collected = Literals()
-    key = ("joined" if joined else "sticky" if sticky else "filter", condition.key(collected))
+    condition = Q(*args, **kwargs).normalised()
+    return ~condition if negated else condition
+
+
+def _filtered(plan: Plan[Query], values: Values, how: str, condition: Q) -> tuple[Built, Literals]:
+    """Take the step of *condition*; return also the literals that were found in it."""
+    own = Literals()
     try:
-        built = step(plan, values, key, collected, lambda: _filter(plan, condition, sticky, joined))
+        return step(plan, values, (how, condition.key(own)), own, lambda: _filter(plan, condition, how)), own
     except OutOfRange:
-        condition = with_any_number(condition)
-        collected = Literals()
-        key = (key[0], condition.key(collected))
-        return step(plan, values, key, collected, lambda: _filter(plan, condition, sticky, joined))
-    if quick is not None and built[0].kept and built[0].slots and _is_plain(kwargs, own, collected):
-        plan.remember(quick, built[0])
-    return built
+        answered = with_any_number(condition)
+        own = Literals()
+        return step(plan, values, (how, answered.key(own)), own, lambda: _filter(plan, answered, how)), own
 
 
 def _outline(negated: bool, args: Values, kwargs: dict[str, Any]) -> tuple[Hashable | None, Values]:
     """Return what a call consists of without its values (None for what Q cannot outline), and the values."""
     given: list[Any] = []
+    if len(args) == 1 and not kwargs:
+        condition = args[0]
+        inner = condition.outline(given) if type(condition) is Q else None
+        return None if inner is None else (negated, inner), tuple(given)
     parts: list[Hashable] = [negated]
     for arg in args:
         inner = arg.outline(given) if type(arg) is Q else None
@@ -114,21 +120,28 @@ def _outline(negated: bool, args: Values, kwargs: dict[str, Any]) -> tuple[Hasha
     return (*parts, *kwargs, *map(type, kwargs.values())), (*given, *kwargs.values())
 
 
-def _is_plain(kwargs: dict[str, Any], given: Values, collected: Literals) -> bool:
-    """True when each value *given* is one literal, bound as it stands, and nothing of it is structure."""
-    return (
-        collected.cacheable
-        and len(collected) == len(given)
-        and list(kwargs) == sorted(kwargs)
-        and all(one is other for one, other in zip(given, collected, strict=True))
-        and not any(isinstance(value, (Node, QueryLike, tuple, list, set, dict)) for value in collected)
-    )
+def _remember(
+    plan: Plan[Query], quick: Hashable, child: Plan[Query], given: Values, kwargs: dict[str, Any], own: Literals
+) -> None:
+    """Let *quick* lead to *child*, where each value *given* is one literal, bound as it stands, none of it structure.
+
+    Q sorts the names in *kwargs*, behind the conditions before them.
+    """
+    first = len(given) - len(kwargs)
+    named = {name: place for place, name in enumerate(kwargs, first)}
+    places = [*range(first), *[named[name] for name in sorted(kwargs)]]
+    if (
+        len(own) == len(given)
+        and all(given[place] is value for place, value in zip(places, own, strict=True))
+        and not any(isinstance(value, (Node, QueryLike, tuple, list, set, dict)) for value in own)
+    ):
+        plan.remember(quick, child, taking(places, child.prepares or (None,) * len(own)))
 
 
-def _filter(plan: Plan[Query], condition: Q, sticky: bool, joined: bool) -> tuple[Query, Prepares]:
+def _filter(plan: Plan[Query], condition: Q, how: str) -> tuple[Query, Prepares]:
     query = plan.query
     resolver = Resolver(query, plan.slots, "exclude" if condition.negated else "filter", filtering=True)
-    if joined:
+    if how == "joined":
         resolver.call = ANY_CALL
     where, having, windows = resolver.conditions(condition)
     if having and query.group is None:
@@ -140,7 +153,7 @@ def _filter(plan: Plan[Query], condition: Q, sticky: bool, joined: bool) -> tupl
         where=query.where + where,
         having=query.having + having,
         qualify=query.qualify + windows,
-        calls=query.calls + (not sticky),
+        calls=query.calls + (how != "sticky"),
     )
     return changed, resolver.taken
 
@@ -148,23 +161,22 @@ def _filter(plan: Plan[Query], condition: Q, sticky: bool, joined: bool) -> tupl
 # -- order, slices, distinct -------------------------------------------------------------------------------------
 
 
-_TEXTS = {str}
-
-
-def ordered(plan: Plan[Query], values: Values, keys: Iterable[Any]) -> Built:
-    """`order_by`."""
-    names = tuple(keys)
-    if {*map(type, names)} == _TEXTS:
-        child = plan.known(("order_by", *names))
-        if child is not None:
-            return child, values
-    wrong = [name for name in names if not isinstance(name, (str, Node))]
+def ordered(plan: Plan[Query], values: Values, keys: tuple[Any, ...]) -> Built:
+    """`order_by`. Names alone are looked up as they stand."""
+    quick = ("order_by", keys)
+    found = plan.quick(quick)
+    if found is not None:
+        return found[0], values
+    wrong = [key for key in keys if not isinstance(key, (str, Node))]
     if wrong:
-        kinds = ", ".join(type(name).__name__ for name in wrong)
+        kinds = ", ".join(type(key).__name__ for key in wrong)
         raise FieldError(f"Invalid order_by arguments: order_by() takes names and expressions, got {kinds}.")
     if plan.query.is_sliced:
         raise TypeError("Cannot reorder a query once a slice has been taken.")
-    return answered(lambda given: _ordered(plan, values, given), names)
+    built = answered(lambda given: _ordered(plan, values, given), keys)
+    if all(type(key) is str for key in keys):
+        plan.remember(quick, built[0])
+    return built
 
 
 def _ordered(plan: Plan[Query], values: Values, names: tuple[Any, ...]) -> Built:
@@ -207,13 +219,24 @@ def distinct(plan: Plan[Query], names: tuple[str, ...]) -> Plan[Query]:
 
 def sliced(plan: Plan[Query], values: Values, start: int | None, stop: int | None) -> Built:
     """Slicing: limits and offsets are values; a slice of a slice combines them."""
-    for bound in (start, stop):
-        if bound is not None and bound < 0:
-            raise ValueError("Negative indexing is not supported.")
+    begin = start or 0
+    if begin < 0 or (stop is not None and stop < 0):
+        raise ValueError("Negative indexing is not supported.")
+    query = plan.query
+    if query.limit is not None or query.offset is not None:
+        return _sliced_again(plan, values, begin, stop)
+    if stop is None:
+        return _bounded(plan, False, begin > 0), (*values, begin) if begin else values
+    if stop <= begin:
+        return nothing(plan), values
+    return _bounded(plan, True, begin > 0), (*values, stop - begin, begin) if begin else (*values, stop - begin)
+
+
+def _sliced_again(plan: Plan[Query], values: Values, start: int, stop: int | None) -> Built:
     query = plan.query
     low = values[query.offset] if query.offset is not None else 0
     high = low + values[query.limit] if query.limit is not None else None
-    begin = low + (start or 0)
+    begin = low + start
     end = high if stop is None else low + stop if high is None else min(high, low + stop)
     if end is not None and end <= begin:
         return nothing(plan), values
@@ -224,8 +247,12 @@ def sliced(plan: Plan[Query], values: Values, start: int | None, stop: int | Non
             changed[slot] = value
         elif wanted:
             changed.append(value or 0)
+    return _bounded(plan, limit, offset), tuple(changed)
+
+
+def _bounded(plan: Plan[Query], limit: bool, offset: bool) -> Plan[Query]:
     key = ("slice", limit, offset)
-    return plan.known(key) or plan.step(key, lambda: _slice(plan, limit, offset)), tuple(changed)
+    return plan.known(key) or plan.step(key, partial(_slice, plan, limit, offset))
 
 
 def _slice(plan: Plan[Query], limit: bool, offset: bool) -> tuple[Query, Prepares]:
@@ -242,11 +269,8 @@ def nothing(plan: Plan[Query]) -> Plan[Query]:
 
 def at_most_one(plan: Plan[Query], how: str) -> Plan[Query]:
     """Return the plan with a limit that stands in the text (`first`, `last`)."""
-    found = plan.quick((how, 1))
-    if found is None:
-        found = fixed(plan, (how, 1), lambda query: _at_most_one(plan, query, how))
-        plan.remember((how, 1), found)
-    return found
+    key = (how, 1)
+    return plan.known(key) or fixed(plan, key, lambda query: _at_most_one(plan, query, how))
 
 
 def _at_most_one(plan: Plan[Query], query: Query, how: str) -> Query:

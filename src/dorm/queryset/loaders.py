@@ -332,7 +332,7 @@ def matching(
             part = rows.filter(**condition)
         else:
             # What the queryset says of the rows between is about the pair that leads here.
-            part = rows._with(*build.filtered(rows._plan, rows._values, (), condition, joined=True))
+            part = rows._with(*build.filtered_together(rows._plan, rows._values, condition, "joined"))
             part = part._with(*build.annotated(part._plan, part._values, {keep: F(path)}))
         if bounds is not None:
             part = part._with(*per_parent.sliced(part._plan, part._values, path, bounds))

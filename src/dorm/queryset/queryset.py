@@ -40,6 +40,7 @@ else:
     R = TypeVar("R")
 
 _SHOWN = 20
+_new = object.__new__
 _CHUNK = 2_000
 
 
@@ -78,17 +79,20 @@ class Queryable(Building[M, R], Asking[M, R], Writing[M, R], Generic[M, R]):
         Raises: FieldError: a name or lookup that does not exist. InvalidValue: a value its field cannot take.
         """
         qs = self._queryset()
-        return qs._with(*build.filtered(qs._plan, qs._values, args, kwargs))
+        plan, values = build.filtered(qs._plan, qs._values, args, kwargs)
+        return qs._with(plan, values)
 
     def exclude(self, *args: Q | Node, **kwargs: Any) -> QuerySet[M, R]:
         """Drop the rows that meet all conditions together; rows where one is NULL are kept."""
         qs = self._queryset()
-        return qs._with(*build.filtered(qs._plan, qs._values, args, kwargs, negated=True))
+        plan, values = build.filtered(qs._plan, qs._values, args, kwargs, negated=True)
+        return qs._with(plan, values)
 
     def order_by(self, *keys: str | Node) -> QuerySet[M, R]:
         """Order by names (``-name`` descending, ``?`` at random), paths and expressions; nothing clears the order."""
         qs = self._queryset()
-        return qs._with(*build.ordered(qs._plan, qs._values, keys))
+        plan, values = build.ordered(qs._plan, qs._values, keys)
+        return qs._with(plan, values)
 
     def reverse(self) -> QuerySet[M, R]:
         """Turn the order round."""
@@ -131,9 +135,7 @@ class Queryable(Building[M, R], Asking[M, R], Writing[M, R], Generic[M, R]):
     def select_related(self, *paths: str | None) -> QuerySet[M, R]:
         """Load these foreign keys' objects with the same statement; None clears, nothing means all required ones."""
         qs = self._queryset()
-        if paths == (None,):
-            return qs._with(to_load.not_joined(qs._plan), qs._values)
-        return qs._with(to_load.joined(qs._plan, tuple(str(path) for path in paths)), qs._values)
+        return qs._with(to_load.related(qs._plan, paths), qs._values)
 
     def prefetch_related(self, *lookups: str | Prefetch | None) -> QuerySet[M, R]:
         """Load these relations with one statement each once the rows are there; None clears."""
@@ -253,8 +255,8 @@ class Queryable(Building[M, R], Asking[M, R], Writing[M, R], Generic[M, R]):
         """Return the SELECT of these rows and its parameters, for the database it would run on; nothing is sent."""
         qs = self._queryset()
         database = connections[alias] if alias is not None else fetch.reading(qs, locks=False)
-        statement = selects.rows(qs._plan, database.dialect).statement(qs._values)
-        return statement.sql, tuple(statement.params)
+        compiled = selects.rows(qs._plan, database.dialect)
+        return compiled.template.sql, compiled.parameters(qs._values)
 
 
 Queryable._base_create = (Queryable.create, Queryable.acreate)
@@ -314,7 +316,7 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
 
     def _with(self, plan: Plan[Query], values: tuple[Any, ...]) -> Self:
         """Return a queryset like this one with another plan."""
-        new = object.__new__(type(self))
+        new = _new(self.__class__)
         new._plan = plan
         new._values = values
         new._alias = self._alias
@@ -394,9 +396,9 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         if isinstance(key, slice):
             if self._rows is not None:
                 return self._rows[key]
-            if key.step is not None:
-                return list(self._with(*build.sliced(self._plan, self._values, key.start, key.stop)))[:: key.step]
-            return self._with(*build.sliced(self._plan, self._values, key.start, key.stop))
+            plan, values = build.sliced(self._plan, self._values, key.start, key.stop)
+            part = self._with(plan, values)
+            return part if key.step is None else list(part)[:: key.step]
         if not isinstance(key, int):
             raise TypeError(f"QuerySet indices must be integers or slices, not {type(key).__name__}.")
         if key < 0:

@@ -66,6 +66,10 @@ class Compiled:
         self.late = False
         self.paths: tuple[tuple[str, ...], ...] = ()
 
+    def parameters(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the parameters for these values."""
+        return values if self.bind is None else self.bind(values)
+
     def statement(self, values: tuple[Any, ...]) -> Statement:
         """Return the statement for these values."""
         return Statement(self.template, values if self.bind is None else self.bind(values))
@@ -81,8 +85,8 @@ class Shown:
 
     def sql_with_params(self) -> tuple[str, tuple[Any, ...]]:
         """Return the text with placeholders and the parameters."""
-        statement = rows(self.plan, self.dialect).statement(self.values)
-        return statement.sql, tuple(statement.params)
+        compiled = rows(self.plan, self.dialect)
+        return compiled.template.sql, compiled.parameters(self.values)
 
     def __str__(self) -> str:
         select, _ = rows_select(self.plan.query)

@@ -14,12 +14,22 @@ from dorm.record import replace
 from dorm.sql.plan import Plan
 
 
-def joined(plan: Plan[Query], paths: tuple[str, ...]) -> Plan[Query]:
-    """`select_related`."""
-    key = ("select_related", *paths)
-    known = plan.known(key)
-    if known is not None:
-        return known
+def related(plan: Plan[Query], paths: tuple[Any, ...]) -> Plan[Query]:
+    """`select_related`: names of relations; None alone clears, nothing means all required ones."""
+    quick = ("select_related", paths)
+    found = plan.quick(quick)
+    if found is not None:
+        return found[0]
+    if paths == (None,):
+        return _not_joined(plan)
+    names = tuple(map(str, paths))
+    made = _joined(plan, names)
+    if names == paths:
+        plan.remember(quick, made)
+    return made
+
+
+def _joined(plan: Plan[Query], paths: tuple[str, ...]) -> Plan[Query]:
     refuse(plan.query, "select_related")
     if plan.query.kind != "object":
         raise TypeError("Cannot call select_related() after .values() or .values_list()")
@@ -36,7 +46,7 @@ def joined(plan: Plan[Query], paths: tuple[str, ...]) -> Plan[Query]:
                 level = level.setdefault(name, {})
         return replace(query, related=tree)
 
-    return fixed(plan, key, build)
+    return fixed(plan, ("select_related", *paths), build)
 
 
 _DEEPEST_IMPLICIT = 5
@@ -51,7 +61,7 @@ def _join_required(tree: dict[str, Any], model: Any, depth: int) -> None:
                 _join_required(tree.setdefault(field.name, {}), field.target, depth - 1)
 
 
-def not_joined(plan: Plan[Query]) -> Plan[Query]:
+def _not_joined(plan: Plan[Query]) -> Plan[Query]:
     """``select_related(None)``."""
     return fixed(plan, "select_related(None)", lambda query: replace(query, related={}))
 

@@ -323,7 +323,7 @@ class ManyRelatedManager(BaseRelatedManager[M]):
             return rows.none()
         condition = {f"{self.relation.opposite.name}__{source.name}": getattr(self.instance, source.attname)}
         # Further conditions across the relation share its join, as in Django.
-        found = rows._with(*build.filtered(rows._plan, rows._values, (), condition, sticky=True))
+        found = rows._with(*build.filtered_together(rows._plan, rows._values, condition, "sticky"))
         found._hints = self._parent(None, found)
         return found
 

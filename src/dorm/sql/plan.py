@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from dorm.record import Record
@@ -16,6 +17,8 @@ from dorm.record import Record
 Q = TypeVar("Q")
 Prepare: TypeAlias = Callable[[Any], Any]
 Prepares: TypeAlias = "tuple[Prepare | None, ...]"
+Values: TypeAlias = "tuple[Any, ...]"
+Take: TypeAlias = "Callable[[Values], Values]"
 
 
 def as_given(value: Any) -> Any:
@@ -24,6 +27,29 @@ def as_given(value: Any) -> Any:
     A step that takes such a value is compiled each time: its plan fits this value alone.
     """
     return value
+
+
+def taking(places: Sequence[int], prepares: Sequence[Prepare | None]) -> Take | None:
+    """Return the function from what a call was given to the values of its step; None where they are the same tuple.
+
+    Args:
+        places: where among what was given each value stands. prepares: what is applied to it.
+    """
+    if not any(prepares) and list(places) == list(range(len(places))):
+        return None
+    shape = tuple([(place, prepare is not None) for place, prepare in zip(places, prepares, strict=True)])
+    made: Take = _takes(shape)(*filter(None, prepares))
+    return made
+
+
+@lru_cache(maxsize=500)
+def _takes(shape: tuple[tuple[int, bool], ...]) -> Callable[..., Take]:
+    """Return the function from preparations to the function that takes values of *shape*."""
+    names = [f"p{place}" for place, prepared in shape if prepared]
+    items = [f"p{place}(given[{place}])" if prepared else f"given[{place}]" for place, prepared in shape]
+    # The source holds positions and names made here, never a user's text.
+    made: Callable[..., Take] = eval(f"lambda {', '.join(names)}: lambda given: ({', '.join(items)},)")
+    return made
 
 
 MOST_PATHS = 200
@@ -137,7 +163,7 @@ class Plan(Generic[Q]):
         self.derived: dict[Hashable, Any] = {}
         self.used = root.clock
         self._children: dict[Hashable, Plan[Q]] = {}
-        self._quick: dict[Hashable, Plan[Q]] = {}
+        self._quick: dict[Hashable, tuple[Plan[Q], Take | None]] = {}
 
     @classmethod
     def rooted(cls, query: Q) -> Plan[Q]:
@@ -147,14 +173,17 @@ class Plan(Generic[Q]):
         root.plan = plan
         return plan
 
-    def quick(self, key: Hashable) -> Plan[Q] | None:
-        """Return the child found under a key of the caller's own making (`remember`), None when there is none."""
-        child = self._quick.get(key)
-        if child is not None:
+    def quick(self, key: Hashable) -> tuple[Plan[Q], Take | None] | None:
+        """Return what was remembered under *key*, None when there is nothing, as for what has no hash."""
+        try:
+            found = self._quick.get(key)
+        except TypeError:
+            return None
+        if found is not None:
             root = self.root
-            child.used = root.clock
+            found[0].used = root.clock
             root.statistics.hits += 1
-        return child
+        return found
 
     def known(self, key: Hashable) -> Plan[Q] | None:
         """Return the child that `step` made for *key*, None when there is none."""
@@ -165,10 +194,10 @@ class Plan(Generic[Q]):
             root.statistics.hits += 1
         return child
 
-    def remember(self, key: Hashable, child: Plan[Q]) -> None:
-        """Let *key* lead to *child* as well."""
+    def remember(self, key: Hashable, child: Plan[Q], take: Take | None = None) -> None:
+        """Let *key*, of the caller's own making, lead to *child* as well, whose values *take* makes of those given."""
         if child.kept and len(self._quick) < MOST_PLANS:
-            self._quick[key] = child
+            self._quick[key] = child, take
 
     def step(self, key: Hashable | None, build: Callable[[], tuple[Q, Prepares]]) -> Plan[Q]:
         """Return the child for *key*, building its query the first time; None as key builds each time.
@@ -226,7 +255,7 @@ class Plan(Generic[Q]):
             else:
                 kept += 1 + below
         alive = set(map(id, self._children.values()))
-        self._quick = {key: child for key, child in self._quick.items() if id(child) in alive}
+        self._quick = {key: found for key, found in self._quick.items() if id(found[0]) in alive}
         return kept
 
     def forget_below(self) -> None:
