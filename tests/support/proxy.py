@@ -129,7 +129,7 @@ class Proxy:
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answered: list[bool], counts: bool
     ) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := await reader.read(65536):
                 if self.silent:
                     continue
@@ -142,3 +142,7 @@ class Proxy:
                 await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()
+        except (OSError, RuntimeError):
+            # Reset by one side (a server process that ends with bytes unread does it), or written to after
+            # `half_close`: the other side must not wait for what will never come.
+            writer.transport.abort()
