@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 import dorm
 from dorm import transaction
 from dorm.db.connection import get_async_connection, get_connection
+from dorm.db.request import blocking
 from dorm.db.scope import set_search_path
+from dorm.db.statement import Statement, Template
 from dorm.exceptions import DeadlineExceeded, IntegrityError, OperationalError, TransactionManagementError
 from tests.support.cluster import free_port
 from tests.support.faces import Face
@@ -373,6 +376,29 @@ async def test_a_black_hole_within_a_block_ends_at_the_deadline(face: Face, prox
     proxy.cut()
     assert await face(Author.objects.count)() == 0
     assert dorm.pool_stats()["in_use"] == 0
+
+
+@pytest.mark.slow
+def test_a_connection_that_is_given_up_while_the_deadline_asks_to_cancel(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that asks is not answered, finds no connection any more, and ends without a traceback."""
+    failed: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    database = dorm.connections["default"]
+    lease = database.acquire()
+    connection = blocking(lease.connection)
+    connection.query(Statement(Template("SELECT 1"), ()))
+    proxy.silent = True
+    asking = threading.Thread(target=connection.cancel)
+    asking.start()
+    asking.join(0.5)
+    assert asking.is_alive()
+    connection.abort()
+    asking.join(30)
+    proxy.silent = False
+    database.release(lease)
+    assert failed == []
 
 
 async def test_retries_end_at_the_deadline(face: Face, proxy: Proxy, database: dict[str, Any]) -> None:

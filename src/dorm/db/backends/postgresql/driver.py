@@ -301,8 +301,11 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
             self.raw.cancel_safe(timeout=_CANCELLING)
         except DRIVER_ERRORS:
             # The server does not answer. Ending the socket wakes the thread that waits for it; closing it here would
-            # be a use of the connection by two threads.
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.raw.pgconn.socket)) as end:
+            # be a use of the connection by two threads. It may be gone already: then there is no socket to ask for.
+            with (
+                contextlib.suppress(OSError, psycopg.Error),
+                socket.socket(fileno=os.dup(self.raw.pgconn.socket)) as end,
+            ):
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
