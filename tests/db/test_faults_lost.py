@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -172,6 +173,25 @@ async def test_the_idle_connections_are_checked_after_one_was_found_dead(face: F
     # A write would be raised to the user if it met one of the other three.
     for number in range(4):
         await face(Author.objects.create)(name=f"{number}")
+
+
+async def test_idle_connections_that_nobody_has_used_yet_are_checked_too(
+    face: Face, killer: Killer, database: dict[str, Any]
+) -> None:
+    # As many as there are attempts: each would be met by one of them.
+    dorm.configure(DATABASES={"default": {**database, "MIN_POOL_SIZE": 4, "MAX_POOL_SIZE": 4}})
+    await face(Author.objects.count)()
+    for _ in range(500):
+        if dorm.pool_stats()["pool_available"] == 4:
+            break
+        if face.is_async:
+            await asyncio.sleep(0.01)
+        else:
+            time.sleep(0.01)
+    assert dorm.pool_stats()["pool_available"] == 4
+    assert killer.kill() >= 4
+    assert await face(Author.objects.count)() == 0
+    await face(Author.objects.create)(name="a")
 
 
 async def test_a_connection_that_dies_under_a_stream(face: Face, killer: Killer) -> None:

@@ -75,6 +75,7 @@ class _Raw(psycopg.Connection[Any]):
 
     dorm: PostgresConnection | None = None
     made: Made
+    made_at = 0.0
 
     @classmethod
     def connect(cls, *args: Any, **kwargs: Any) -> Any:
@@ -84,6 +85,7 @@ class _Raw(psycopg.Connection[Any]):
             cls.made.failed(exc)
             raise
         raw.prepared_max = MOST_PREPARED
+        raw.made_at = time.monotonic()
         cls.made.raw.add(raw)
         return raw
 
@@ -93,6 +95,7 @@ class _AsyncRaw(psycopg.AsyncConnection[Any]):
 
     dorm: PostgresAsyncConnection | None = None
     made: Made
+    made_at = 0.0
 
     @classmethod
     async def connect(cls, *args: Any, **kwargs: Any) -> Any:
@@ -102,6 +105,7 @@ class _AsyncRaw(psycopg.AsyncConnection[Any]):
             cls.made.failed(exc)
             raise
         raw.prepared_max = MOST_PREPARED
+        raw.made_at = time.monotonic()
         cls.made.raw.add(raw)
         return raw
 
@@ -156,6 +160,8 @@ class _Common:
         """Note that the library handed *raw* out now; *connection* is its face of dorm, for as long as it lives."""
         if raw.dorm is None:
             raw.dorm = connection
+            # It may have waited for long since it was made, as those do that keep the pool at its least size.
+            connection.returned_at = raw.made_at
             connection.rides = not self.config.shares_sessions
         connection.handed_out_at = time.monotonic()
         return connection
