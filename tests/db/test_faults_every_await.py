@@ -9,11 +9,13 @@ import asyncio
 import gc
 import sys
 from collections.abc import Awaitable, Generator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import dorm
+from dorm import transaction
 from dorm.db.connection import get_async_connection
 from tests.db.test_faults_cancel import WORK, Work, check_nothing_is_open
 from tests.support.models import Author, Book
@@ -120,3 +122,50 @@ async def test_cancelled_at_each_await(
     assert ("inner" in names) <= ("outer" in names)
     async with asyncio.timeout(60):
         await asyncio.gather(*[Author.objects.acount() for _ in range(6)])
+
+
+async def told_block(told: dict[str, list[str]], raises: bool) -> None:
+    """A block with one inside it that is undone, and what is told of either."""
+    async with transaction.aatomic():
+        told["outer"] = []
+        transaction.on_commit(lambda: told["outer"].append("committed"))
+        transaction.on_rollback(lambda: told["outer"].append("rolled back"))
+        await Author.objects.acreate(name="outer")
+        with suppress(KeyError):
+            async with transaction.aatomic():
+                told["inner"] = []
+                transaction.on_commit(lambda: told["inner"].append("committed"))
+                transaction.on_rollback(lambda: told["inner"].append("rolled back"))
+                await Author.objects.acreate(name="inner")
+                raise KeyError
+        if raises:
+            raise LookupError
+
+
+@pytest.mark.usefixtures("quiet_pipelines")
+@pytest.mark.parametrize("raises", [False, True], ids=["commits", "rolls back"])
+@pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
+async def test_callbacks_tell_what_became_of_a_block_cancelled_at_each_await(
+    far: bool, raises: bool, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psycopg.waiting.MAX_BUSY_TIME", 0.0, raising=False)
+    if far:
+        if backend == "sqlite":
+            pytest.skip("a file is never far away")
+        be_far(monkeypatch)
+    at, done = 0, False
+    while not done:
+        at += 1
+        before = await Author.objects.acount()
+        told: dict[str, list[str]] = {}
+
+        async def work(told: dict[str, list[str]] = told) -> None:
+            with suppress(LookupError):
+                await told_block(told, raises)
+
+        done = await done_or_cancelled(work, (at,))
+        kept = await Author.objects.acount() > before
+        assert told.get("outer", ["rolled back"]) == ["committed" if kept else "rolled back"], at
+        assert told.get("inner", ["rolled back"]) == ["rolled back"], at
+        assert at < 500
+    assert kept is not raises

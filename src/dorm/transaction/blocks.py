@@ -205,9 +205,9 @@ def release_savepoint(database: Database, block: Block, mark: Mark) -> Operation
 def rollback_to_savepoint(database: Database, block: Block, mark: Mark) -> Operation[None]:
     """Undo what was done since *mark*, which stays; callbacks of the undone part are dropped or called."""
     statement = internal(database.dialect.rollback_to_savepoint(mark.name))
+    yield from controlled(database, RollbackToSavepoint(database, block, mark.name, statement), statement)
     undone = block.on_rollback[mark.rollback_mark :]
     del block.on_commit[mark.commit_mark :], block.on_rollback[mark.rollback_mark :]
-    yield from controlled(database, RollbackToSavepoint(database, block, mark.name, statement), statement)
     block.forget(mark)
     block.savepoints.append(mark)
     block.undone(mark)
@@ -285,16 +285,22 @@ def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
     broken = block.needs_rollback or block.connection.is_doomed
     commits = error is None and not handle.rolls_back and not broken
     committed = False
+    failed: BaseException | None = None
     try:
         if commits:
             yield from _commit(database, block)
             committed = True
         else:
             yield from controlled(database, Rollback(block.connection), internal(_ROLLBACK))
-    except DatabaseError:
+    except DatabaseError as exc:
         if error is None:
-            raise
-        block.connection.abort()
+            failed = exc
+        else:
+            block.connection.abort()
+    except BaseException as exc:  # noqa: BLE001  # raised again once the callbacks have run
+        failed = exc
+        if block.connection.in_transaction:
+            block.connection.abort()
     finally:
         block.levels.clear()
         block.savepoints.clear()
@@ -304,6 +310,11 @@ def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
             database.leave(block)
         yield Release(database, lease)
     on_commit, on_rollback = block.take_callbacks()
+    if failed is not None:
+        # Nothing was committed, whatever ended ROLLBACK; a COMMIT that failed has told so already.
+        block.heal()
+        yield from call(on_rollback, "on_rollback")
+        raise failed
     unexpected = broken and error is None and not handle.rolls_back and not block.asked_to_roll_back
     block.heal()
     if unexpected:
