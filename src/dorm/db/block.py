@@ -260,6 +260,8 @@ class Block(Record, frozen=False, eq=False):
 
     def check(self, face: Face) -> None:
         """Raise `TransactionManagementError` unless the code running now may use this block."""
+        if self.process == _process and not self.ended and self.face == face and self.owner == current_owner():
+            return
         if self.process != _process:
             raise TransactionManagementError(
                 f"the transaction on {self.alias!r} belongs to the process that this one was forked from. Fork outside "

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
 
+_asked: Callable[[], asyncio.AbstractEventLoop | None] | None = None
+"""asyncio's own function, once it is loaded."""
+
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the loop that runs in this thread, None without one."""
-    events = sys.modules.get("asyncio.events")
-    if events is None:
-        return None
-    # Another thread may be in the middle of loading it; this one runs no loop then.
-    running = getattr(events, "_get_running_loop", None)
-    return None if running is None else cast("asyncio.AbstractEventLoop | None", running())
+    ask = _asked
+    if ask is None:
+        events = sys.modules.get("asyncio.events")
+        if events is None:
+            return None
+        ask = _looked_up(events)
+    return None if ask is None else ask()
+
+
+def _looked_up(events: ModuleType) -> Callable[[], asyncio.AbstractEventLoop | None] | None:
+    global _asked
+    found: Callable[[], asyncio.AbstractEventLoop | None] | None = getattr(events, "_get_running_loop", None)
+    if hasattr(sys.modules.get("asyncio"), "run"):
+        # Loaded to its end. Another thread may be in the middle of it: no loop runs in this one then, and the module
+        # may still have a function that it replaces.
+        _asked = found
+    return found
