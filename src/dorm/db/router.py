@@ -22,25 +22,30 @@ class Router:
     Without an answer it is the alias of the instance among the hints, else ``default``. For the seconds of the setting
     ``READ_AFTER_WRITE_WINDOW`` a task or thread reads a model from where it wrote it, whatever ``db_for_read`` says;
     the hint ``sticky=False`` asks the routers all the same.
+
+    Attributes:
+        is_idle: the setting was read and is empty, so that nobody has to be asked or told.
     """
 
     def __init__(self) -> None:
         self._routers: list[Any] | None = None
+        self.is_idle = False
         settings.on_change(self._changed)
 
     def _changed(self, names: frozenset[str]) -> None:
         if "DATABASE_ROUTERS" in names:
             self._routers = None
+            self.is_idle = False
 
     def db_for_read(self, model: Any, hints: Mapping[str, Any] | None = None) -> str:
         """Return the alias that rows of *model* are read from."""
-        if not hints and self._routers is not None and not self._routers:
+        if not hints and self.is_idle:
             return "default"
         return self.answer("db_for_read", model, hints or {}, "default")
 
     def db_for_write(self, model: Any, hints: Mapping[str, Any] | None = None) -> str:
         """Return the alias that rows of *model* are written to."""
-        if not hints and self._routers is not None and not self._routers:
+        if not hints and self.is_idle:
             return "default"
         return self.answer("db_for_write", model, hints or {}, "default")
 
@@ -71,7 +76,7 @@ class Router:
 
     def wrote(self, model: Any) -> None:
         """Note that this task or thread writes *model* now."""
-        if self._routers is not None and not self._routers:
+        if self.is_idle:
             return
         window = settings.READ_AFTER_WRITE_WINDOW if self._loaded_routers() else None
         if window:
@@ -101,6 +106,7 @@ class Router:
         routers = self._routers
         if routers is None:
             routers = self._routers = [_loaded(entry) for entry in settings.DATABASE_ROUTERS]
+            self.is_idle = not routers
         return routers
 
 

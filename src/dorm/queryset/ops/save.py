@@ -25,13 +25,11 @@ ForceInsert: TypeAlias = "bool | tuple[type[Any], ...]"
 
 def alias_for_write(instance: Any, using: str | None) -> str:
     """Return the alias an instance is written to: the one given, its own, or the routers' answer."""
-    model = type(instance)
-    alias = using
-    if not alias and not router.has_any:
+    if router.is_idle:
         # As the routers' answer comes to when there are none.
-        return alias_in(instance.__dict__) or "default"
-    if not alias:
-        alias = router.db_for_write(model, {"instance": instance})
+        return using or alias_in(instance.__dict__) or "default"
+    model = type(instance)
+    alias = using or router.db_for_write(model, {"instance": instance})
     router.wrote(model)
     return alias
 
