@@ -202,14 +202,15 @@ def _insert_usual(insertion: Insertion, meta: Any, objs: list[Any], size: int | 
     wanted, fields = usual.write, usual.fields
     if not wanted.back:
         return objs
-    if dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in fields):
-        bind, step = usual.bind_all, size or len(objs)
+    bind = usual.bind
+    if bind is None:
+        return objs
+    if usual.unnests:
+        step = size or len(objs)
         wanted = arrays.inserting(meta, dialect, fields, None, wanted)
         whole = [dialect.array_binder(field.sql_type) for field in fields]
     else:
-        bind, step, whole = usual.bind, size or _ROWS_A_BATCH, None
-    if bind is None:
-        return objs
+        step, whole = size or _ROWS_A_BATCH, None
     for start in range(0, len(objs), step):
         part = objs[start : start + step]
         if whole is not None:

@@ -15,6 +15,7 @@ from dorm.fields.overrides import takes_null
 from dorm.sql.node import Node
 
 Binder: TypeAlias = "Callable[[Iterable[Any]], list[tuple[Any, ...]]]"
+OneBinder: TypeAlias = "Callable[[Any], tuple[Any, ...]]"
 
 _MOST_FIELDS = 200
 """Columns of a row that a function is generated for; wider tables go the other road."""
@@ -34,20 +35,42 @@ def row_binder(
         absent: fields that must be None or missing (the database counts them).
         binders, nulls: what each value goes through, and what is bound for None, as of `RowWrite`.
     """
-    if not fields or len(fields) > _MOST_FIELDS or any(type(field).pre_save is not Field.pre_save for field in fields):
+    if not _may_be_bound(fields):
         return None
+    lines, names = _lines(fields, absent, binders, nulls, dialect)
+    head = ["def bound(objects):", "    found = []", "    add = found.append", "    for o in objects:"]
+    made: Binder = _compiled(head, "        ", [*lines, f"add({_row(fields)})"], ["    return found"], names)
+    return made
+
+
+def one_binder(
+    fields: Sequence[Any], absent: Sequence[Any], binders: Sequence[Any], nulls: Sequence[Any], dialect: Any
+) -> OneBinder | None:
+    """Return what `row_binder` does, for one instance alone: a third less time than for a list of one."""
+    if not _may_be_bound(fields):
+        return None
+    lines, names = _lines(fields, absent, binders, nulls, dialect)
+    made: OneBinder = _compiled(["def bound(o):"], "    ", [*lines, f"return {_row(fields)}"], [], names)
+    return made
+
+
+def _may_be_bound(fields: Sequence[Any]) -> bool:
+    return 0 < len(fields) <= _MOST_FIELDS and all(type(field).pre_save is Field.pre_save for field in fields)
+
+
+def _lines(
+    fields: Sequence[Any], absent: Sequence[Any], binders: Sequence[Any], nulls: Sequence[Any], dialect: Any
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the lines that take the attributes of ``o`` to the values of `_row`, and what they refer to."""
     names: dict[str, Any] = {"Unusual": Unusual}
-    lines = ["def bound(objects):", "    found = []", "    add = found.append", "    for o in objects:"]
-    lines.append("        d = o.__dict__")
-    for field in absent:
-        lines.append(f"        if d.get({field.attname!r}) is not None: raise Unusual")
+    lines = ["d = o.__dict__", *[f"if d.get({field.attname!r}) is not None: raise Unusual" for field in absent]]
     for number, (field, bind, null) in enumerate(zip(fields, binders, nulls, strict=True)):
         value = f"v{number}"
         names[f"other{number}"] = _other(bind, null)
-        lines.append(f"        {value} = d[{field.attname!r}]")
+        lines.append(f"{value} = d[{field.attname!r}]")
         exact = exact_of(field) if not field.is_customised else None
         if exact is None:
-            lines.append(f"        {value} = other{number}({value})")
+            lines.append(f"{value} = other{number}({value})")
             continue
         names[f"c{number}"] = exact.cls
         meets = f"{value}.__class__ is c{number}"
@@ -55,15 +78,21 @@ def row_binder(
             meets += f" and {exact.low} <= {value} <= {exact.high}"
         last = field.bind(dialect)
         if last is None:
-            lines.append(f"        if not ({meets}): {value} = other{number}({value})")
+            lines.append(f"if not ({meets}): {value} = other{number}({value})")
         else:
             names[f"bind{number}"] = last
-            lines.append(f"        {value} = bind{number}({value}) if {meets} else other{number}({value})")
-    row = ", ".join(f"v{number}" for number in range(len(fields)))
-    lines += [f"        add(({row},))", "    return found"]
-    exec(compile("\n".join(lines) + "\n", "<dorm row binder>", "exec"), names)
-    made: Binder = names["bound"]
-    return made
+            lines.append(f"{value} = bind{number}({value}) if {meets} else other{number}({value})")
+    return lines, names
+
+
+def _row(fields: Sequence[Any]) -> str:
+    return f"({', '.join(f'v{number}' for number in range(len(fields)))},)"
+
+
+def _compiled(head: list[str], pad: str, lines: list[str], end: list[str], names: dict[str, Any]) -> Any:
+    source = "\n".join([*head, *[pad + line for line in lines], *end]) + "\n"
+    exec(compile(source, "<dorm row binder>", "exec"), names)
+    return names["bound"]
 
 
 def _other(bind: Any, null: Any) -> Callable[[Any], Any]:

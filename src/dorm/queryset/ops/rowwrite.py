@@ -57,16 +57,18 @@ class UsualInsert(Record):
     """INSERT of the columns that a new row of a model mostly has: all but those the database counts.
 
     Args:
-        bind: takes instances to parameters; None for models whose rows must be looked at value by value.
-        bind_all: the same with plain None for NULL, for arrays and COPY.
+        bind_one: takes an instance to parameters; None for models whose rows must be looked at value by value.
+        bind: the same for many instances, with plain None for NULL where they go as arrays.
+        unnests: many rows go as arrays of their columns.
         key: attribute that gets the one value brought back as it is; None where `RowWrite.take_back` must see the row.
         one: the text for a single row.
     """
 
     write: RowWrite
     fields: tuple[Any, ...]
+    bind_one: rowbind.OneBinder | None
     bind: rowbind.Binder | None
-    bind_all: rowbind.Binder | None
+    unnests: bool
     key: str | None
     one: Template
 
@@ -117,25 +119,29 @@ def insert(
 
 def usual_insert(meta: Any, dialect: Dialect) -> UsualInsert:
     """Return the INSERT of a usual row into the table of *meta*."""
-
-    def make() -> tuple[UsualInsert, int]:
-        counted = meta.counted_fields
-        fields = tuple(field for field in meta.inserted_fields if field not in counted)
-        write = insert(meta, dialect, fields)
-        bind = rowbind.row_binder(fields, counted, write.binders, write.nulls, dialect)
-        bind_all = rowbind.row_binder(fields, counted, write.binders, [None] * len(fields), dialect)
-        if meta.parents or not (dialect.supports_returning or not write.back):
-            bind = bind_all = None
-        alone = len(write.back) == 1 and write.back[0][1] is None
-        key = write.back[0][0].attname if alone else None
-        one = write.template
-        if alone and fields and dialect.tells_counted_key and write.back[0][0] in counted:
-            one = insert(meta, dialect, fields, back=()).template
-            one = Template(one.sql, model=one.model, tells_key=True, one_row=True)
-        return UsualInsert(write, fields, bind, bind_all, key, one), 400 * len(fields)
-
-    found: UsualInsert = meta.plan.derive(("usual insert", dialect.fingerprint), make)
+    key = ("usual insert", dialect.fingerprint)
+    plan = meta.plan
+    found: UsualInsert = plan.derived.get(key) or plan.derive(key, lambda: _usual_insert(meta, dialect))
     return found
+
+
+def _usual_insert(meta: Any, dialect: Dialect) -> tuple[UsualInsert, int]:
+    counted = meta.counted_fields
+    fields = tuple(field for field in meta.inserted_fields if field not in counted)
+    write = insert(meta, dialect, fields)
+    unnests = dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in fields)
+    bind_one = bind = None
+    if not meta.parents and (dialect.supports_returning or not write.back):
+        bind_one = rowbind.one_binder(fields, counted, write.binders, write.nulls, dialect)
+        nulls = [None] * len(fields) if unnests else write.nulls
+        bind = rowbind.row_binder(fields, counted, write.binders, nulls, dialect)
+    alone = len(write.back) == 1 and write.back[0][1] is None
+    key = write.back[0][0].attname if alone else None
+    one = write.template
+    if alone and fields and dialect.tells_counted_key and write.back[0][0] in counted:
+        one = insert(meta, dialect, fields, back=()).template
+        one = Template(one.sql, model=one.model, tells_key=True, one_row=True)
+    return UsualInsert(write, fields, bind_one, bind, unnests, key, one), 400 * len(fields)
 
 
 def insert_shape(

@@ -64,9 +64,9 @@ def _insert_or_save(instance: Any, force_insert: ForceInsert, using: str | None)
     if key is None or force_insert:
         database = connections[alias]
         usual = rowwrite.usual_insert(meta, database.dialect)
-        if usual.bind is not None:
+        if usual.bind_one is not None:
             try:
-                params = usual.bind((instance,))[0]
+                params = usual.bind_one(instance)
             except (KeyError, rowbind.Unusual):
                 params = None
             if params is not None:
