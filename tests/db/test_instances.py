@@ -58,6 +58,30 @@ class Loaded(dorm.Model):
         return instance
 
 
+class Counting(type(dorm.Model)):  # type: ignore[misc]  # a metaclass that is found at run time
+    """Counts the instances that calling a class makes."""
+
+    calls = 0
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        Counting.calls += 1
+        return super().__call__(*args, **kwargs)
+
+
+class Counted(dorm.Model, metaclass=Counting):
+    name = dorm.CharField(max_length=20)
+
+    class Meta:
+        app_label = "instances"
+
+
+class Sheet(dorm.Model):
+    marks = dorm.JSONField(default=list)
+
+    class Meta:
+        app_label = "instances"
+
+
 class Sticker(dorm.Model):
     shirt = dorm.ForeignKey(Shirt, related_name="stickers")
     loaded = dorm.ForeignKey(Loaded, null=True)
@@ -79,7 +103,7 @@ class Survey(dorm.Model):
 
 @pytest.fixture(autouse=True)
 def tables(empty_database: object) -> None:
-    create_tables([Shirt, Loaded, Sticker, Survey])
+    create_tables([Shirt, Loaded, Counted, Sheet, Sticker, Survey])
 
 
 async def test_positional_values_and_pk(face: Face) -> None:
@@ -92,6 +116,28 @@ async def test_positional_values_and_pk(face: Face) -> None:
         Shirt(1, id=2)
     with pytest.raises(TypeError, match="unexpected keyword argument 'nmae'"):
         Shirt(nmae="x")
+
+
+async def test_create_makes_what_calling_the_class_makes(face: Face) -> None:
+    assert (await face(Loaded.objects.create)(name="a")).built, "an overridden __init__ is called"
+    before = Counting.calls
+    await face(Counted.objects.create)(name="a")
+    assert Counting.calls == before + 1, "a metaclass's __call__ is called"
+    made = await face(Shirt.objects.create)(note="n", name="s")
+    expected = vars(Shirt(note="n", name="s")) | {"id": made.pk}
+    assert list(vars(made).items())[: len(expected)] == list(expected.items()), "values in the order of the fields"
+    assert (await face(Shirt.objects.create)(pk=70, name="s")).id == 70
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nmae'"):
+        await face(Shirt.objects.create)(nmae="x", name="s", size="S", note="", made=None, id=None)
+
+
+async def test_create_calls_a_default_once_for_each_row(face: Face) -> None:
+    first, second = await face(Sheet.objects.create)(), await face(Sheet.objects.create)()
+    first.marks.append("x")
+    given: list[str] = []
+    third = await face(Sheet.objects.create)(marks=given)
+    assert second.marks == []
+    assert third.marks is given
 
 
 async def test_deferred_positional_values_stay_deferred(face: Face) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dorm.fields.base import NOT_PROVIDED, Field
 from dorm.record import Record
+from dorm.signals import post_init, pre_init
 
 
 class Blank(Record):
@@ -16,11 +17,13 @@ class Blank(Record):
         constants: value by attribute name, in the order of the fields; None for those that *made* has.
         made: attribute names with what makes a value for each instance.
         names: the attribute names: keywords that go to the instance as they are.
+        direct: no code of the class takes part in making an instance.
     """
 
     constants: dict[str, Any]
     made: tuple[tuple[str, Callable[[], Any]], ...]
     names: frozenset[str]
+    direct: bool
 
 
 def blank_of(meta: Any) -> Blank | None:
@@ -35,7 +38,27 @@ def blank_of(meta: Any) -> Blank | None:
             constants[field.attname] = field.get_default()
         else:
             made.append((field.attname, field.get_default))
-    return Blank(constants, tuple(made), frozenset(constants))
+    return Blank(constants, tuple(made), frozenset(constants), meta.constructs_directly)
+
+
+def new_instance(model: Any, values: Mapping[str, Any]) -> Any:
+    """Return ``model(**values)``.
+
+    Where all of them are attributes by name they go to the instance as they are: Python makes a dict of keywords anew
+    for each function that they are handed through.
+    """
+    blank = model._meta.blank
+    if blank is not None and blank.direct and not (pre_init.is_connected or post_init.is_connected):
+        made = object.__new__(model)
+        target = made.__dict__
+        target |= blank.constants
+        target |= values
+        if len(target) == len(blank.constants):
+            for attname, make in blank.made:
+                if attname not in values:
+                    target[attname] = make()
+            return made
+    return model(**values)
 
 
 def _is_constant(field: Any) -> bool:

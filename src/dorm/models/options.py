@@ -54,11 +54,13 @@ class Options:
         parents: the concrete models it extends, each with the one-to-one field that leads to its table.
         relations: reverse relations by the name they have in queries, inherited ones included.
         plan: root of the plans of this model.
+        constructs_directly: calling the class runs no code of its own.
         hydrates_directly: rows become instances without calling any code of the class.
         apps: the registry the model is in; the process-wide one unless ``Meta.apps`` names another.
         given: the options that ``Meta`` gave, as they were written.
     """
 
+    constructs_directly: bool
     hydrates_directly: bool
     managers_map: Mapping[str, Manager[Any]]
     default_manager: Manager[Any] | None = None
@@ -466,9 +468,9 @@ class Options:
         """Settle what depends on the finished class, and refuse options that name fields which do not exist."""
         base: Any = self.model.__mro__[-2]
         own: Any = self.model
-        self.hydrates_directly = own.from_db.__func__ is base.from_db.__func__ and all(
-            getattr(own, name) is getattr(base, name) for name in ("__init__", "__setattr__", "__new__")
-        )
+        bare = all(getattr(own, name) is getattr(base, name) for name in ("__init__", "__setattr__", "__new__"))
+        self.constructs_directly = bare and type(own).__call__ is type.__call__
+        self.hydrates_directly = bare and own.from_db.__func__ is base.from_db.__func__
         for field in self.table_fields:
             # A relation's own column is plain: its descriptor stands under the relation's name.
             field.assigned_by_descriptor = hasattr(type(inspect.getattr_static(own, field.attname, None)), "__set__")

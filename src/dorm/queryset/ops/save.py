@@ -12,6 +12,7 @@ from dorm.db.request import Execute, Query as Fetch
 from dorm.db.router import router
 from dorm.db.statement import Statement
 from dorm.exceptions import DatabaseError, InvalidFieldName, UnsavedInstance, choices_text, nearest
+from dorm.models.blank import new_instance
 from dorm.models.state import ORIGIN, alias_in, is_adding
 from dorm.queryset.ops import announce, files, refresh, rowbind, rowwrite, tables, write
 from dorm.signals import post_save, pre_save
@@ -266,12 +267,17 @@ def _fresh_key(instance: Any, meta: Any) -> bool:
     return is_adding(instance.__dict__) and all(field.has_default() or field.has_db_default for field in meta.pk_fields)
 
 
+def creating(qs: QuerySet[Any, Any], values: dict[str, Any]) -> tuple[Any, Operation[None]]:
+    """Return a new instance, and the operation that saves it, honouring an overridden ``save`` or ``asave``."""
+    instance = new_instance(qs._plan.query.model, values)
+    return instance, saved(instance, using=write.alias_of(qs), force_insert=True)
+
+
 @operation
 def create(qs: QuerySet[Any, Any], values: dict[str, Any]) -> Operation[Any]:
-    """Make an instance and save it, honouring an overridden ``save`` or ``asave``."""
-    model = qs.model
-    instance = model(**values)
-    yield from saved(instance, using=write.alias_of(qs), force_insert=True)
+    """Make an instance and save it, as `creating`."""
+    instance, saving = creating(qs, values)
+    yield from saving
     return instance
 
 
