@@ -58,9 +58,9 @@ class PostgresCursor(SyncCursor):
                 self._session.abort()
 
     def lost(self) -> None:
-        """Tell the driver that the connection was given up: nothing is sent any more."""
-        with contextlib.suppress(*DRIVER_ERRORS):
-            self._cursor.close()
+        """Tell the driver that the server has no such cursor any more, and send nothing."""
+        # The close of its class for server-side cursors would wait for whoever is reading just now.
+        psycopg.Cursor.close(self._cursor)
 
 
 class PostgresCopy(SyncCursor):
@@ -140,14 +140,12 @@ class PostgresAsyncCursor(AsyncCursor):
                 self._session.abort()
 
     def lost(self) -> None:
-        """Tell the driver that the connection was given up, from code that cannot wait.
-
-        Nothing is sent on a closed connection, so closing ends without a pause, unless somebody is reading just now.
-        """
-        closing = self._cursor.close()
-        with contextlib.suppress(StopIteration, *DRIVER_ERRORS):
+        """Tell the driver that the server has no such cursor any more, from code that cannot wait; send nothing."""
+        # The close of its class for server-side cursors may give the loop a turn, although nothing is to be sent. Left
+        # in the middle the cursor would count as open, and its CLOSE would go into whatever transaction comes next.
+        closing = psycopg.AsyncCursor.close(self._cursor)
+        with contextlib.suppress(StopIteration):
             closing.send(None)
-        closing.close()
 
 
 class PostgresAsyncCopy(AsyncCursor):
