@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 import dorm
@@ -19,6 +18,7 @@ from dorm.db import operation
 from dorm.db.lease import Acquire
 from dorm.db.request import OpenCursor
 from tests.support.models import Author, Book, Publisher
+from tests.support.servers import busy_sessions
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -85,24 +85,16 @@ async def cancelled_after(work: Work, turns: int) -> bool:
     return False
 
 
-def activity(database: dict[str, Any]) -> list[Any]:
-    """Return what the server is busy with for others than us."""
-    with psycopg.connect(database["URL"], autocommit=True) as connection:
-        return connection.execute(
-            "SELECT state, query FROM pg_stat_activity WHERE datname = current_database() "
-            "AND pid <> pg_backend_pid() AND state <> 'idle'"
-        ).fetchall()
-
-
 async def check_nothing_is_open(database: dict[str, Any], backend: str) -> None:
     assert dorm.pool_stats()["in_use"] == 0
     assert not dorm.connections["default"].in_block
     if backend == "postgresql":
         for _ in range(200):
-            if not activity(database):
+            # The loop has generators to close meanwhile.
+            if not busy_sessions(database["URL"], 0.0):
                 break
             await asyncio.sleep(0.01)
-        assert activity(database) == []
+        assert busy_sessions(database["URL"]) == []
     else:
         # Nobody holds the writer's place or a lock of the file.
         async with asyncio.timeout(60):
@@ -191,7 +183,7 @@ def test_interrupted_at_every_request(
         assert dorm.pool_stats()["in_use"] == 0, at
         Author.objects.create(name="still works")
         if backend == "postgresql":
-            assert activity(database) == []
+            assert busy_sessions(database["URL"]) == []
     else:
         raise AssertionError("the work has more requests than was thought")
     assert Author.objects.count() >= count
@@ -254,4 +246,4 @@ def test_ctrl_c_ends_the_statement_that_runs(database: dict[str, Any], backend: 
     )
     assert (done.stdout, done.stderr, done.returncode) == ("interrupted 0 0\n", "", 0)
     if backend == "postgresql":
-        assert activity(database) == []
+        assert busy_sessions(database["URL"]) == []

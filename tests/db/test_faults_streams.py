@@ -7,7 +7,6 @@ import gc
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 
 import dorm
@@ -15,6 +14,7 @@ from dorm.db.connection import get_async_connection, get_connection
 from dorm.exceptions import DatabaseError
 from tests.support.faces import Face
 from tests.support.models import Author
+from tests.support.servers import busy_sessions
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -50,12 +50,7 @@ async def check_nothing_is_open(face: Face, database: dict[str, Any]) -> None:
         await asyncio.sleep(0.01)
     assert dorm.pool_stats()["in_use"] == 0
     if "URL" in database:
-        with psycopg.connect(database["URL"], autocommit=True) as connection:
-            busy = connection.execute(
-                "SELECT state, query FROM pg_stat_activity WHERE datname = current_database() "
-                "AND pid <> pg_backend_pid() AND state <> 'idle'"
-            ).fetchall()
-        assert busy == []
+        assert busy_sessions(database["URL"]) == []
 
 
 async def in_savepoint(face: Face, rows: Any) -> None:

@@ -7,7 +7,6 @@ import threading
 import time
 from typing import Any
 
-import psycopg
 import pytest
 
 import dorm
@@ -17,6 +16,7 @@ from dorm.db.connection import get_async_connection, get_connection
 from dorm.exceptions import BudgetExceeded, DeadlineExceeded, OperationalError, TransactionManagementError
 from tests.support.faces import Face
 from tests.support.models import Author
+from tests.support.servers import busy_sessions
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -53,16 +53,7 @@ def nothing_runs(database: dict[str, Any]) -> None:
     """Check that the server has nothing to do, and that no connection is in use."""
     assert dorm.pool_stats()["in_use"] == 0
     if "URL" in database:
-        with psycopg.connect(database["URL"], autocommit=True) as connection:
-            for _ in range(100):
-                busy = connection.execute(
-                    "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-                    "AND state <> 'idle'"
-                ).fetchall()
-                if not busy:
-                    return
-                time.sleep(0.02)
-            raise AssertionError(f"still running: {busy}")
+        assert busy_sessions(database["URL"]) == []
 
 
 async def test_a_statement_is_cancelled_at_the_deadline(face: Face, slow: str, database: dict[str, Any]) -> None:

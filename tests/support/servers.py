@@ -9,7 +9,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from functools import cache
+from typing import Any
 
 import psycopg
 
@@ -33,6 +35,23 @@ def _answers(url: str) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def busy_sessions(url: str, seconds: float = 20.0) -> list[Any]:
+    """Return what other sessions of the database are still busy with after *seconds*; [] as soon as they are not.
+
+    A server process that works for a client which has left takes its time to notice.
+    """
+    end = time.monotonic() + seconds
+    with psycopg.connect(url, autocommit=True) as connection:
+        while True:
+            busy = connection.execute(
+                "SELECT state, query FROM pg_stat_activity WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid() AND state <> 'idle'"
+            ).fetchall()
+            if not busy or time.monotonic() > end:
+                return busy
+            time.sleep(0.02)
 
 
 def _private() -> str | None:
