@@ -58,9 +58,14 @@ def filtered(plan: Plan[Query], values: Values, args: Values, kwargs: dict[str, 
     quick: Hashable
     if args:
         quick, given = _outline(negated, args, kwargs)
-    elif len(kwargs) == 1:
-        [(name, value)] = kwargs.items()
+    elif len(kwargs) == 1:  # most calls are of one lookup or two, and these lines a tenth of them
+        [name] = kwargs
+        value = kwargs[name]
         quick, given = (negated, name, type(value)), (value,)
+    elif len(kwargs) == 2:
+        one, other = kwargs
+        first, second = given = tuple(kwargs.values())
+        quick = (negated, one, other, type(first), type(second))
     else:
         given = tuple(kwargs.values())
         quick = (negated, *kwargs, *map(type, given))

@@ -23,17 +23,21 @@ _ONE = Text("1", INTEGER_OUTPUT)
 
 def counted(plan: Plan[Query], dialect: Dialect) -> Compiled:
     """Return the compiled SELECT COUNT of *plan*."""
-    made: Compiled = plan.derive(
-        ("count", dialect.fingerprint), lambda: sized(compiled(plan, dialect, count_select(plan.query)))
-    )
+    key = ("count", dialect.fingerprint)
+    found: Compiled | None = plan.derived.get(key)
+    if found is not None:
+        return found
+    made: Compiled = plan.derive(key, lambda: sized(compiled(plan, dialect, count_select(plan.query))))
     return made
 
 
 def existing(plan: Plan[Query], dialect: Dialect) -> Compiled:
     """Return the compiled SELECT that gives one row if *plan* has any."""
-    made: Compiled = plan.derive(
-        ("exists", dialect.fingerprint), lambda: sized(compiled(plan, dialect, exists_select(plan.query)))
-    )
+    key = ("exists", dialect.fingerprint)
+    found: Compiled | None = plan.derived.get(key)
+    if found is not None:
+        return found
+    made: Compiled = plan.derive(key, lambda: sized(compiled(plan, dialect, exists_select(plan.query))))
     return made
 
 

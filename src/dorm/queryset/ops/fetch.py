@@ -30,13 +30,14 @@ def alias_for_read(qs: QuerySet[Any, Any]) -> str:
 
 def reading(qs: QuerySet[Any, Any], locks: bool = True) -> Database:
     """Return the database that *qs* reads from; *locks* tells that its rows will be locked, if it wants that."""
-    alias, wanted = qs._alias, qs._plan.query.aliases
+    query, alias = qs._plan.query, qs._alias
     if alias is None:
-        alias = alias_for_read(qs)
-    if wanted and wanted != {alias}:
-        check_aliases(wanted, alias)
+        # As `alias_for_read` does it: every statement comes by here.
+        alias = (router.db_for_read if query.lock is None else router.db_for_write)(query.model, qs._hints)
+    if query.aliases and query.aliases != {alias}:
+        check_aliases(query.aliases, alias)
     database = connections[alias]
-    if locks and qs._plan.query.lock is not None and database.dialect.supports_row_locks and not database.in_block:
+    if locks and query.lock is not None and database.dialect.supports_row_locks and not database.in_block:
         raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
     return database
 
@@ -78,7 +79,13 @@ def fetch(qs: QuerySet[Any, Any], origins: list[FetchOrigin] | None = None) -> O
         qs._rows = yield from qs._of_peers()
     if qs._rows is None:
         database = reading(qs)
-        found = yield from rows(qs._plan, qs._values, database, qs._cache, origins)
+        plan = qs._plan
+        compiled = selects.rows(plan, database.dialect)
+        found: list[Any] = []
+        if not compiled.empty:
+            # As `rows` does it: a generator less.
+            found = yield from fetched(database, compiled.statement(qs._values), plan, qs._cache)
+            found = hydrated(compiled, plan.query, found, database.alias, origins)
         if found and qs._follows:
             yield from qs._prefetching(found, database.alias)
         qs._rows = found
