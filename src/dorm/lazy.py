@@ -25,6 +25,8 @@ def lazily(
     def get(name: str) -> Any:
         if name in own:
             return import_module(f"{package}.{name}")
+        if name == "__all__":
+            return sorted(homes)  # asked for by `import *` alone, which loads everything
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = namespace[name] = getattr(import_module(homes[name]), name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
 import weakref
@@ -23,9 +22,11 @@ class _Connected:
     __slots__ = ("is_async", "key", "receiver", "sender")
 
     def __init__(self, receiver: Receiver, sender: Any, weak: bool, uid: object, gone: Callable[[Any], None]) -> None:
+        from inspect import iscoroutinefunction  # late: `inspect` takes long, and few programs have receivers
+
         self.key = (uid if uid is not None else _identity(receiver), None if sender is None else id(sender))
         self.sender = sender
-        self.is_async = inspect.iscoroutinefunction(receiver)
+        self.is_async = iscoroutinefunction(receiver)
         self.receiver: Callable[[], Receiver | None] = (lambda: receiver) if not weak else _weak(receiver, gone)
 
 
@@ -182,8 +183,10 @@ def _model_name(sender: str) -> tuple[str, str]:
 
 
 def _takes_keywords(receiver: Receiver) -> bool:
+    from inspect import signature
+
     try:
-        parameters = inspect.signature(receiver).parameters.values()
+        parameters = signature(receiver).parameters.values()
     except (TypeError, ValueError):
         return True
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)

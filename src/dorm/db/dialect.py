@@ -9,11 +9,11 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+from dorm.classes import is_uuid
 from dorm.db.fragments import Fragments
 from dorm.db.lexis import STANDARD, Lexis, given
 from dorm.db.statement import Template
@@ -443,7 +443,7 @@ class Dialect(Fragments, ABC):
             return repr(value)
         if isinstance(value, (bytes, bytearray, memoryview)):
             return f"X'{bytes(value).hex()}'"
-        if isinstance(value, (str, datetime.date, datetime.time, uuid.UUID)):
+        if isinstance(value, (str, datetime.date, datetime.time)) or is_uuid(type(value)):
             return self.quote_literal(str(value))
         raise NotSupportedError(f"a {type(value).__name__} cannot be written as a literal of {self.vendor}")
 

@@ -106,7 +106,7 @@ def _bound(distance: int | None, is_start: bool) -> str:
 
 
 _BOUND = r"(UNBOUNDED PRECEDING|UNBOUNDED FOLLOWING|CURRENT ROW|\d{1,9} PRECEDING|\d{1,9} FOLLOWING)"
-_FRAME = re.compile(
+_FRAME = (
     rf"^(ROWS|RANGE|GROUPS) (BETWEEN {_BOUND} AND {_BOUND}|{_BOUND})"
     r"( EXCLUDE (CURRENT ROW|GROUP|TIES|NO OTHERS))?$"
 )
@@ -118,7 +118,7 @@ def _checked_frame(frame: Any) -> WindowFrame | str | None:
         return frame
     if isinstance(frame, str):
         text = " ".join(frame.upper().split())
-        if _FRAME.match(text):
+        if re.match(_FRAME, text):
             return text
         raise ValueError(f"{frame!r} is no frame: write for example 'ROWS BETWEEN 2 PRECEDING AND CURRENT ROW'.")
     raise TypeError(f"Window.frame takes a RowRange, a ValueRange or text, not {type(frame).__name__}.")

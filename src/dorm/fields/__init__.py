@@ -20,7 +20,6 @@ from dorm.fields.numbers import (
     SmallAutoField,
     SmallIntegerField,
 )
-from dorm.fields.structured import BinaryField, JSONField, UUIDField
 from dorm.fields.temporal import DateField, DateTimeField, DurationField, TimeField
 from dorm.fields.text import (
     CharField,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
         RangeOperators,
     )
     from dorm.fields.search import SearchVectorField
+    from dorm.fields.structured import BinaryField, JSONField, UUIDField
 
 # What few models use, and what takes long to load.
 __getattr__, __dir__ = lazily(
@@ -71,6 +71,7 @@ __getattr__, __dir__ = lazily(
             "RangeOperators",
         ),
         "dorm.fields.search": ("SearchVectorField",),
+        "dorm.fields.structured": ("BinaryField", "JSONField", "UUIDField"),
     },
 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dorm.fields.base import Field
 from dorm.fields.numbers import BooleanField, DecimalField, FloatField, IntegerField
-from dorm.fields.structured import BinaryField, JSONField, UUIDField
 from dorm.fields.temporal import DateField, DateTimeField, DurationField, TimeField
 from dorm.fields.text import CharField, TextField
 from dorm.lookups import dates, json, server
@@ -27,6 +27,5 @@ def tell() -> None:
     fields_for_kind("date", DateField)
     fields_for_kind("time", TimeField)
     fields_for_kind("interval", DurationField)
-    fields_for_kind("uuid", UUIDField)
-    fields_for_kind("json", JSONField)
-    fields_for_kind("bytes", BinaryField)
+    for kind in ("uuid", "json", "bytes"):
+        fields_for_kind(kind, Field)  # until the field's own module is loaded: nothing is registered on it before

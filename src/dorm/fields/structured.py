@@ -13,6 +13,7 @@ from dorm.exceptions import InvalidOption, InvalidValue
 from dorm.expressions.core import Value
 from dorm.fields.base import Field
 from dorm.fields.options import PlainOptions, TextOptions
+from dorm.lookups.registry import fields_for_kind
 from dorm.validators import MaxLengthValidator
 
 if TYPE_CHECKING:
@@ -231,3 +232,8 @@ class BinaryField(Field[T]):
 
     def value_to_string(self, obj: Any) -> str:
         return b64encode(self.value_from_object(obj)).decode("ascii")
+
+
+fields_for_kind("uuid", UUIDField)
+fields_for_kind("json", JSONField)
+fields_for_kind("bytes", BinaryField)

@@ -57,7 +57,7 @@ _NAMED: dict[str, SqlType] = {
 }
 """Types that `Cast` takes by name; text of any other kind never reaches the SQL."""
 
-_SIZED = re.compile(r"^(numeric|decimal|varchar|char)\s*\(\s*(\d{1,4})\s*(?:,\s*(\d{1,4})\s*)?\)$")
+_SIZED = r"^(numeric|decimal|varchar|char)\s*\(\s*(\d{1,4})\s*(?:,\s*(\d{1,4})\s*)?\)$"
 
 
 def type_named(name: str) -> Output:
@@ -65,7 +65,7 @@ def type_named(name: str) -> Output:
     spelled = " ".join(name.lower().split())
     if spelled in _NAMED:
         return TypedOutput(_NAMED[spelled])
-    sized = _SIZED.match(spelled)
+    sized = re.match(_SIZED, spelled)
     if sized is None:
         raise ValueError(f"Cast() knows no type {name!r}: give a field, or one of {choices_text(_NAMED, 40)}.")
     family, first, second = sized.groups()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterator
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from dorm.classes import standing
 from dorm.exceptions import FieldError, ImproperlyConfigured, choices_text, nearest
 from dorm.models.options import Options
 from dorm.queryset.manager import Manager
@@ -229,7 +229,7 @@ def settle_managers(cls: Any) -> None:
             continue
         mine = manager if manager.model is cls else manager.copied_for(cls)
         managers[manager.name] = mine
-        if isinstance(inspect.getattr_static(cls, manager.name), Manager):
+        if isinstance(standing(cls, manager.name), Manager):
             setattr(cls, manager.name, mine)
     if not managers and not meta.abstract:
         if meta.find("objects") is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dorm.classes import standing
 from dorm.conf.registry import Registry, registry
 from dorm.db.connection import connections
 from dorm.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured, choices_text, nearest
@@ -473,7 +473,7 @@ class Options:
         self.hydrates_directly = bare and own.from_db.__func__ is base.from_db.__func__
         for field in self.table_fields:
             # A relation's own column is plain: its descriptor stands under the relation's name.
-            field.assigned_by_descriptor = hasattr(type(inspect.getattr_static(own, field.attname, None)), "__set__")
+            field.assigned_by_descriptor = hasattr(type(standing(own, field.attname)), "__set__")
         self.file_fields = tuple(field for field in self.fields if field.keeps_files)
         for group in self.unique_together:
             for name in group:

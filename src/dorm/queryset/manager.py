@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from dorm.cache.wanted import CacheSettings, checked_timeout
+from dorm.classes import public_functions, standing
 from dorm.db.operation import arun, run
 from dorm.exceptions import ImproperlyConfigured
 from dorm.queryset import ops
@@ -55,8 +56,8 @@ class Manager(Queryable[M, M], Generic[M]):
         super().__init_subclass__(**options)
         if "get_queryset" in vars(cls) and "_initial" not in vars(cls):
             # It may return a queryset class that overrides any method, which is called then.
-            for name, method in _public(Queryable):
-                if inspect.getattr_static(cls, name) is method:
+            for name, method in public_functions(Queryable):
+                if standing(cls, name) is method:
                     setattr(cls, name, _forward(name, method))
 
     @classmethod
@@ -72,8 +73,8 @@ class Manager(Queryable[M, M], Generic[M]):
         name = class_name or f"{cls.__name__}From{queryset_class.__name__}"
         namespace: dict[str, Any] = {"_queryset_class": queryset_class, "__module__": cls.__module__}
         for method_name, method in _handed_on(queryset_class):
-            mine = inspect.getattr_static(cls, method_name, None)
-            if mine is None or mine is inspect.getattr_static(Queryable, method_name, None):
+            mine = standing(cls, method_name)
+            if mine is None or mine is standing(Queryable, method_name):
                 namespace[method_name] = _forward(method_name, method)
         made: Any = type(name, (cls,), namespace)
         return made  # type: ignore[no-any-return]  # a subclass of this class
@@ -213,13 +214,6 @@ class Manager(Queryable[M, M], Generic[M]):
         return f"<{type(self).__name__} of {getattr(self.model, '__name__', None)}>"
 
 
-def _public(cls: type) -> Iterator[tuple[str, Any]]:
-    """Yield the public functions of *cls* and of what it is made of."""
-    for name, value in inspect.getmembers(cls, inspect.isfunction):
-        if not name.startswith("_"):
-            yield name, value
-
-
 def _handed_on(queryset_class: type) -> Iterator[tuple[str, Any]]:
     """Yield the methods of a queryset class that a manager made from it has."""
     seen: set[str] = set()
@@ -227,7 +221,7 @@ def _handed_on(queryset_class: type) -> Iterator[tuple[str, Any]]:
         if each in (QuerySet, Queryable):
             break
         for name, value in vars(each).items():
-            if name in seen or not inspect.isfunction(value):
+            if name in seen or not isinstance(value, FunctionType):
                 continue
             seen.add(name)
             queryset_only = getattr(value, "queryset_only", None)

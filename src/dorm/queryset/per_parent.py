@@ -6,7 +6,6 @@ from typing import Any
 
 from dorm.expressions.core import F, OrderBy
 from dorm.expressions.window import Window
-from dorm.functions.window import RowNumber
 from dorm.lookups.core import Comparison
 from dorm.models.resolve import Resolver
 from dorm.queryset import build, selects
@@ -34,6 +33,8 @@ def sliced(plan: Plan[Query], values: Values, path: str, bounds: Bounds) -> Buil
     own = (low,) if high is None else (low, high)
 
     def make() -> tuple[Query, Prepares]:
+        from dorm.functions.window import RowNumber
+
         # The slots of the order's values were taken when it was asked for; those of the bounds are new.
         ordering = Resolver(plan.query, plan.slots, "prefetch_related")
         order = [_order_by(each) for each in selects.order_of(plan.query, ordering)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import uuid
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dorm.classes import is_uuid
 from dorm.db.types import (
     BIGINT,
     BOOLEAN,
@@ -112,6 +112,7 @@ INTEGER_OUTPUT = TypedOutput(BIGINT)
 FLOAT_OUTPUT = TypedOutput(DOUBLE)
 BOOLEAN_OUTPUT = TypedOutput(BOOLEAN)
 TEXT_OUTPUT = TypedOutput(TEXT)
+_UUID_OUTPUT = TypedOutput(UUID)
 
 _OUTPUTS: dict[type, TypedOutput] = {
     bool: BOOLEAN_OUTPUT,
@@ -123,7 +124,6 @@ _OUTPUTS: dict[type, TypedOutput] = {
     datetime.time: TypedOutput(TIME),
     datetime.timedelta: TypedOutput(INTERVAL),
     decimal.Decimal: TypedOutput(SqlType("numeric")),
-    uuid.UUID: TypedOutput(UUID),
     dict: TypedOutput(JSON),
     list: TypedOutput(JSON),
 }
@@ -136,7 +136,7 @@ def output_of_value(value: Any) -> Output | None:
     for cls in type(value).__mro__:
         if cls in _OUTPUTS:
             return _OUTPUTS[cls]
-    return None
+    return _UUID_OUTPUT if is_uuid(type(value)) else None
 
 
 class _Itself:

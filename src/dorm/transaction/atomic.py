@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 from collections.abc import Callable
 from types import TracebackType
@@ -84,6 +83,8 @@ class Atomic:
         await arun(leave(self._left(), error))
 
     def __call__(self, fn: F) -> F:
+        import inspect  # late: it takes long, and blocks that decorate nothing don't need it
+
         if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
             raise TypeError(
                 f"atomic cannot decorate the generator {fn.__qualname__}: its body would run outside the block. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, cast
@@ -33,6 +32,8 @@ def call(callbacks: list[Callback], where: str = "on_commit") -> Operation[None]
 
 
 def _is_coroutine(fn: Any) -> bool:
+    import inspect  # late: it takes long, and most transactions have no callbacks
+
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
 
 

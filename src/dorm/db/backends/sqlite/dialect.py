@@ -8,10 +8,10 @@ import functools
 import json
 import math
 import os
-import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dorm.classes import is_uuid
 from dorm.db.backends.lexes import SQLITE
 from dorm.db.backends.sqlite.fragments import SqliteFragments, is_scaled
 from dorm.db.backends.sqlite.uri import file_of
@@ -100,7 +100,7 @@ class SqliteDialect(SqliteFragments, Dialect):
         return placeholders(sql, lambda number: "?") if has_params else sql
 
     def raw_binder(self, cls: type) -> Converter | None:
-        return _NATURAL.get(cls)
+        return str if is_uuid(cls) else _NATURAL.get(cls)
 
     # -- plans ---------------------------------------------------------------------------------------------------
     def plan_sql(self, sql: str, *, execute: bool = False, structured: bool = False) -> str:
@@ -147,6 +147,10 @@ class SqliteDialect(SqliteFragments, Dialect):
     def loader(self, sql_type: SqlType) -> Converter | None:
         if sql_type.kind == "numeric":
             return _numeric_loader(sql_type)
+        if sql_type.kind == "uuid":
+            from uuid import UUID
+
+            return UUID
         return _LOADERS.get(sql_type.kind)
 
     def cast(self, sql: str, sql_type: SqlType) -> str:
@@ -392,7 +396,6 @@ _NATURAL: dict[type, Converter] = {
     datetime.datetime: _bind_datetime,
     datetime.timedelta: _bind_interval,
     decimal.Decimal: str,
-    uuid.UUID: str,
     bytearray: bytes,
     memoryview: bytes,
 }
@@ -417,7 +420,6 @@ _LOADERS: dict[str, Converter] = {
     "timestamp": datetime.datetime.fromisoformat,
     "timestamptz": _load_aware,
     "interval": _load_interval,
-    "uuid": uuid.UUID,
     "json": json.loads,
     "hstore": json.loads,
 }

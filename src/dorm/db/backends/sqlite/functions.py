@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import collections
 import datetime
 import decimal
-import fractions
 import functools
 import json
 import math
-import operator
 import re
 from collections.abc import Callable
 from typing import Any
@@ -123,28 +120,28 @@ def _decimal_fit(*args: Any) -> str | None:
         return None
     places = decimal.Decimal(1).scaleb(-scale)
     try:
-        return format(decimal.Decimal(str(value).strip()).quantize(places, decimal.ROUND_HALF_UP, _EXACT), "f")
+        return format(decimal.Decimal(str(value).strip()).quantize(places, decimal.ROUND_HALF_UP, EXACT), "f")
     except decimal.InvalidOperation:
         # A text that is no number, as `_scaled` has it.
         return None
 
 
-_EXACT = decimal.Context(prec=1_000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
+EXACT = decimal.Context(prec=1_000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 """More digits than a column can have."""
 _QUOTIENT = decimal.Context(prec=50, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 
 _DECIMAL_OPERATIONS: dict[str, Callable[[decimal.Decimal, decimal.Decimal], decimal.Decimal]] = {
-    "+": _EXACT.add,
-    "-": _EXACT.subtract,
-    "*": _EXACT.multiply,
+    "+": EXACT.add,
+    "-": EXACT.subtract,
+    "*": EXACT.multiply,
     "/": _QUOTIENT.divide,
-    "%": _EXACT.remainder,
+    "%": EXACT.remainder,
     "abs": lambda value, _: abs(value),
     "sign": lambda value, _: decimal.Decimal((value > 0) - (value < 0)),
     "ceil": lambda value, _: value.to_integral_value(decimal.ROUND_CEILING),
     "floor": lambda value, _: value.to_integral_value(decimal.ROUND_FLOOR),
     "round": lambda value, places: value.quantize(
-        decimal.Decimal(1).scaleb(-int(places)), decimal.ROUND_HALF_UP, _EXACT
+        decimal.Decimal(1).scaleb(-int(places)), decimal.ROUND_HALF_UP, EXACT
     ),
 }
 
@@ -240,179 +237,6 @@ def _join(*args: Any) -> str | None:
     return str(separator).join(texts) if texts else None
 
 
-# -- aggregates --------------------------------------------------------------------------------------------------
-
-
-class _SumOfDecimals:
-    """SUM over decimals kept as text, exact."""
-
-    def __init__(self) -> None:
-        self.total = fractions.Fraction(0)
-        self.count = 0
-        self.places = 0
-
-    def _add(self, value: Any, sign: int) -> None:
-        if value is not None:
-            number = decimal.Decimal(str(value))
-            self.places = max(self.places, -int(number.as_tuple().exponent))
-            self.total += sign * fractions.Fraction(number)
-            self.count += sign
-
-    def step(self, *values: Any) -> None:
-        self._add(values[0], 1)
-
-    def inverse(self, *values: Any) -> None:
-        self._add(values[0], -1)
-
-    def value(self) -> str | None:
-        if not self.count:
-            return None
-        scaled = int(self.total * 10**self.places)
-        return str(decimal.Decimal(scaled).scaleb(-self.places, _EXACT))
-
-    final = value
-
-
-class _AverageOfScaled:
-    """AVG over decimals that are whole numbers of their last digit: the nearest float to the exact mean."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self.count = 0
-        self.scale = 0
-
-    def step(self, *values: Any) -> None:
-        self._add(values, 1)
-
-    def inverse(self, *values: Any) -> None:
-        self._add(values, -1)
-
-    def _add(self, values: tuple[Any, ...], sign: int) -> None:
-        value, self.scale = values
-        if value is not None:
-            self.total += sign * value
-            self.count += sign
-
-    def value(self) -> float | None:
-        return float(fractions.Fraction(self.total, self.count * 10**self.scale)) if self.count else None
-
-    final = value
-
-
-class _Spread:
-    """Variance or standard deviation of numbers, kept as exact fractions while rows come and go."""
-
-    def __init__(self, sample: bool, root: bool) -> None:
-        self.sample = sample
-        self.root = root
-        self.count = 0
-        self.total = fractions.Fraction(0)
-        self.squares = fractions.Fraction(0)
-
-    def _add(self, value: Any, sign: int) -> None:
-        if value is not None:
-            exact = fractions.Fraction(str(value) if isinstance(value, str) else value)
-            self.count += sign
-            self.total += sign * exact
-            self.squares += sign * exact * exact
-
-    def step(self, *values: Any) -> None:
-        self._add(values[0], 1)
-
-    def inverse(self, *values: Any) -> None:
-        self._add(values[0], -1)
-
-    def value(self) -> float | None:
-        rows = self.count - self.sample
-        if rows <= 0:
-            return None
-        variance = (self.squares - self.total * self.total / self.count) / rows
-        return math.sqrt(variance) if self.root else float(variance)
-
-    final = value
-
-
-class _Mode:
-    """The most frequent value, the smallest of several; NULLs do not count."""
-
-    def __init__(self) -> None:
-        self.counts: collections.Counter[Any] = collections.Counter()
-
-    def step(self, *values: Any) -> None:
-        if values[0] is not None:
-            self.counts[values[0]] += 1
-
-    def inverse(self, *values: Any) -> None:
-        if values[0] is not None:
-            self.counts[values[0]] -= 1
-
-    def value(self) -> Any:
-        most = max(self.counts.values(), default=0)
-        return min((value for value, count in self.counts.items() if count == most), default=None) if most else None
-
-    final = value
-
-
-class _Fold:
-    """A bitwise AND, OR or XOR of whole numbers; NULL over none."""
-
-    def __init__(self, fold: Callable[[int, int], int]) -> None:
-        self.fold = fold
-        self.values: list[int] = []
-
-    def step(self, *values: Any) -> None:
-        if values[0] is not None:
-            self.values.append(int(values[0]))
-
-    def inverse(self, *values: Any) -> None:
-        if values[0] is not None:
-            self.values.remove(int(values[0]))
-
-    def value(self) -> int | None:
-        return functools.reduce(self.fold, self.values) if self.values else None
-
-    final = value
-
-
-class _AverageOfDecimals:
-    """AVG over decimals kept as text: the nearest float to the exact mean."""
-
-    def __init__(self) -> None:
-        self.total = fractions.Fraction(0)
-        self.count = 0
-
-    def _add(self, value: Any, sign: int) -> None:
-        if value is not None:
-            self.total += sign * fractions.Fraction(str(value))
-            self.count += sign
-
-    def step(self, *values: Any) -> None:
-        self._add(values[0], 1)
-
-    def inverse(self, *values: Any) -> None:
-        self._add(values[0], -1)
-
-    def value(self) -> float | None:
-        return float(self.total / self.count) if self.count else None
-
-    final = value
-
-
-_AGGREGATES: dict[str, Callable[[], Any]] = {
-    "dorm_avg_decimal": _AverageOfDecimals,
-    "dorm_avg_scaled": _AverageOfScaled,
-    "dorm_mode": _Mode,
-    "dorm_sum_decimal": _SumOfDecimals,
-    "dorm_var_pop": lambda: _Spread(False, False),
-    "dorm_var_samp": lambda: _Spread(True, False),
-    "dorm_stddev_pop": lambda: _Spread(False, True),
-    "dorm_stddev_samp": lambda: _Spread(True, True),
-    "dorm_bit_and": lambda: _Fold(operator.and_),
-    "dorm_bit_or": lambda: _Fold(operator.or_),
-    "dorm_bit_xor": lambda: _Fold(operator.xor),
-}
-
-
 def _moment(text: str) -> datetime.datetime:
     """Return a stored date, time or datetime as a moment; times are on the first of January 1970."""
     if len(text) <= 15 and text[2:3] == ":":
@@ -497,10 +321,23 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
 }
 
 
+_AGGREGATES = (
+    "dorm_avg_decimal", "dorm_avg_scaled", "dorm_bit_and", "dorm_bit_or", "dorm_bit_xor", "dorm_mode",
+    "dorm_stddev_pop", "dorm_stddev_samp", "dorm_sum_decimal", "dorm_var_pop", "dorm_var_samp",
+)  # fmt: skip
+
+
+def _aggregate(name: str) -> Any:
+    """Return what an aggregate keeps for one group."""
+    from dorm.db.backends.sqlite.aggregates import AGGREGATES
+
+    return AGGREGATES[name]()
+
+
 def register(db: apsw.Connection) -> None:
     """Register everything on a new connection."""
     for name, (function, arguments) in _FUNCTIONS.items():
         db.create_scalar_function(name, function, arguments, deterministic=True)
     db.create_collation("dorm_decimal", _compare_decimals)
-    for name, factory in _AGGREGATES.items():
-        db.create_window_function(name, factory, -1)
+    for name in _AGGREGATES:
+        db.create_window_function(name, functools.partial(_aggregate, name), -1)
