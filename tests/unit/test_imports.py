@@ -44,6 +44,12 @@ _NEVER = (
     "pathlib",
     "ipaddress",
     "difflib",
+    "dataclasses",
+    "inspect",
+    "uuid",
+    "platform",
+    "fractions",
+    "base64",
 )
 
 _NOT_FOR_A_READ = (
@@ -65,6 +71,14 @@ _NOT_FOR_A_READ = (
     "dorm.fields.enums",
     "dorm.fields.files",
     "dorm.fields.ranges",
+    "dorm.fields.structured",
+    "dorm.functions.json",
+    "dorm.functions.numbers",
+    "dorm.functions.server",
+    "dorm.functions.text",
+    "dorm.functions.window",
+    "dorm.aggregates.lists",
+    "dorm.aggregates.standard",
     "dorm.queryset.cte",
     "dorm.queryset.pickling",
     "dorm.queryset.raw",
@@ -85,6 +99,7 @@ _NOT_FOR_A_READ = (
     "dorm.db.introspect",
     "dorm.db.plans",
     "dorm.db.backends.threaded",
+    "dorm.db.backends.sqlite.aggregates",
     "dorm.db.backends.sqlite.aio",
     "dorm.db.backends.sqlite.introspect",
     "dorm.db.backends.sqlite.plans",
@@ -260,3 +275,23 @@ def test_any_public_module_may_be_imported_first(name: str) -> None:
 
 def test_a_star_import_gives_every_public_name() -> None:
     loaded("from dorm import *\nassert Model and F and atomic and CharField and functions and ValidationError")
+    loaded("from dorm.functions import *\nfrom dorm.aggregates import *\nassert Upper and KT and Sum and StringAgg")
+
+
+def test_what_is_registered_on_all_fields_serves_types_whose_field_is_not_loaded() -> None:
+    loaded(
+        _FIRST_ROW + "import sys, uuid\n"
+        "class Same(dorm.Lookup):\n"
+        "    lookup_name = 'same'\n"
+        "    def as_sql(self, compiler, connection):\n"
+        "        lhs, one = self.process_lhs(compiler, connection)\n"
+        "        rhs, two = self.process_rhs(compiler, connection)\n"
+        "        return f'{lhs} = {rhs}', [*one, *two]\n"
+        "dorm.Field.register_lookup(Same)\n"
+        "value = uuid.uuid4()\n"
+        "rows = Note.objects.annotate(key=dorm.Value(value))\n"
+        "assert 'dorm.fields.structured' not in sys.modules\n"
+        "assert rows.filter(key__same=value).count() == 0\n"
+        "class Keyed(dorm.UUIDField): pass\n"
+        "assert rows.filter(key__same=value).count() == 0\n"
+    )
