@@ -53,10 +53,11 @@ class RecordType(type):
         if not frozen:
             space["__setattr__"] = object.__setattr__
             space["__delattr__"] = object.__delattr__
-            space["__hash__"] = None
         if not eq:
-            space["__eq__"] = object.__eq__
-            space["__hash__"] = object.__hash__
+            space.setdefault("__eq__", object.__eq__)
+            space.setdefault("__hash__", object.__hash__)
+        elif not frozen:
+            space.setdefault("__hash__", None)
         made: Any = super().__new__(cls, name, bases, space)
         made._fields = {**getattr(made, "_fields", {}), **own}
         made._frozen = frozen

@@ -47,6 +47,16 @@ class Handle(Record, frozen=False, eq=False):
     name: str
 
 
+class Loose(Record, eq=False):
+    name: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Loose) and self.name.lower() == other.name.lower()
+
+    def __hash__(self) -> int:
+        return hash(self.name.lower())
+
+
 class Checked(Record):
     low: int
     high: int
@@ -119,6 +129,11 @@ def test_without_equality_each_equals_itself_alone() -> None:
     one = Handle("a")
     assert one != Handle("a")
     assert {one: 1}[one] == 1
+
+
+def test_a_class_may_compare_in_its_own_way() -> None:
+    assert Loose("a") == Loose("A") != Loose("b")
+    assert {Loose("a"), Loose("A")} == {Loose("a")}
 
 
 def test_replace_makes_another_one() -> None:
