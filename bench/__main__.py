@@ -91,7 +91,7 @@ def main(
             report.into_docs(page, name, results, cpu)
             plot.draw(page.with_name(f"performance-{name}.svg"), group, results, cpu)
     if not only and tuple(groups) != (MIGRATIONS,):
-        extra["overheads"] = overheads.show(console)
+        extra["overheads"] = overheads.show(console, os.environ.get("DORM_TEST_POSTGRESQL", SERVER))
     console.print(f"written to {report.save(Path(ROOT / '.bench'), everything, extra)}")
 
 

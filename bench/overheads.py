@@ -34,12 +34,28 @@ _FIRST_ROW = """
 import time
 start = time.process_time()
 import dorm
-dorm.configure(DATABASES={"default": {"ENGINE": "sqlite", "NAME": ":memory:"}})
+dorm.configure(DATABASES={{"default": {database!r}}})
 for number in range(9):
-    model = type(f"Model{number}", (dorm.Model,), {"__module__": __name__, "name": dorm.CharField(max_length=9),
+    model = type(f"Model{{number}}", (dorm.Model,), {{"__module__": __name__,
+        "name": dorm.CharField(max_length=9, db_column={column!r}),
         "age": dorm.IntegerField(null=True), "day": dorm.DateField(null=True),
-        "Meta": type("Meta", (), {"app_label": "first", "db_table": "sqlite_schema"})})
-model.objects.values_list("name").order_by("name").first()
+        "Meta": type("Meta", (), {{"app_label": "first", "db_table": {table!r}}})}})
+{last}
+print((time.process_time() - start) * 1000)
+"""
+_READ = 'model.objects.values_list("name").order_by("name").first()'
+_AREAD = """
+import asyncio
+async def main():
+    await model.objects.values_list("name").order_by("name").afirst()
+asyncio.run(main())
+"""
+_MEMORY = {"ENGINE": "sqlite", "NAME": ":memory:"}
+
+_IMPORTS = """
+import time
+start = time.process_time()
+import {modules}
 print((time.process_time() - start) * 1000)
 """
 
@@ -107,26 +123,44 @@ for _ in range(30):
 print(sorted(added)[15])
 """
 
-_YARDSTICK = """
-import time
-start = time.process_time()
-import click
-print((time.process_time() - start) * 1000)
-"""
+
+def _first_row(database: Any, last: str = _READ, table: str = "sqlite_schema", column: str = "name") -> float:
+    return _median(_FIRST_ROW.format(database=database, table=table, column=column, last=last), 9)
 
 
-def show(console: Console) -> dict[str, Any]:
-    """Measure, print and return the figures, in CPU time."""
+def _answers(server: str) -> bool:
+    try:
+        import psycopg
+    except ImportError:
+        return False
+    try:
+        psycopg.connect(server, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def show(console: Console, server: str) -> dict[str, Any]:
+    """Measure, print and return the figures, in CPU time; those of PostgreSQL where *server* answers."""
     found = {
         "build_us": _median(_BUILD, 1),
-        "first_row_ms": _median(_FIRST_ROW, 9),
-        "import_click_ms": _median(_YARDSTICK, 9),
+        "first_row_ms": _first_row(_MEMORY),
+        "import_click_ms": _median(_IMPORTS.format(modules="click"), 9),
         "log_record_us": _median(_LOG_RECORD, 3),
         "peers_ns": _median(_PEERS, 3),
     }
     console.print(f"build and compile a complex query, seen before: {found['build_us']:.1f} us (budget 12)")
     console.print(f"import, configure, 9 models, first row, SQLite: {found['first_row_ms']:.0f} ms (budget 60)")
     console.print(f"beside it `import click`, 21 ms where the budget was made: {found['import_click_ms']:.0f} ms")
+    if _answers(server):
+        found |= {
+            "first_row_postgresql_ms": _first_row(server, _READ, "pg_class", "relname"),
+            "first_row_postgresql_async_ms": _first_row(server, _AREAD, "pg_class", "relname"),
+            "import_psycopg_ms": _median(_IMPORTS.format(modules="psycopg, psycopg_pool"), 9),
+        }
+        console.print(f"the same, PostgreSQL: {found['first_row_postgresql_ms']:.0f} ms (budget 80)")
+        console.print(f"the same, asyncio: {found['first_row_postgresql_async_ms']:.0f} ms (budget 120)")
+        console.print(f"beside them `import psycopg, psycopg_pool` alone: {found['import_psycopg_ms']:.0f} ms")
     console.print(f"trace ids on a log record, without a span: {found['log_record_us']:.2f} us (budget 2)")
     console.print(f"knowing the rows of the same fetch, a row: {found['peers_ns']:.0f} ns")
     return found
