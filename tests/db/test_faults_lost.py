@@ -136,6 +136,27 @@ async def test_in_the_middle_of_a_block_nothing_is_repeated(face: Face, killer: 
     assert dorm.pool_stats()["in_use"] == 0
 
 
+async def test_a_connection_lost_before_an_inner_block_is_undone_is_told_by_the_outer_one(
+    face: Face, killer: Killer
+) -> None:
+    """The error of the inner block was caught, as it may be: the outer one must not pass for committed."""
+    seen: list[str] = []
+    with pytest.raises(OperationalError) as caught:
+        async with face.atomic():
+            await face(Author.objects.create)(name="outer")
+            transaction.on_commit(lambda: seen.append("committed"))
+            transaction.on_rollback(lambda: seen.append("rolled back"))
+            with pytest.raises(KeyError):
+                async with face.atomic():
+                    await face(Author.objects.create)(name="inner")
+                    killer.kill()
+                    raise KeyError
+    assert caught.value.connection_lost
+    assert seen == ["rolled back"]
+    assert await face(Author.objects.count)() == 0
+    assert dorm.pool_stats()["in_use"] == 0
+
+
 async def test_a_block_whose_connection_died_cannot_go_on(face: Face, killer: Killer) -> None:
     async with face.atomic():
         await face(Author.objects.create)(name="a")

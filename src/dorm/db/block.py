@@ -84,6 +84,7 @@ class Block(Record, frozen=False, eq=False):
         ended: set when the block is over; whoever still holds it gets an error.
         needs_rollback: something failed without a savepoint of its own: only a rollback is possible.
         cause: what failed.
+        untold: why an inner level could not be undone, where something else was raised out of it.
         asked_to_roll_back: the user set `needs_rollback`.
         pinned: both faces use it (`Database.pin`).
         sees_snapshot: its statements see the data of its beginning, or may do so.
@@ -105,6 +106,7 @@ class Block(Record, frozen=False, eq=False):
     ended: bool = False
     needs_rollback: bool = False
     cause: BaseException | None = None
+    untold: DatabaseError | None = None
     asked_to_roll_back: bool = False
     pinned: bool = False
     sees_snapshot: bool = False
@@ -169,6 +171,7 @@ class Block(Record, frozen=False, eq=False):
         self.needs_rollback = False
         self.asked_to_roll_back = False
         self.cause = None
+        self.untold = None
 
     def failed(self, statement: Statement, error: DatabaseError) -> None:
         """Note that a statement failed: a write of dorm's own dooms the block, as the server's answer often does."""

@@ -253,10 +253,11 @@ def _leave_level(handle: Handle, error: BaseException | None) -> Operation[None]
     block.heal()
     try:
         yield from _undone(handle.database, block, mark)
-    except DatabaseError:
+    except DatabaseError as exc:
         # What was raised in the block says more; the outer levels find that only a rollback is possible.
         if error is None:
             raise
+        block.untold = exc
 
 
 def _kept(database: Database, block: Block, mark: Mark) -> Operation[None]:
@@ -316,10 +317,14 @@ def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
         yield from call(on_rollback, "on_rollback")
         raise failed
     unexpected = broken and error is None and not handle.rolls_back and not block.asked_to_roll_back
+    untold = block.untold
     block.heal()
-    if unexpected:
+    if unexpected and untold is None:
         _log.warning("the transaction on %r was rolled back at its end: an error in it had been caught", database.alias)
     yield from call(on_commit) if committed else call(on_rollback, "on_rollback")
+    if unexpected and untold is not None:
+        # Whoever caught what was raised in the inner block believes that only this one was undone.
+        raise untold
 
 
 def _commit(database: Database, block: Block) -> Operation[None]:
