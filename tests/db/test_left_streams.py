@@ -86,6 +86,32 @@ async def test_an_iterator_that_is_closed_late_does_not_disturb_another_block(
     assert dorm.pool_stats()["in_use"] == 0
 
 
+async def test_an_iterator_that_is_used_after_its_connection(database: dict[str, Any]) -> None:
+    """SQLite keeps fewer connections than these: the last ones to come back are closed under their iterators."""
+    if "URL" in database:
+        dorm.configure(DATABASES={"default": {**database, "MAX_POOL_SIZE": 15}})
+    await Author.objects.abulk_create([Author(name=f"seed {number}") for number in range(10)])
+    together = asyncio.Barrier(15)
+
+    async def work() -> Any:
+        async with dorm.atomic(read_only=True):
+            rows = Author.objects.order_by("pk").aiterator(2)
+            await anext(rows)
+            await together.wait()
+        return rows
+
+    async with asyncio.timeout(60):
+        left = await asyncio.gather(*[asyncio.create_task(work()) for _ in range(15)])
+        for number, rows in enumerate(left):
+            if number % 2:
+                await rows.aclose()
+                continue
+            with pytest.raises(dorm.TransactionManagementError, match=OVER):
+                async for _ in rows:
+                    pass
+    assert dorm.pool_stats()["in_use"] == 0
+
+
 async def test_rows_go_with_the_savepoint_that_is_rolled_back(face: Face) -> None:
     await filled(face)
     async with face.atomic():

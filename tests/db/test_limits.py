@@ -15,7 +15,7 @@ from dorm.budget import abudget, budget, check_rowcount, current
 from dorm.db.connection import get_async_connection, get_connection
 from dorm.exceptions import BudgetExceeded, DeadlineExceeded, OperationalError, TransactionManagementError
 from tests.support.faces import Face
-from tests.support.models import Author
+from tests.support.models import Author, Publisher
 from tests.support.servers import busy_sessions
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -379,6 +379,26 @@ def test_many_deadlines_at_once_each_end_their_own_statement(slow: str, database
             thread.join(60)
     assert len(ended) == 16
     nothing_runs(database)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_deadline_that_passes_when_the_statement_is_done(database: dict[str, Any]) -> None:
+    """SQLite does not look once more whether it was interrupted: the write is done, its connection is given up."""
+
+    def slow() -> str:
+        time.sleep(0.5)
+        return "slow"
+
+    with pytest.raises(DeadlineExceeded):
+        with transaction.atomic():
+            block = dorm.connections["default"].current_block("sync")
+            assert block is not None
+            block.connection._db.create_scalar_function("slow", slow)  # type: ignore[union-attr]
+            with dorm.deadline(0.1):
+                get_connection().execute_write("INSERT INTO library_publisher (name) VALUES (slow())")
+    assert dorm.pool_stats()["in_use"] == 0
+    assert not Publisher.objects.exists()
+    Publisher.objects.create(name="still works")
 
 
 async def test_a_stream_on_a_pinned_connection(face: Face) -> None:

@@ -142,8 +142,12 @@ class Database:
                 if limit is None:
                     return request.on(connection)
                 # Also where the server keeps the time: it may be one that does not answer any more.
-                with Watch(connection, limit.seconds + (SERVER_GRACE if kept else 0)):
-                    return request.on(connection)
+                with Watch(connection, limit.seconds + (SERVER_GRACE if kept else 0)) as watch:
+                    reply = request.on(connection)
+                if watch.fired:
+                    # Done just then, but the connection was given up, and the transaction with it.
+                    raise limit.exceeded(self.alias)
+                return reply
         except DatabaseError as exc:
             if block is not None:
                 block.failed(request.statement, exc)

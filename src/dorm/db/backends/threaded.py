@@ -19,6 +19,7 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -27,7 +28,10 @@ class Worker:
             job()
 
     def submit(self, fn: Callable[[], T]) -> asyncio.Future[T]:
-        """Run *fn* on the thread; the future is of the running loop."""
+        """Run *fn* on the thread; the future is of the running loop.
+
+        After `stop` it runs here and now: the connection is closed, and what is left to do with it takes no time.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -39,11 +43,15 @@ class Worker:
             else:
                 _tell(loop, future.set_result, future, result)
 
-        self._jobs.put(job)
+        if self._is_stopped:
+            job()
+        else:
+            self._jobs.put(job)
         return future
 
     def stop(self) -> None:
         """End the thread after what it was given already."""
+        self._is_stopped = True
         self._jobs.put(None)
 
 

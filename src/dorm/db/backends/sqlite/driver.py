@@ -19,7 +19,7 @@ from dorm.db.limits import within
 from dorm.db.pool import Waiter
 from dorm.db.statement import Statement
 from dorm.db.streams import Streams, over
-from dorm.exceptions import TransactionManagementError
+from dorm.exceptions import OperationalError, TransactionManagementError
 
 T = TypeVar("T")
 
@@ -366,6 +366,8 @@ class SqliteConnection(SyncConnection):
     def commit(self) -> None:
         self.has_committed = False
         self._end_streams()
+        if not self._open:
+            raise OperationalError("the connection was closed before COMMIT: nothing of the transaction was kept")
         if self._db.in_transaction or not self.deferred:
             self._check_transaction()
             try:

@@ -70,9 +70,11 @@ def _translated(exc: Exception) -> DatabaseError:
         return _wrong_sql(text)
     if isinstance(exc, (apsw.MismatchError, apsw.TooBigError, apsw.RangeError)):
         return DataError(text)
-    if isinstance(
-        exc, (apsw.BindingsError, apsw.MisuseError, apsw.ConnectionClosedError, apsw.ThreadingViolationError)
-    ):
+    if isinstance(exc, (apsw.ConnectionClosedError, apsw.CursorClosedError)):
+        made = OperationalError(f"the connection was lost: {text}")
+        made.connection_lost = True
+        return made
+    if isinstance(exc, (apsw.BindingsError, apsw.MisuseError, apsw.ThreadingViolationError)):
         return InterfaceError(text)
     if isinstance(exc, OverflowError):
         return DataError("a whole number is larger than the 64 bits that SQLite can store")
