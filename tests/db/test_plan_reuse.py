@@ -34,6 +34,25 @@ class Gig(dorm.Model):
         app_label = "reuse"
 
 
+class Loud(dorm.CharField[str]):
+    def get_prep_value(self, value: Any) -> Any:
+        return super().get_prep_value(value).upper()
+
+
+class Even(dorm.IntegerField[int]):
+    def prepare(self, value: Any) -> Any:
+        return super().prepare(value) // 2 * 2
+
+
+class Sign(dorm.Model):
+    text = Loud(max_length=50)
+    size = Even()
+    gig = dorm.ForeignKey(Gig, dorm.CASCADE)
+
+    class Meta:
+        app_label = "reuse"
+
+
 SHAPES: dict[str, Condition] = {
     "one Q": lambda a, n: Q(title=a),
     "either": lambda a, n: Q(title=a) | Q(seats__lt=n),
@@ -163,3 +182,20 @@ def test_what_has_no_hash_is_no_name(empty_database: object) -> None:
         with pytest.raises(dorm.FieldError, match="order_by"):
             Gig.objects.order_by(list_of_names)
         Gig.objects.select_related("band").order_by("band")
+
+
+def test_fields_of_ones_own_prepare_each_value(empty_database: object) -> None:
+    for text, size, gig in (("a", 3, 1), ("b", 5, 2), ("c", 7, 3)):
+        found = Sign.objects.filter(text=text, size__lt=size, gig__gt=gig).exclude(text__lt=text, gig_id=gig)
+        upper = text.upper()
+        assert sorted(found.sql()[1], key=str) == [gig, gig, size - 1, upper, upper]
+
+
+def test_a_number_out_of_range_is_so_after_one_that_is_not(empty_database: object) -> None:
+    for number in (1, 32767, -32768):
+        assert number in Gig.objects.filter(small=number).sql()[1]
+    for number in (32768, -32769, 10**30):
+        for _ in range(2):
+            assert number not in Gig.objects.filter(small=number)._values
+            assert not Gig.objects.filter(small=number)
+            assert 5 in Gig.objects.filter(small=5).sql()[1]

@@ -20,9 +20,10 @@ from dorm.queryset.columns import orderable, with_columns
 from dorm.queryset.combine import refuse
 from dorm.queryset.outputs import output_names
 from dorm.queryset.query import Asked, Kind, Query
+from dorm.queryset.taking import taking
 from dorm.record import replace
 from dorm.sql.node import Literals, Node, QueryLike, typed
-from dorm.sql.plan import Plan, Prepares, Unkept, taking
+from dorm.sql.plan import Plan, Prepares, Unkept
 from dorm.sql.select import Lock
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _remember(
         and all(given[place] is value for place, value in zip(places, own, strict=True))
         and not any(isinstance(value, (Node, QueryLike, tuple, list, set, dict)) for value in own)
     ):
-        plan.remember(quick, child, taking(places, child.prepares or (None,) * len(own)))
+        plan.remember(quick, child, taking(given, places, child.prepares or (None,) * len(own)))
 
 
 def _filter(plan: Plan[Query], condition: Q, how: str) -> tuple[Query, Prepares]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from dorm.record import Record
@@ -27,29 +26,6 @@ def as_given(value: Any) -> Any:
     A step that takes such a value is compiled each time: its plan fits this value alone.
     """
     return value
-
-
-def taking(places: Sequence[int], prepares: Sequence[Prepare | None]) -> Take | None:
-    """Return the function from what a call was given to the values of its step; None where they are the same tuple.
-
-    Args:
-        places: where among what was given each value stands. prepares: what is applied to it.
-    """
-    if not any(prepares) and list(places) == list(range(len(places))):
-        return None
-    shape = tuple([(place, prepare is not None) for place, prepare in zip(places, prepares, strict=True)])
-    made: Take = _takes(shape)(*filter(None, prepares))
-    return made
-
-
-@lru_cache(maxsize=500)
-def _takes(shape: tuple[tuple[int, bool], ...]) -> Callable[..., Take]:
-    """Return the function from preparations to the function that takes values of *shape*."""
-    names = [f"p{place}" for place, prepared in shape if prepared]
-    items = [f"p{place}(given[{place}])" if prepared else f"given[{place}]" for place, prepared in shape]
-    # The source holds positions and names made here, never a user's text.
-    made: Callable[..., Take] = eval(f"lambda {', '.join(names)}: lambda given: ({', '.join(items)},)")
-    return made
 
 
 MOST_PATHS = 200
