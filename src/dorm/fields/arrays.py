@@ -92,8 +92,7 @@ class ArrayField(Field[T]):
 
     def contribute_to_class(self, cls: Any, name: str) -> None:
         super().contribute_to_class(cls, name)
-        self.base_field.set_attributes_from_name(name)
-        self.base_field.model = cls
+        self.base_field = self.base_field._part_of(cls, name)
 
     @property
     def sql_type(self) -> SqlType:

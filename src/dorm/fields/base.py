@@ -205,6 +205,17 @@ class Field(RegisterLookupMixin, Generic[T]):
             vars(made).pop(name, None)
         return made
 
+    def _part_of(self, cls: Any, name: str) -> Self:
+        """Return a copy that says of what type the values in the field *name* of a class are.
+
+        A copy, since the field that was given is shared: by the copies that each child of an abstract model has, and by
+        the historical classes of migrations, which would live on in it.
+        """
+        made = self.clone()
+        made.set_attributes_from_name(name)
+        made.model = cls
+        return made
+
     def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
         """Return name, import path, arguments and keywords from which an equal field can be made.
 

@@ -9,9 +9,6 @@ from dorm.db.types import SqlType
 from dorm.exceptions import ImproperlyConfigured
 from dorm.fields.base import Field
 
-declared: list[Any] = []
-"""Models with a composite key; while there are none, queries need not look for them."""
-
 
 class CompositePrimaryKey(Field[tuple[Any, ...]]):
     """The primary key over several fields of the model; ``pk`` is the tuple of their values.
@@ -56,7 +53,6 @@ class CompositePrimaryKey(Field[tuple[Any, ...]]):
         cls._meta.add_field(self, private=True)
         cls._meta.pk = self
         cls.pk = self
-        declared.append(cls)
 
     def deconstruct(self) -> tuple[str | None, str, list[Any], dict[str, Any]]:
         return getattr(self, "name", None), "dorm.CompositePrimaryKey", list(self.field_names), {}

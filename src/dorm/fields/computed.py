@@ -73,8 +73,7 @@ class GeneratedField(Field[T]):
 
     def contribute_to_class(self, cls: Any, name: str) -> None:
         super().contribute_to_class(cls, name)
-        self.output_field.set_attributes_from_name(name)
-        self.output_field.model = cls
+        self.output_field = self.output_field._part_of(cls, name)
 
     # -- attribute -----------------------------------------------------------------------------------------------
     if not TYPE_CHECKING:

@@ -109,8 +109,7 @@ class RangeField(Field[T]):
 
     def contribute_to_class(self, cls: Any, name: str) -> None:
         super().contribute_to_class(cls, name)
-        self.bound.set_attributes_from_name(name)
-        self.bound.model = cls
+        self.bound = self.bound._part_of(cls, name)
 
     @property
     def sql_type(self) -> SqlType:

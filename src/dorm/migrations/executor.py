@@ -240,10 +240,9 @@ class Runner:
         if last_one if backwards else next_one:
             return (yield from schema.rehearsal(Editor(self.database)))
         editor = Editor(self.database, [], rehearsal=rehearsal)
-        apps = before.apps.complete()
         # Apps without migrations are left out: no step changes their tables, and SQLite lets keys point at absent ones.
-        models = [apps.rendered(key) for key in before.models]
-        models = [each for each in models if each._meta.app_label in loader.migrated]
+        migrated = [key for key, state in before.models.items() if state.app_label in loader.migrated]
+        models = [before.apps.with_targets(key) for key in migrated]
         yield from create_models(editor, [each for each in models if editor.allows(each._meta.app_label, each)])
         if backwards:
             yield from note_step(self.database, Step(migration), before, self.options, rehearsal)
