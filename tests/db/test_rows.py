@@ -447,6 +447,18 @@ async def test_rows_of_plain_values_are_one_object_for_the_garbage_collector(fac
     assert not any(gc.is_tracked(vars(author)) for author in authors)
 
 
+async def test_rows_that_refer_to_others_are_one_object_for_the_garbage_collector(face: Face) -> None:
+    await library(face)
+    authors = await face.rows(Author.objects.prefetch_related("books"))
+    theirs = [book for author in authors for book in author.books.all()]
+    joined = await face.rows(Book.objects.select_related("author"))
+    for book in (*theirs, *joined):
+        held = gc.get_referents(book)
+        assert any(isinstance(each, Author) for each in held)
+        assert not any(isinstance(each, dict) for each in held)
+    assert {book.author for book in theirs} == set(authors)
+
+
 async def test_querysets_fetch_once(face: Face) -> None:
     await library(face)
     books = Book.objects.order_by("title")

@@ -225,7 +225,7 @@ def _keys_checked(rows: Any, objs: list[Any], names: Iterable[str] | None = None
     for field in _keys_of(rows.model, names):
         asked: dict[str, set[Any]] = {}
         for obj in objs:
-            key, related = vars(obj).get(field.attname), vars(obj).get(field.name)
+            key, related = vars(obj).get(field.attname), vars(obj).get(field.object_key)
             if isinstance(related, TenantModel) and getattr(related, field.target_field.attname) == key:
                 _refuse_other(field, related.tenant_id, obj.tenant_id)
             elif key is not None and not isinstance(key, Node):

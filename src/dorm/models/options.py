@@ -12,6 +12,7 @@ from dorm.conf.registry import Registry, registry
 from dorm.db.connection import connections
 from dorm.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured, choices_text, nearest
 from dorm.models.blank import Blank, blank_of
+from dorm.models.layout import lay_out
 from dorm.models.meta import (
     DEFAULTS,
     INHERITED_FROM_CONCRETE,
@@ -56,12 +57,14 @@ class Options:
         plan: root of the plans of this model.
         constructs_directly: calling the class runs no code of its own.
         hydrates_directly: rows become instances without calling any code of the class.
+        in_line: attributes that code may assign to instances one by one, as of `dorm.models.layout`.
         apps: the registry the model is in; the process-wide one unless ``Meta.apps`` names another.
         given: the options that ``Meta`` gave, as they were written.
     """
 
     constructs_directly: bool
     hydrates_directly: bool
+    in_line: frozenset[str] = frozenset()
     managers_map: Mapping[str, Manager[Any]]
     default_manager: Manager[Any] | None = None
     base_manager: Manager[Any] | None = None
@@ -474,6 +477,7 @@ class Options:
         for field in self.table_fields:
             # A relation's own column is plain: its descriptor stands under the relation's name.
             field.assigned_by_descriptor = hasattr(type(standing(own, field.attname)), "__set__")
+        lay_out(self)
         self.file_fields = tuple(field for field in self.fields if field.keeps_files)
         for group in self.unique_together:
             for name in group:

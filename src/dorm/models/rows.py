@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from keyword import iskeyword
 from typing import Any, TypeAlias
 
 from dorm.db.dialect import Converter, Dialect
 from dorm.fields.overrides import takes_null
+from dorm.models.layout import MOST_KEYS, bare_class, goes_in_line
 from dorm.models.state import ORIGIN, Origin, alias_of
 from dorm.record import Record
 from dorm.signals import post_init, pre_init
 from dorm.sql.node import Output
-
-_MOST_IN_LINE = 28
-"""Attributes that an object can hold without a dict of its own: CPython's 30 shared keys, less what is added later."""
 
 Rows: TypeAlias = "list[tuple[Any, ...]]"
 Hydrate: TypeAlias = "Callable[[Rows, Origin], list[Any]]"
@@ -44,8 +41,8 @@ class ObjectShape(Record):
         start: position of its first column.
         attnames: attribute of each of its columns, in order.
         key: position of a column that is NULL when a joined object is missing; None for the row's own object.
-        attribute: name under which the parent keeps this joined object.
-        reverse: name under which this object keeps its parent (reverse one-to-one), or None.
+        attribute: key under which the parent keeps this joined object.
+        reverse: key under which this object keeps its parent (reverse one-to-one), or None.
     """
 
     model: Any
@@ -60,8 +57,9 @@ class ObjectShape(Record):
         """Return whether these instances have deferred columns or relations to one object that are not joined."""
         meta = self.model._meta
         fields = [field for field in meta.fields if field.column is not None]
-        singles = [field.name for field in fields if field.is_relation]
-        singles += [each.accessor for each in meta.relations.values() if not each.multi and each.accessor is not None]
+        singles = [field.object_key for field in fields if field.is_relation]
+        relations = meta.relations.values()
+        singles += [each.object_key for each in relations if not each.multi and each.accessor is not None]
         there = {self.reverse, *[child.attribute for child in self.joined]}
         return (
             len(self.attnames) < len(fields)
@@ -69,6 +67,10 @@ class ObjectShape(Record):
             or any(name not in there for name in singles)
             or any(child.loads_late() for child in self.joined)
         )
+
+    def refers(self) -> bool:
+        """Return whether these instances refer to other rows, or to what their fetch shares."""
+        return bool(self.joined) or self.reverse is not None or self.loads_late()
 
     def paths(self) -> Iterator[tuple[str, ...]]:
         """Yield the attributes that lead to each joined instance."""
@@ -113,6 +115,27 @@ def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect
     source = writer.source()
     exec(compile(source, "<dorm row function>", "exec"), writer.names)
     return writer.names["hydrate"], source
+
+
+def giver(attname: str, key: str) -> Callable[[Rows, dict[Any, tuple[Any, list[Any]]]], None]:
+    """Return the function that gives rows to those they point at, by a dict from keys to these and their lists.
+
+    Written out, it leaves the attributes of the rows in line, where it finds them five times as fast as by their names.
+
+    Args:
+        attname: attribute that holds the key. key: where the object that they point at is kept.
+    """
+    source = f"""
+def give(rows, places):
+    for row in rows:
+        owner, given = places[row.{attname}]
+        row.{key} = owner
+        given.append(row)
+"""
+    names: dict[str, Any] = {}
+    exec(compile(source, "<dorm row function>", "exec"), names)
+    made: Callable[[Rows, dict[Any, tuple[Any, list[Any]]]], None] = names["give"]
+    return made
 
 
 class _Told:
@@ -212,14 +235,16 @@ class _Writer:
         cls = f"cls_{name}"
         self.names[cls] = shape.model
         further = (*(child.attribute for child in shape.joined), *(attribute for attribute, _ in more))
-        bare = _bare_class(shape, further) if self.direct else None
-        into = "{}.{} = {}" if bare is not None else "d_{}[{!r}] = {}"
-        if bare is not None:
+        names = (*shape.attnames, *further)
+        in_line = self.direct and goes_in_line(shape.model, names, shape.refers())
+        bare = bare_class(shape.model, names) if self.direct and not in_line else None
+        into = "{}.{} = {}" if in_line or bare is not None else "d_{}[{!r}] = {}"
+        if in_line or bare is not None:
             self.names[f"row_{name}"] = bare
-            self.lines.append(f"{pad}{name} = row_{name}()")
-            if len(shape.attnames) + len(further) > _MOST_IN_LINE:
+            self.lines.append(f"{pad}{name} = new({cls})" if in_line else f"{pad}{name} = row_{name}()")
+            if len(names) > MOST_KEYS:
                 # A dict of its own that grew with its keys would be twice as large and take half as long again.
-                self.names[f"blank_{name}"] = dict.fromkeys((ORIGIN, *shape.attnames, *further))
+                self.names[f"blank_{name}"] = dict.fromkeys((ORIGIN, *names))
                 self.lines.append(f"{pad}{name}.__dict__ = blank_{name}.copy()")
             self.lines.append(f"{pad}{name}.{ORIGIN} = origin")
             for position, attname in zip(positions, shape.attnames, strict=True):
@@ -245,24 +270,3 @@ class _Writer:
         self.lines += [f"{pad}{into.format(name, attribute, value)}" for attribute, value in more]
         if bare is not None:
             self.lines.append(f"{pad}{name}.__class__ = {cls}")
-
-
-def _bare_class(shape: ObjectShape, further: tuple[str, ...]) -> type | None:
-    """Return a class without descriptors whose instances can become the model's; None where there is none.
-
-    CPython has fast instructions for attributes of such a class, be they in line or keys that a dict has already, and
-    makes the dict of those in line at once when the object changes its class: a quarter less time a row than filling
-    the dict key by key, and a third less where the dict is a copy of one with all keys.
-    """
-    names = (*shape.attnames, *further)
-    if not shape.model._meta.hydrates_directly:
-        return None
-    if not all(name.isidentifier() and not iskeyword(name) for name in names):
-        return None
-    bare = type(shape.model.__name__, (), {})
-    try:
-        bare().__class__ = shape.model
-    except TypeError:
-        # The model has slots, or a base that is laid out in its own way.
-        return None
-    return bare

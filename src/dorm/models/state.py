@@ -19,6 +19,14 @@ AWAITED = "_awaited"
 """Key of an instance's ``__dict__`` for the names of relations whose objects had no key when they were assigned."""
 
 
+def object_key(name: str) -> str:
+    """Return the key of an instance's ``__dict__`` under which the object of its relation *name* stands.
+
+    Not *name* itself, which is that of a descriptor: no assignment gets past it, but one to the dict.
+    """
+    return f"_{name}_object"
+
+
 class Deferred:
     """Stands for a column that was not loaded, among the values of `Model.from_db` and of a model's constructor."""
 

@@ -31,12 +31,12 @@ class Parent(dict[str, Any]):
         field, instance = self.field, self["instance"]
         if field is None:
             return
-        name, attname = field.name, field.attname
+        kept, attname = field.object_key, field.attname
         key = getattr(instance, field.target_field.attname)
         for row in rows:
             values = row.__dict__
-            if name not in values and values.get(attname) == key:
-                values[name] = instance
+            if kept not in values and values.get(attname) == key:
+                values[kept] = instance
 
     def forget(self) -> None:
         """Drop the rows that were prefetched for the instance: they were written to."""

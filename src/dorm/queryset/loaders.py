@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
 from dorm.cache.wanted import inherited
 from dorm.db.operation import Operation, operation
 from dorm.expressions.core import F
+from dorm.models.rows import giver
 from dorm.models.state import ORIGIN, PREFETCHED, FetchOrigin
 from dorm.queryset import build, per_parent, to_load
 from dorm.queryset.ops import fetch
@@ -71,10 +72,10 @@ class ForwardLoader:
     def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
         if to_attr is not None:
             return to_attr in instance.__dict__
-        return self.field.name in instance.__dict__ and self.field.is_cached(instance)
+        return self.field.is_cached(instance)
 
     def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
-        found = instance.__dict__[to_attr or self.field.name]
+        found = instance.__dict__[to_attr or self.field.object_key]
         return () if found is None or isinstance(found, Missing) else (found,)
 
     @operation
@@ -82,14 +83,15 @@ class ForwardLoader:
         self, instances: list[Any], querysets: Querysets, to_attr: str | None, alias: str | None
     ) -> Operation[list[Any]]:
         field, target = self.field, self.field.target_field
-        attname, name = field.attname, to_attr or field.name
+        attname, kept = field.attname, to_attr or field.object_key
         keys = dict.fromkeys([getattr(each, attname) for each in instances])
         keys.pop(None, None)
         model: Any = field.target
         start = querysets[0] if querysets else model._base_manager.get_queryset()
         rows = yield from matching(also_loading(start, target), target.name, list(keys), alias)
         by_key = {getattr(row, target.attname): row for row in rows}
-        back = field.remote_field.accessor if field.one_to_one and to_attr is None else None
+        relation = field.remote_field
+        back = relation.object_key if field.one_to_one and to_attr is None and relation.accessor is not None else None
         for each in instances:
             values = each.__dict__
             key = values[attname]
@@ -98,18 +100,18 @@ class ForwardLoader:
                 # The text of a key that is none.
                 found = by_key.get(target.prepared_or_none(key))
             if found is not None:
-                values[name] = found
+                values[kept] = found
                 if back is not None:
                     found.__dict__[back] = each
             else:
-                values[name] = None if key is None or to_attr is not None else Missing(key)
+                values[kept] = None if key is None or to_attr is not None else Missing(key)
         return rows
 
     def forget_missing(self, instances: Iterable[Any]) -> None:
         """Drop what says of a key that its object was not found."""
         for each in instances:
-            if each.__dict__.get(self.field.name).__class__ is Missing:
-                del each.__dict__[self.field.name]
+            if each.__dict__.get(self.field.object_key).__class__ is Missing:
+                del each.__dict__[self.field.object_key]
 
 
 class _ListLoader:
@@ -139,41 +141,42 @@ class ReverseLoader(_ListLoader):
     def __init__(self, relation: ManyToOneRel) -> None:
         self.relation = relation
 
+    @cached_property
+    def _give(self) -> Callable[[list[Any], dict[Any, tuple[Any, list[Any]]]], None]:
+        field = self.relation.field
+        return giver(field.attname, field.object_key)
+
     @operation
     def load(
         self, instances: list[Any], querysets: Querysets, to_attr: str | None, alias: str | None
     ) -> Operation[list[Any]]:
         field: Any = self.relation.field
-        source, name, attname = field.target_field.attname, field.name, field.attname
+        source, name = field.target_field.attname, field.name
         owners = {getattr(each, source): each for each in instances}
         owners.pop(None, None)
         start = querysets[0] if querysets else field.model._default_manager.get_queryset()
         origins: list[FetchOrigin] = []
         rows = yield from matching(also_loading(start, field), name, list(owners), alias, origins=origins)
-        if origins:
-            self._acquaint(origins, rows, owners.values(), to_attr)
-        grouped: dict[Any, list[Any]] = {key: [] for key in owners}
-        places = {key: (owner, grouped[key].append) for key, owner in owners.items()}
-        for row in rows:
-            values = row.__dict__
-            owner, append = places[values[attname]]
-            if name not in values:
-                values[name] = owner
-            append(row)
-        put_lists(instances, source, grouped, self.accessor, to_attr, querysets)
-        return rows
-
-    def _acquaint(
-        self, origins: list[FetchOrigin], rows: list[Any], owners: Iterable[Any], to_attr: str | None
-    ) -> None:
-        """Let *rows* know their peers: by their owners, whom they keep alive, at a tenth of the references."""
-        if self.relation.field.name not in rows[0].__dict__:
-            siblings = partial(_siblings, list(map(ref, owners)), self.accessor, to_attr)
+        joined = name in start._plan.query.related
+        if origins and joined:
+            for origin in origins:
+                origin.peers = [ref(row) for row in rows if row.__dict__.get(ORIGIN) is origin]
+        elif origins:
+            # By their owners, whom they keep alive: a tenth of the references.
+            siblings = partial(_siblings, list(map(ref, owners.values())), self.accessor, to_attr)
             for origin in origins:
                 origin.siblings = siblings
-            return
-        for origin in origins:
-            origin.peers = [ref(row) for row in rows if row.__dict__.get(ORIGIN) is origin]
+        grouped: dict[Any, list[Any]] = {key: [] for key in owners}
+        places = {key: (owner, grouped[key]) for key, owner in owners.items()}
+        if not joined and field.object_key in start.model._meta.in_line:
+            self._give(rows, places)
+        else:
+            for row in rows:
+                owner, given = places[row.__dict__[field.attname]]
+                row.__dict__.setdefault(field.object_key, owner)
+                given.append(row)
+        put_lists(instances, source, grouped, self.accessor, to_attr, querysets)
+        return rows
 
 
 def _siblings(owners: list[ref[Any]], accessor: str, to_attr: str | None) -> list[ref[Any]]:
@@ -196,10 +199,10 @@ class ReverseOneLoader:
         return self.relation.target
 
     def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
-        return (to_attr or self.relation.accessor) in instance.__dict__
+        return (to_attr or self.relation.object_key) in instance.__dict__
 
     def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
-        found = instance.__dict__[to_attr or self.relation.accessor]
+        found = instance.__dict__[to_attr or self.relation.object_key]
         return () if found is None else (found,)
 
     @operation
@@ -213,12 +216,12 @@ class ReverseOneLoader:
         start = querysets[0] if querysets else field.model._base_manager.get_queryset()
         rows = yield from matching(also_loading(start, field), name, list(owners), alias)
         by_key = {row.__dict__[attname]: row for row in rows}
-        store = to_attr or self.relation.accessor
+        kept, back = to_attr or self.relation.object_key, field.object_key
         for each in instances:
             found = by_key.get(getattr(each, source))
-            each.__dict__[store] = found
-            if found is not None and name not in found.__dict__:
-                found.__dict__[name] = each
+            each.__dict__[kept] = found
+            if found is not None and back not in found.__dict__:
+                found.__dict__[back] = each
         return rows
 
 

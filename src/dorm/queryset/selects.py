@@ -444,7 +444,7 @@ def _object(
         return ObjectShape(model, start, attnames, None, "", tuple(joined))
     keys = model._meta.pk_fields
     key = next((start + number for number, field in enumerate(fields) if field in keys), None)
-    return ObjectShape(model, start, attnames, key, relation.accessor, tuple(joined), _way_back(relation))
+    return ObjectShape(model, start, attnames, key, relation.object_key, tuple(joined), _way_back(relation))
 
 
 def _filtered_object(
@@ -493,9 +493,9 @@ class _Table(Record):
 
 
 def _way_back(relation: Any) -> str | None:
-    """Return the attribute under which a joined object keeps the one it is joined to: one-to-one relations have one."""
-    if relation.one_to_one:
-        back: str | None = relation.opposite.accessor
+    """Return the key under which a joined object keeps the one it is joined to: one-to-one relations have one."""
+    if relation.one_to_one and relation.opposite.accessor is not None:
+        back: str = relation.opposite.object_key
         return back
     return None
 

@@ -13,7 +13,7 @@ from dorm.fields.options import FieldOptions
 from dorm.models.base import Model
 from dorm.models.deletion import parent_of
 from dorm.models.routing import relate
-from dorm.models.state import AWAITED, ORIGIN
+from dorm.models.state import AWAITED, ORIGIN, object_key
 from dorm.queryset import late
 from dorm.queryset.loaders import Missing
 from dorm.relations.field import RelationField
@@ -84,6 +84,9 @@ class ForeignKey(RelationField[T]):
         db_constraint: False leaves the reference out of the database.
         limit_choices_to: condition (dict, Q, or function giving one) that validation holds the object to.
         parent_link: this key is the link of a child model to its parent (one-to-one only).
+
+    Attributes:
+        object_key: key of an instance's ``__dict__`` for the object.
     """
 
     empty_strings_allowed = False
@@ -94,6 +97,7 @@ class ForeignKey(RelationField[T]):
     rel_class: ClassVar[type[ManyToOneRel]] = ManyToOneRel
     relation: ForwardRelation
     remote_field: ManyToOneRel
+    object_key: str
 
     @overload
     def __init__(
@@ -186,6 +190,10 @@ class ForeignKey(RelationField[T]):
     # -- declaration ---------------------------------------------------------------------------------------------
     def get_attname(self) -> str:
         return f"{self.name}_id"
+
+    def set_attributes_from_name(self, name: str) -> None:
+        super().set_attributes_from_name(name)
+        self.object_key = object_key(self.name)
 
     def contribute_to_class(self, cls: Any, name: str) -> None:
         super().contribute_to_class(cls, name)
@@ -322,7 +330,7 @@ class ForeignKey(RelationField[T]):
                 return self
             values = instance.__dict__
             key = values[self.attname] if self.attname in values else getattr(instance, self.attname)
-            cached = values.get(self.name)
+            cached = values.get(self.object_key)
             if cached is not None:
                 if cached.__class__ is Missing:
                     if cached.key == key:
@@ -332,20 +340,20 @@ class ForeignKey(RelationField[T]):
                 elif key is None and self.name in values.get(AWAITED, ()):
                     # It was saved since it was assigned; its key is taken over when this instance is.
                     return cached
-                values.pop(self.name, None)
+                values.pop(self.object_key, None)
             if key is None:
                 return self._absent(instance)
             if self.parent_link and self.target._meta.attnames <= values.keys():
                 # What the parent's row holds stands in the child already.
-                values[self.name] = parent = parent_of(instance, self.target, self)
+                values[self.object_key] = parent = parent_of(instance, self.target, self)
                 if self.remote_field.accessor is not None:
-                    parent.__dict__[self.remote_field.accessor] = instance
+                    parent.__dict__[self.remote_field.object_key] = instance
                 return parent
             late.check(instance, self.name, f"select_related({self.name!r})")
             run(late.relation(instance, self.loader))
-            found = values[self.name]
+            found = values[self.object_key]
             if found.__class__ is Missing:
-                del values[self.name]
+                del values[self.object_key]
                 raise self.target.DoesNotExist(f"{self.target.__name__} matching query does not exist ({self}).")
             return found
 
@@ -367,9 +375,9 @@ class ForeignKey(RelationField[T]):
                 self._carry_keys(values, value)
             if value is None:
                 values[self.attname] = None
-                before = values.pop(self.name, None)
+                before = values.pop(self.object_key, None)
                 if self.one_to_one and self.remote_field.accessor is not None and isinstance(before, Model):
-                    before.__dict__[self.remote_field.accessor] = None
+                    before.__dict__[self.remote_field.object_key] = None
                 return
             if not isinstance(value, self.target._meta.concrete_model):
                 raise InvalidValue(
@@ -379,11 +387,11 @@ class ForeignKey(RelationField[T]):
             if value.__dict__.get(ORIGIN) is not values.get(ORIGIN) or router.has_any_yet:
                 relate(instance, value)
             key = values[self.attname] = getattr(value, self.target_field.attname)
-            values[self.name] = value
+            values[self.object_key] = value
             if key is None:
                 values[AWAITED] = {*values.get(AWAITED, ()), self.name}
             if self.one_to_one and self.remote_field.accessor is not None:
-                value.__dict__[self.remote_field.accessor] = instance
+                value.__dict__[self.remote_field.object_key] = instance
 
     @property
     def RelatedObjectDoesNotExist(self) -> type[ObjectDoesNotExist]:  # noqa: N802  # Django's name
@@ -400,7 +408,7 @@ class ForeignKey(RelationField[T]):
 
     def is_cached(self, instance: Any) -> bool:
         """True when the object stands on *instance* and belongs to its key."""
-        cached = instance.__dict__.get(self.name)
+        cached = instance.__dict__.get(self.object_key)
         if cached is None:
             return False
         key = cached.key if cached.__class__ is Missing else getattr(cached, self.target_field.attname)
@@ -408,7 +416,7 @@ class ForeignKey(RelationField[T]):
 
     def check_saved(self, instance: Any, operation: str = "save") -> None:
         """Take over the key of an object that was saved after it was assigned; refuse one that was not saved."""
-        cached = instance.__dict__.get(self.name)
+        cached = instance.__dict__.get(self.object_key)
         if cached is None or cached.__class__ is Missing:
             return
         values = instance.__dict__

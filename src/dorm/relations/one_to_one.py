@@ -121,18 +121,18 @@ class ReverseOneAccessor:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
-        field, name = self.related.field, self.related.accessor
+        field, name, kept = self.related.field, self.related.accessor, self.related.object_key
         values = instance.__dict__
         key = getattr(instance, field.target_field.attname)
-        if name in values:
-            found = values[name]
+        if kept in values:
+            found = values[kept]
             if found is None or found.__dict__.get(field.attname) == key:
                 return self._present(instance, found)
         if key is None:
             return self._present(instance, None)
         late.check(instance, str(name), f"select_related({self.related.name!r})")
         run(late.relation(instance, self.related.loader))
-        return self._present(instance, values[name])
+        return self._present(instance, values[kept])
 
     def _present(self, instance: Any, found: Any) -> Any:
         if found is None:
@@ -140,19 +140,19 @@ class ReverseOneAccessor:
         return found
 
     def __set__(self, instance: Any, value: Any) -> None:
-        field, name = self.related.field, self.related.accessor
+        field, kept = self.related.field, self.related.object_key
         values = instance.__dict__
         if value is None:
             # What is cached loses its parent; the row itself is left as it is, as nothing was saved.
-            before = values.pop(name, None)
+            before = values.pop(kept, None)
             if before is not None:
                 field.__set__(before, None)
-                values[name] = None
+                values[kept] = None
             return
         if not isinstance(value, self.related.target):
             raise InvalidValue(
-                f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{name}" must be a '
+                f'Cannot assign {type(value).__name__}: "{type(instance).__name__}.{self.related.accessor}" must be a '
                 f'"{self.related.target.__name__}" instance.'
             )
         field.__set__(value, instance)
-        values[name] = value
+        values[kept] = value

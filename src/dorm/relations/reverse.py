@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dorm.models.state import object_key
 from dorm.queryset.loaders import ForwardLoader, ManyLoader, ReverseLoader, ReverseOneLoader
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class ForwardRelation:
     def accessor(self) -> str:
         """Attribute of instances."""
         return self.field.name
+
+    @property
+    def object_key(self) -> str:
+        """Key of an instance's ``__dict__`` for the object."""
+        return self.field.object_key
 
     @property
     def opposite(self) -> ManyToOneRel:
@@ -164,6 +170,11 @@ class ForeignObjectRel:
 
     def _default_accessor(self) -> str:
         return f"{self.target._meta.model_name}_set"
+
+    @cached_property
+    def object_key(self) -> str:
+        """Key of an instance's ``__dict__`` for the object, where the relation leads to one."""
+        return object_key(str(self.accessor))
 
     def get_accessor_name(self) -> str | None:
         """Return `accessor`; Django's form."""

@@ -55,7 +55,7 @@ def _columns(instance: Any, names: list[str]) -> list[str]:
             continue
         field = meta.get_field(name, where="refresh_from_db()")
         if getattr(field, "accessor", None) is not None:
-            instance.__dict__.pop(field.accessor, None)
+            instance.__dict__.pop(field.object_key, None)
         if field in meta.fields:
             found.append(field.attname)
     return found
@@ -69,10 +69,10 @@ def _take(instance: Any, fresh: Any, everything: bool) -> None:
         if field.attname in loaded:
             target[field.attname] = loaded[field.attname]
             if field.is_relation:
-                target.pop(field.name, None)
-                if loaded.get(field.name) is not None:
+                target.pop(field.object_key, None)
+                if loaded.get(field.object_key) is not None:
                     # select_related of the queryset it was loaded from.
-                    target[field.name] = loaded[field.name]
+                    target[field.object_key] = loaded[field.object_key]
     if everything:
         target.pop(PREFETCHED, None)
     for field in meta.private_fields:
@@ -83,4 +83,4 @@ def _take(instance: Any, fresh: Any, everything: bool) -> None:
                 target[field.name] = loaded[field.name]
     for relation in meta.related_objects:
         if not relation.multi:
-            target.pop(relation.accessor, None)
+            target.pop(relation.object_key, None)

@@ -240,7 +240,7 @@ def _parents(write: tables.Write, meta: Any, forced: tuple[Any, ...]) -> Operati
         insert = above or any(issubclass(parent, each) for each in forced)
         inserted = (yield from _table(write, up, insert, False)) or inserted
         instance.__dict__[link.attname] = getattr(instance, up.pk.attname)
-        instance.__dict__.pop(link.name, None)
+        instance.__dict__.pop(link.object_key, None)
     return inserted
 
 
