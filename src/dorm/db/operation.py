@@ -21,7 +21,6 @@ import logging
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Generator
-from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from dorm.db.request import Request
@@ -60,12 +59,17 @@ class AsyncIO(Protocol):
 
 
 class _Blocking:
-    # A call less than a method: this stands between every statement and its connection.
-    perform: Any = staticmethod(methodcaller("perform"))
+    """Has each request perform itself; the drivers know that, and ask it without a call in between."""
+
+    def perform(self, request: Request[T], /) -> T:
+        return request.perform()
 
 
 class _Asyncio:
-    perform: Any = staticmethod(methodcaller("aperform"))
+    """As `_Blocking`."""
+
+    def perform(self, request: Request[T], /) -> Awaitable[T]:
+        return request.aperform()
 
 
 BLOCKING: Final[SyncIO] = _Blocking()
@@ -93,13 +97,14 @@ def arun(op: Operation[T]) -> Awaitable[T]:
 
 def drive(op: Operation[T], io: SyncIO) -> T:
     """Drive *op* with a blocking *io*."""
+    direct = type(io) is _Blocking
     request: Request[Any] | None = None
     reply: Any = None
     try:
         request = op.send(None)
         while True:
             try:
-                reply = io.perform(request)
+                reply = request.perform() if direct else io.perform(request)
             except Exception as exc:
                 request = op.throw(_throwable(exc))
             except BaseException as exc:
@@ -120,13 +125,14 @@ def drive(op: Operation[T], io: SyncIO) -> T:
 
 async def adrive(op: Operation[T], io: AsyncIO) -> T:
     """Drive *op* with an asynchronous *io*."""
+    direct = type(io) is _Asyncio
     request: Request[Any] | None = None
     reply: Any = None
     try:
         request = op.send(None)
         while True:
             try:
-                reply = await io.perform(request)
+                reply = await (request.aperform() if direct else io.perform(request))
             except Exception as exc:
                 request = op.throw(_throwable(exc))
             except GeneratorExit:
