@@ -123,7 +123,7 @@ class Database:
         if block.timeout_ms is not None or block.path is not None:
             block.keep(self.dialect, None, None)
         try:
-            return request.on(blocking(block.connection))
+            return request.on(block.connection)  # type: ignore[arg-type]  # of the face that was checked
         except DatabaseError as exc:
             block.failed(request.statement, exc)
             raise
