@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final
 
@@ -95,23 +95,21 @@ FIXED: Final = object()
 _ABSENT = object()
 
 
-def _reader(name: str) -> Callable[[], object]:
-    """Return what reads one variable of the environment, at the price of a dict look-up where that can be had.
+def _kept_environment(*names: str) -> tuple[Mapping[Any, object], list[Any]]:
+    """Return the environment and the names of variables in it, at the price of a dict look-up where that can be had.
 
-    Each statement asks it. `os.environ` keeps encoded names and values in a dict; by its own methods it is ten times
+    Each statement asks. `os.environ` keeps encoded names and values in a dict; by its own methods it is ten times
     slower.
     """
     kept, encoded = getattr(os.environ, "_data", None), getattr(os.environ, "encodekey", None)
     if isinstance(kept, dict) and encoded is not None:
-        return partial(kept.get, encoded(name))
-    return partial(os.environ.get, name)
+        return kept, [encoded(name) for name in names]
+    return os.environ, list(names)
 
 
-slow_query_variable = _reader("DORM_SLOW_QUERY_MS")
-"""Return what the environment says of ``SLOW_QUERY_MS``, to be compared with `Knobs.environment`."""
-
-slow_explain_variable = _reader("DORM_SLOW_QUERY_EXPLAIN")
-"""Return what the environment says of ``SLOW_QUERY_EXPLAIN``, to be compared with what it said before."""
+ENVIRONMENT, (SLOW_QUERY, SLOW_EXPLAIN) = _kept_environment("DORM_SLOW_QUERY_MS", "DORM_SLOW_QUERY_EXPLAIN")
+"""The environment, and in it what it says of ``SLOW_QUERY_MS`` and ``SLOW_QUERY_EXPLAIN``, to be compared with
+`Knobs.environment` and with what it said before."""
 
 
 @lru_cache(256)
@@ -227,7 +225,7 @@ class Settings:
             self._knob("RETRY_ATTEMPTS", int) or 1,
             self._knob("RETRY_BACKOFF", float) or 0.0,
             FetchMode(self._given.get("DEFAULT_FETCH_MODE", FETCH_PEERS)),
-            FIXED if "SLOW_QUERY_MS" in self._given else slow_query_variable(),
+            FIXED if "SLOW_QUERY_MS" in self._given else ENVIRONMENT.get(SLOW_QUERY),
         )
 
     def current_knobs(self) -> Knobs:

@@ -22,7 +22,7 @@ from importlib import import_module
 from time import perf_counter
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from dorm.conf.settings import FIXED, settings, slow_explain_variable
+from dorm.conf.settings import ENVIRONMENT, FIXED, SLOW_EXPLAIN, settings
 from dorm.db.forks import in_child
 from dorm.db.operation import Operation
 from dorm.db.request import StatementRequest
@@ -195,7 +195,7 @@ class Chain:
     # -- modules that settings switch on -------------------------------------------------------------------------
     def follow_settings(self, names: frozenset[str] | None = None) -> None:
         """Have the modules that settings switch on look at them again, unloaded ones at the next statement."""
-        self.environment = FIXED if settings.given("SLOW_QUERY_EXPLAIN") is not None else slow_explain_variable()
+        self.environment = FIXED if settings.given("SLOW_QUERY_EXPLAIN") is not None else ENVIRONMENT.get(SLOW_EXPLAIN)
         wanted = []
         for module, (switch, watched) in _BY_SETTING.items():
             if names is not None and not names & watched:

@@ -6,7 +6,7 @@ import logging
 from time import perf_counter
 from typing import Any, TypeVar
 
-from dorm.conf.settings import FIXED, settings, slow_explain_variable, slow_query_variable
+from dorm.conf.settings import ENVIRONMENT, FIXED, SLOW_EXPLAIN, SLOW_QUERY, settings
 from dorm.db.database import Database
 from dorm.db.hooks import chain
 from dorm.db.limits import is_over, within
@@ -28,7 +28,13 @@ def perform(request: StatementRequest[T], admitted: bool = False) -> Operation[T
         admitted: the gates of the chain have judged it already (`dorm.db.hooks.Chain.admit`).
     """
     # Not a generator itself: each one that an operation passes through costs every statement a tenth of a microsecond.
-    if chain.environment is not FIXED and slow_explain_variable() != chain.environment:
+    said = chain.environment
+    # Mostly it says nothing, which is seen without a call.
+    if (
+        said is not FIXED
+        and (said is not None or SLOW_EXPLAIN in ENVIRONMENT)
+        and ENVIRONMENT.get(SLOW_EXPLAIN) != said
+    ):
         chain.follow_environment()
     if chain.active:
         return chain.around(request, _announced, admitted)
@@ -53,7 +59,8 @@ def _send(request: StatementRequest[T]) -> Operation[T]:
         raise
     elapsed = perf_counter() - start if request.timed else 0.0
     knobs = settings.knobs
-    if knobs.environment is not FIXED and slow_query_variable() != knobs.environment:
+    said = knobs.environment
+    if said is not FIXED and (said is not None or SLOW_QUERY in ENVIRONMENT) and ENVIRONMENT.get(SLOW_QUERY) != said:
         knobs = settings.current_knobs()
     slow = knobs.slow_query_seconds
     logger = database.logger
