@@ -91,7 +91,8 @@ class SqliteConnection(SyncConnection):
     def is_clean(self) -> bool:
         """True when the connection may be handed to somebody else: usable, and in no transaction.
 
-        SQLite is asked only after something else than a SELECT of dorm's, which cannot have opened a transaction.
+        SQLite is asked only after something else than what dorm compiled as a SELECT or as a write of one row, which
+        cannot have opened a transaction.
         """
         if not self.doubtful:
             return True
@@ -269,12 +270,14 @@ class SqliteConnection(SyncConnection):
 
     def _writing(self, send: Callable[[Statement], T], statement: Statement) -> T:
         """Send a statement that may write: in its turn, unless a transaction of this connection has it already."""
-        self.doubtful = True
+        one_row = statement.template.one_row
+        if not one_row:
+            self.doubtful = True
         if self._began:
             if self.deferred:
                 self._flush()
             self._check_transaction()
-        taken = not self._holds_writer and not self._began and not is_select(statement)
+        taken = not self._holds_writer and not self._began and (one_row or not is_select(statement))
         if taken:
             self._take_writer(statement)
         try:
@@ -304,14 +307,16 @@ class SqliteConnection(SyncConnection):
             return
         self._looks_at = now + _LOOK
         if self.is_stale:
-            self._gone = True
+            self._gone = self.doubtful = True
             self._store.suspect()
             raise removed(self._store.alias)
 
     def _take_writer(self, statement: Statement | None) -> None:
         self._check_file()
-        self._store.writer.acquire(within(self._store.timeout), self._waits)
-        self._waiter = None
+        writer = self._store.writer
+        if not writer.try_acquire():
+            writer.acquire(within(self._store.timeout), self._waits)
+            self._waiter = None
 
     def _waits(self, waiter: Waiter) -> None:
         self._waiter = waiter
