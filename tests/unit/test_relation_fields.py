@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 import dorm
+from dorm.conf.registry import Registry
+from dorm.models.deletion import is_plain
 
 
 class Team(dorm.Model):
@@ -49,3 +51,31 @@ def test_fields_of_relations_tell_names_model_and_condition(field: str, names: A
     assert found.get_limit_choices_to() == condition
     assert (found.related_model, found.target, found.is_relation) == (Team, Team, True)
     assert getattr(Member, field).field is found
+
+
+def test_models_know_what_goes_with_their_rows_also_of_models_that_come_later() -> None:
+    class Shelf(dorm.Model):
+        class Meta:
+            app_label = "doc_relation_fields"
+            apps = Registry()
+
+    class TallShelf(Shelf):
+        class Meta:
+            app_label = "doc_relation_fields"
+            proxy = True
+            apps = Shelf._meta.apps
+
+    assert Shelf._meta.dependents == TallShelf._meta.dependents == ()
+
+    class Book(dorm.Model):
+        shelf = dorm.ForeignKey(Shelf, dorm.CASCADE)
+        before = dorm.ForeignKey(Shelf, dorm.DO_NOTHING, related_name="+")
+
+        class Meta:
+            app_label = "doc_relation_fields"
+            apps = Shelf._meta.apps
+
+    for model in (Shelf, TallShelf):
+        assert [relation.field for relation in model._meta.dependents] == [Book._meta.get_field("shelf")]
+        assert not is_plain(model)
+    assert is_plain(Book)

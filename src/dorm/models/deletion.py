@@ -131,9 +131,9 @@ def _collect(deletion: Deletion, objs: Sequence[Any], source: Any, keep_parents:
     if source is not None and not (source.null and _defers(deletion)):
         deletion.goes_first(model, source.target)
     meta = model._meta
-    relations = dependents(meta)
+    relations = meta.dependents
     if keep_parents:
-        relations = [relation for relation in relations if relation.model._meta.concrete_model not in meta.all_parents]
+        relations = tuple(each for each in relations if each.model._meta.concrete_model not in meta.all_parents)
     else:
         yield from _collect_parents(deletion, fresh)
     yield from _collect_dependents(deletion, fresh, relations)
@@ -161,7 +161,7 @@ def _collect_parents(deletion: Deletion, objs: Sequence[Any]) -> Operation[None]
         if above:
             yield from _collect_parents(deletion, above)
             # Other children of the same rows; everything else that points at them points at the child as well.
-            others = [each for each in dependents(parent._meta) if getattr(each.field, "parent_link", False)]
+            others = [each for each in parent._meta.dependents if getattr(each.field, "parent_link", False)]
             yield from _collect_dependents(deletion, above, [each for each in others if each.target is not model])
 
 
@@ -241,22 +241,13 @@ def _narrowed(qs: QuerySet[Any, Any], field: Any) -> QuerySet[Any, Any]:
     meta = qs.model._meta
     if is_listened(qs.model) or meta.private_fields or not meta.hydrates_directly:
         return qs
-    names = {relation.field.target_field.attname for relation in dependents(meta)}
+    names = {relation.field.target_field.attname for relation in meta.dependents}
     names.update(column.attname for column in meta.pk_fields)
     names.update(link.attname for each in [qs.model, *meta.all_parents] for link in each._meta.parents.values())
     return qs.only(*sorted(names))
 
 
 # -- what a model is pointed at by -------------------------------------------------------------------------------
-
-
-def dependents(meta: Any) -> list[Any]:
-    """Return the reverse relations of foreign keys that do something when a row of the model goes."""
-    return [
-        relation
-        for relation in meta.relations.values()
-        if hasattr(relation.field, "on_delete") and relation.field.on_delete.name != "DO_NOTHING"
-    ]
 
 
 def is_listened(model: Any) -> bool:
@@ -274,5 +265,5 @@ def is_plain(model: Any, link: Any = None) -> bool:
         not is_listened(model)
         and not (parents and [each for each in parents.values() if each is not link])
         and not (others and [field for field in others if hasattr(field, "bulk_related_objects")])
-        and not dependents(meta)
+        and not meta.dependents
     )

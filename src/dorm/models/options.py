@@ -290,6 +290,7 @@ class Options:
         self.__dict__.pop("counted_fields", None)
         self.__dict__.pop("inserts_plainly", None)
         self.__dict__.pop("blank", None)
+        self.__dict__.pop("dependents", None)
         for heir in self._heirs:
             heir.refresh()
 
@@ -434,6 +435,7 @@ class Options:
 
     def _put_relation(self, relation: ForeignObjectRel) -> None:
         self.relations[relation.name] = relation
+        self.__dict__.pop("dependents", None)
         plan = getattr(self, "plan", None)
         if plan is not None:
             plan.forget()
@@ -446,6 +448,7 @@ class Options:
         dropped = [relation for relation in self.relations.values() if relation.field.model is owner]
         for relation in dropped:
             del self.relations[relation.name]
+        self.__dict__.pop("dependents", None)
         return dropped
 
     def _check_relation(self, relation: ForeignObjectRel) -> None:
@@ -459,6 +462,15 @@ class Options:
                 f"the reverse of {relation.field} is called {name!r} on {self.object_name}, which clashes with {what}. "
                 "Give the foreign key a related_name of its own ('+' for none)."
             )
+
+    @cached_property
+    def dependents(self) -> tuple[ForeignObjectRel, ...]:
+        """The reverse relations of foreign keys that do something when a row goes."""
+        return tuple(
+            relation
+            for relation in self.relations.values()
+            if hasattr(relation.field, "on_delete") and relation.field.on_delete.name != "DO_NOTHING"
+        )
 
     # -- managers ------------------------------------------------------------------------------------------------
     @property

@@ -63,13 +63,11 @@ def delete_instance(instance: Any, using: str | None, keep_parents: bool = False
         )
     database = connections[alias_for_write(instance, using)]
     if is_plain(type(instance)):
-        key = instance.pk
         if meta.base_manager.starts_with_all:
-            one = rowwrite.delete(meta.concrete_model._meta, database.dialect)
-            statement = one.statement(rowwrite.key_values(meta, key))
+            statement = rowwrite.usual_delete(meta.concrete_model._meta, database.dialect).statement(instance)
             number = yield from perform(Execute(database, statement))
         else:
-            rows = meta.base_manager.get_queryset().using(database.alias).filter(pk=key)
+            rows = meta.base_manager.get_queryset().using(database.alias).filter(pk=instance.pk)
             number = yield from write.delete_rows(rows)
         _take_key(instance)
         return number, {meta.label: number} if number else {}

@@ -73,6 +73,26 @@ class UsualInsert(Record):
     one: Template
 
 
+class UsualDelete(Record):
+    """DELETE of a row by its key.
+
+    Args:
+        bind_one: takes an instance to parameters; None for models whose keys must be looked at.
+    """
+
+    write: RowWrite
+    bind_one: rowbind.OneBinder | None
+
+    def statement(self, instance: Any) -> Statement:
+        """Return the statement for the row of *instance*."""
+        if self.bind_one is not None:
+            try:
+                return Statement(self.write.template, self.bind_one(instance))
+            except (KeyError, rowbind.Unusual):
+                pass
+        return self.write.statement(key_values(instance._meta, instance.pk))
+
+
 class Conflict(Record):
     """What an INSERT does with a row that a unique constraint refuses: skip it, or update the row in the way.
 
@@ -238,20 +258,27 @@ def update(meta: Any, dialect: Dialect, fields: tuple[Any, ...], quiet: bool = F
     return found
 
 
-def delete(meta: Any, dialect: Dialect) -> RowWrite:
-    """Return DELETE of one row by its key (see `key_values`)."""
-
-    def make() -> tuple[RowWrite, int]:
-        table = dialect.quote(meta.db_table)
-        keys = " AND ".join(
-            f"{table}.{dialect.quote(field.column)} = {dialect.placeholder(number, field.sql_type)}"
-            for number, field in enumerate(meta.pk_fields, 1)
-        )
-        sql = f"DELETE FROM {table} WHERE {keys}"
-        return row_write(sql, dialect, meta.pk_fields, (), meta.label), 4 * len(sql)
-
-    found: RowWrite = meta.plan.derive(("delete row", dialect.fingerprint), make)
+def usual_delete(meta: Any, dialect: Dialect) -> UsualDelete:
+    """Return DELETE of one row of *meta* by its key."""
+    key = ("delete row", dialect.fingerprint)
+    plan = meta.plan
+    found: UsualDelete = plan.derived.get(key) or plan.derive(key, lambda: _usual_delete(meta, dialect))
     return found
+
+
+def _usual_delete(meta: Any, dialect: Dialect) -> tuple[UsualDelete, int]:
+    keys = meta.pk_fields
+    table = dialect.quote(meta.db_table)
+    conditions = " AND ".join(
+        f"{table}.{dialect.quote(field.column)} = {dialect.placeholder(number, field.sql_type)}"
+        for number, field in enumerate(keys, 1)
+    )
+    sql = f"DELETE FROM {table} WHERE {conditions}"
+    write = row_write(sql, dialect, keys, (), meta.label)
+    bind_one = None
+    if not meta.parents:
+        bind_one = rowbind.one_binder(keys, (), keys, write.binders, write.nulls, dialect)
+    return UsualDelete(write, bind_one), 4 * len(sql) + 400
 
 
 def key_values(meta: Any, key: Any) -> tuple[Any, ...]:
