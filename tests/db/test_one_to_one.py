@@ -10,9 +10,19 @@ from tests.support.faces import Face
 from tests.support.relations import LINKED, Passport, Person
 
 
+class Badge(dorm.Model):
+    """A key that is a relation, and a column that keeps any number."""
+
+    person = dorm.OneToOneField(Person, dorm.CASCADE, primary_key=True, db_constraint=False)
+    colour = dorm.CharField(max_length=10, default="")
+
+    class Meta:
+        app_label = "links"
+
+
 @pytest.fixture(autouse=True)
 def tables(empty_database: dict[str, object]) -> None:
-    create_tables(LINKED)
+    create_tables([*LINKED, Badge])
 
 
 async def test_the_reverse_is_one_object_and_knows_its_parent(face: Face) -> None:
@@ -47,6 +57,15 @@ def test_it_loads_on_access(backend: str) -> None:
     assert found.passport.person is found
     assert not hasattr(Person.objects.create(name="Bob"), "passport")
     assert not hasattr(Person(name="new"), "passport")
+
+
+async def test_a_key_that_points_at_nothing_is_refused(face: Face) -> None:
+    for write in (Badge.objects.create, Badge().save):
+        with pytest.raises(dorm.IntegrityError, match="points at nothing: give it a saved Person"):
+            await face(write)()
+    with pytest.raises(dorm.IntegrityError, match="points at nothing: give it a saved Person"):
+        await face(Badge(colour="red").save)(force_insert=True)
+    assert await face(Badge.objects.count)() == 0
 
 
 async def test_two_rows_cannot_point_at_the_same(face: Face) -> None:

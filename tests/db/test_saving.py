@@ -180,6 +180,18 @@ async def test_a_key_from_a_default_skips_the_update(face: Face, sent: list[str]
     assert (await face(Numbered.objects.get)(pk=made.pk)).text == "y"
 
 
+async def test_a_key_of_none_gets_its_default(face: Face, sent: list[str]) -> None:
+    created = await face(Numbered.objects.create)(number=None)
+    forced = Numbered(number=None)
+    await face(forced.save)(force_insert=True)
+    plain = Numbered(number=None)
+    await face(plain.save)()
+    assert sent == ["INSERT"] * 3
+    numbers = [created.pk, forced.pk, plain.pk]
+    assert await face.rows(Numbered.objects.order_by("pk").values_list("pk", flat=True)) == sorted(numbers)
+    assert None not in numbers
+
+
 async def test_a_model_of_a_key_alone(face: Face, sent: list[str]) -> None:
     bare = Bare()
     await face(bare.save)()

@@ -152,7 +152,8 @@ def _usual_insert(meta: Any, dialect: Dialect) -> tuple[UsualInsert, int]:
     unnests = dialect.supports_unnest_insert and all(dialect.unnests(field.sql_type) for field in fields)
     bind_one = bind = None
     if not meta.parents and (dialect.supports_returning or not write.back):
-        bind_one = rowbind.one_binder(fields, counted, write.binders, write.nulls, dialect)
+        keys = [field for field in meta.pk_fields if field in fields]
+        bind_one = rowbind.one_binder(fields, counted, keys, write.binders, write.nulls, dialect)
         nulls = [None] * len(fields) if unnests else write.nulls
         bind = rowbind.row_binder(fields, counted, write.binders, nulls, dialect)
     alone = len(write.back) == 1 and write.back[0][1] is None

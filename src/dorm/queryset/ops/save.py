@@ -61,8 +61,7 @@ def _insert_or_save(instance: Any, force_insert: ForceInsert, using: str | None)
     for field in meta.checked_fields:
         field.check_saved(instance)
     alias = alias_for_write(instance, using)
-    key = tables.key_of(instance, meta)
-    if key is None or force_insert:
+    if force_insert or tables.key_of(instance, meta) is None:
         database = connections[alias]
         usual = rowwrite.usual_insert(meta, database.dialect)
         if usual.bind_one is not None:
