@@ -12,6 +12,7 @@ import pytest
 
 import dorm
 from dorm import transaction
+from dorm.db.backends.postgresql.cursors import PostgresAsyncCursor, PostgresCursor
 from dorm.db.connection import get_async_connection, get_connection
 from dorm.exceptions import OperationalError
 from tests.support.faces import Face
@@ -58,6 +59,10 @@ def killer(database: dict[str, Any]) -> Iterator[Killer]:
     made = Killer(database["URL"])
     yield made
     made.close()
+
+
+def handle(face: Face) -> Any:
+    return get_async_connection() if face.is_async else get_connection()
 
 
 async def sql(face: Face, text: str) -> Any:
@@ -224,6 +229,34 @@ async def test_a_connection_that_dies_under_a_stream(face: Face, killer: Killer)
         else:
             for _ in Author.objects.iterator(chunk_size=10):
                 killer.kill()
+    assert dorm.pool_stats()["in_use"] == 0
+    assert await face(Author.objects.count)() == 50
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["objects", "raw"])
+async def test_a_connection_that_dies_when_its_rows_were_read(
+    face: Face, killer: Killer, raw: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to be lost any more when the cursor is closed, and nothing to be told."""
+    await face(Author.objects.bulk_create)([Author(name=f"{number}") for number in range(50)])
+    close, aclose = PostgresCursor.close, PostgresAsyncCursor.close
+
+    def closes(self: PostgresCursor) -> None:
+        close(self)
+        killer.kill()
+
+    async def acloses(self: PostgresAsyncCursor) -> None:
+        await aclose(self)
+        killer.kill()
+
+    monkeypatch.setattr(PostgresCursor, "close", closes)
+    monkeypatch.setattr(PostgresAsyncCursor, "close", acloses)
+    if raw:
+        rows = handle(face).execute_streaming("SELECT id FROM library_author", None, 10)
+        read = [row async for row in rows] if face.is_async else list(rows)
+    else:
+        read = await face.stream(Author.objects.all(), chunk_size=10)
+    assert len(read) == 50
     assert dorm.pool_stats()["in_use"] == 0
     assert await face(Author.objects.count)() == 50
 

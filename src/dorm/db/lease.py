@@ -13,7 +13,7 @@ from dorm.db.perform import pause
 from dorm.db.request import Connection, Request, asynchronous, blocking
 from dorm.db.seeing import seen
 from dorm.db.statement import Statement
-from dorm.exceptions import ConnectionFailed
+from dorm.exceptions import ConnectionFailed, DatabaseError
 
 
 class CurrentBlock(Request[Block | None]):
@@ -236,3 +236,16 @@ def begun(database: Database, statement: Statement) -> Operation[Lease]:
         raise
     lease.in_transaction = True
     return lease
+
+
+@operation
+def given_back(database: Database, lease: Lease) -> Operation[None]:
+    """Give a connection back that was read from, and end the transaction that it was read in (`begun`)."""
+    try:
+        if lease.in_transaction:
+            yield Rollback(lease.connection)
+    except DatabaseError:
+        # Nothing was written, and the rows are there: that the connection was lost since is nobody's concern.
+        lease.connection.abort()
+    finally:
+        yield Release(database, lease)

@@ -11,7 +11,7 @@ from dorm.db.copying import CopyIn, OpenCopy
 from dorm.db.database import Database
 from dorm.db.dialect import Dialect
 from dorm.db.hooks import chain
-from dorm.db.lease import CurrentBlock, Release, Rollback, acquired, begun
+from dorm.db.lease import CurrentBlock, Release, acquired, begun, given_back
 from dorm.db.limits import in_use
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
@@ -145,7 +145,7 @@ def opened(database: Database, sql: str, params: Any, chunk_size: int) -> Operat
     try:
         cursor = yield from perform(OpenCursor(database, statement, lease.connection, chunk_size), admitted=True)
     except BaseException:
-        yield from _given_back(database, lease)
+        yield from given_back(database, lease)
         raise
     return RawStream(database, lease, cursor)
 
@@ -166,15 +166,7 @@ def closed(stream: RawStream) -> Operation[None]:
     try:
         yield CloseCursor(stream.cursor)
     finally:
-        yield from _given_back(stream.database, stream.lease)
-
-
-def _given_back(database: Database, lease: Lease) -> Operation[None]:
-    try:
-        if lease.in_transaction:
-            yield Rollback(lease.connection)
-    finally:
-        yield Release(database, lease)
+        yield from given_back(stream.database, stream.lease)
 
 
 # -- COPY --------------------------------------------------------------------------------------------------------
@@ -221,7 +213,7 @@ def copy_opened(database: Database, sql: str, params: Any, binary: bool, chunk_s
         request = OpenCopy(database, statement, lease.connection, chunk_size, sql, params, binary)
         cursor = yield from perform(request, admitted=True)
     except BaseException:
-        yield from _given_back(database, lease)
+        yield from given_back(database, lease)
         raise
     return RawStream(database, lease, cursor)
 

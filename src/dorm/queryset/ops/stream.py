@@ -8,7 +8,7 @@ from dorm.db.block import Lease
 from dorm.db.ceilings import check_rowcount
 from dorm.db.connection import Database
 from dorm.db.hooks import chain
-from dorm.db.lease import Release, Rollback, acquired, begun
+from dorm.db.lease import acquired, begun, given_back
 from dorm.db.limits import in_use
 from dorm.db.operation import Operation, operation
 from dorm.db.perform import perform
@@ -57,17 +57,9 @@ def opened(qs: QuerySet[Any, Any], chunk_size: int) -> Operation[Stream | None]:
     try:
         cursor = yield from perform(OpenCursor(database, statement, lease.connection, chunk_size), admitted=True)
     except BaseException:
-        yield from _given_back(database, lease)
+        yield from given_back(database, lease)
         raise
     return Stream(database, qs, compiled, lease, cursor)
-
-
-def _given_back(database: Database, lease: Lease) -> Operation[None]:
-    try:
-        if lease.in_transaction:
-            yield Rollback(lease.connection)
-    finally:
-        yield Release(database, lease)
 
 
 @operation
@@ -89,4 +81,4 @@ def closed(stream: Stream) -> Operation[None]:
     try:
         yield CloseCursor(stream.cursor)
     finally:
-        yield from _given_back(stream.database, stream.lease)
+        yield from given_back(stream.database, stream.lease)
