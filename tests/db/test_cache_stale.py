@@ -267,6 +267,23 @@ async def test_links_of_many_to_many(face: Face, cached: Counter) -> None:
         assert await stale()
 
 
+async def test_an_error_of_a_callback_before_keeps_nothing_from_being_stale(face: Face, cached: Counter) -> None:
+    label, _, _ = await fill(face)
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    stale = Stale(face, cached, lambda: Label.everything.filter(name="Lz").cache())
+    assert await stale()
+    with pytest.raises(ZeroDivisionError):
+        async with face.atomic():
+            await face(dorm.transaction.on_commit)(broken)
+            label.name = "Lz"
+            await face(label.save)()
+    assert await stale()
+    assert await face.rows(Label.everything.filter(name="Lz").cache()) == [label]
+
+
 async def test_managers_querysets_and_parameters_are_kept_apart(face: Face, cached: Counter) -> None:
     await fill(face)
     await face(Label.objects.create)(name="Lhidden")

@@ -255,11 +255,17 @@ class Block(Record, frozen=False, eq=False):
         """Forget what was written since *mark*, which stays in force: what is written next is news."""
         self.touched = {(label, at) for label, at in self.touched if at is not mark}
 
-    def take_callbacks(self) -> tuple[list[Callback], list[Callback]]:
-        """Return the callbacks of commit and of rollback, and forget them."""
-        found = self.on_commit, self.on_rollback
+    def take_callbacks(self) -> tuple[list[Callback], list[Callback], list[Callback]]:
+        """Return the callbacks of commit that do not wait, the others of commit and those of rollback; forget them."""
+        on_commit, on_rollback = self.on_commit, self.on_rollback
         self.on_commit, self.on_rollback = [], []
-        return found
+        if not on_commit:
+            return [], [], on_rollback
+        return (
+            [each for each in on_commit if each.at_once],
+            [each for each in on_commit if not each.at_once],
+            on_rollback,
+        )
 
     def check(self, face: Face) -> None:
         """Raise `TransactionManagementError` unless the code running now may use this block."""

@@ -310,7 +310,7 @@ def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
         if not block.holds:
             database.leave(block)
         yield Release(database, lease)
-    on_commit, on_rollback = block.take_callbacks()
+    at_once, on_commit, on_rollback = block.take_callbacks()
     if failed is not None:
         # Nothing was committed, whatever ended ROLLBACK; a COMMIT that failed has told so already.
         block.heal()
@@ -321,7 +321,8 @@ def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
     block.heal()
     if unexpected and untold is None:
         _log.warning("the transaction on %r was rolled back at its end: an error in it had been caught", database.alias)
-    yield from call(on_commit) if committed else call(on_rollback, "on_rollback")
+    # What does not wait comes first: an error of another one would keep it from being called.
+    yield from call(at_once + on_commit) if committed else call(on_rollback, "on_rollback")
     if unexpected and untold is not None:
         # Whoever caught what was raised in the inner block believes that only this one was undone.
         raise untold
@@ -340,8 +341,8 @@ def _commit(database: Database, block: Block) -> Operation[None]:
         if note:
             exc.add_note(note)
         yield Rollback(block.connection)
-        on_commit, on_rollback = block.take_callbacks()
-        yield from call([each for each in on_commit if each.at_once])
+        at_once, _, on_rollback = block.take_callbacks()
+        yield from call(at_once)
         yield from call(on_rollback, "on_rollback")
         raise
 

@@ -210,14 +210,14 @@ def _settled(block: Block, commits: bool, committed: bool) -> Operation[None]:
     """
     block.touched.clear()
     block.writes = 0
-    on_commit, on_rollback = block.take_callbacks()
+    at_once, on_commit, on_rollback = block.take_callbacks()
     if not committed:
         if commits:
-            yield from call([each for each in on_commit if each.at_once])
+            yield from call(at_once)
         yield from call(on_rollback, "on_rollback")
         return
-    block.waiting += [each for each in on_commit if not each.at_once]
-    yield from call([each for each in on_commit if each.at_once])
+    block.waiting += on_commit
+    yield from call(at_once)
 
 
 @operation
