@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import dorm
@@ -240,14 +239,6 @@ def fill(models: Any) -> None:
     for number, (name, key, text, weight) in enumerate(MARKS, 1):
         target = getattr(models, name).objects.get(pk=key)
         models.Mark.objects.create(id=number, content_object=target, text=text, weight=weight)
-
-
-def filled() -> Iterator[None]:
-    """What the fixture of a module does: the rows are there, and no content type of another database is remembered."""
-    ContentType.objects.clear_cache()
-    fill(sys.modules[__name__])
-    yield
-    ContentType.objects.clear_cache()
 
 
 Cases: TypeAlias = list[tuple[Callable[[], Any], Callable[[Any], Any], int, list[Any]]]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
 
 import dorm
 from dorm import Count, F, FilteredRelation, Q, Sum
-from tests.documented import people
 from tests.documented.people import MODELS, Country, Mark, Person, Post
 from tests.support.faces import Face
 from tests.support.statements import statements
@@ -20,9 +19,7 @@ __all__ = ["MODELS"]  # the fixture reads it
 Cases: TypeAlias = list[tuple[Callable[[], Any], list[list[Any]]]]
 
 
-@pytest.fixture(autouse=True)
-def filled(tables: object) -> Iterator[None]:
-    yield from people.filled()
+pytestmark = pytest.mark.usefixtures("filled")
 
 
 def over(model: Any, relation: str, condition: Q) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 import dorm
@@ -28,9 +26,7 @@ from tests.support.faces import Face
 __all__ = ["MODELS"]  # the fixture reads it
 
 
-@pytest.fixture(autouse=True)
-def filled(tables: object) -> Iterator[None]:
-    yield from people.filled()
+pytestmark = pytest.mark.usefixtures("filled")
 
 
 JOINED: Cases = [

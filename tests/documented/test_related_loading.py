@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 import dorm
@@ -32,9 +30,7 @@ from tests.support.statements import statements
 __all__ = ["MODELS"]  # the fixture reads it
 
 
-@pytest.fixture(autouse=True)
-def filled(tables: object) -> Iterator[None]:
-    yield from people.filled()
+pytestmark = pytest.mark.usefixtures("filled")
 
 
 PREFETCHED: Cases = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -17,9 +17,7 @@ from tests.support.statements import statements
 __all__ = ["MODELS"]  # the fixture reads it
 
 
-@pytest.fixture(autouse=True)
-def filled(tables: object) -> Iterator[None]:
-    yield from people.filled()
+pytestmark = pytest.mark.usefixtures("filled")
 
 
 Case: TypeAlias = tuple[str, int, str, str, list[Any], dict[str, Any], Any]

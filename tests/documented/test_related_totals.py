@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
 
 import dorm
 from dorm import Count, F, Max, Min, Q, Sum
-from tests.documented import people
 from tests.documented.people import (
     MODELS,
     Comment,
@@ -35,9 +34,7 @@ Rows: TypeAlias = list[tuple[Callable[[], Any], list[list[Any]]]]
 Gone: TypeAlias = list[tuple[Callable[[], Any], dict[str, int]]]
 
 
-@pytest.fixture(autouse=True)
-def filled(tables: object) -> Iterator[None]:
-    yield from people.filled()
+pytestmark = pytest.mark.usefixtures("filled")
 
 
 COUNTED: Rows = [

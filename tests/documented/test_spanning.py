@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
 
 from dorm import F, Q
-from tests.documented import people
 from tests.documented.people import (
     MODELS,
     Comment,
@@ -31,9 +30,7 @@ __all__ = ["MODELS"]  # the fixture reads it
 Cases: TypeAlias = list[tuple[Callable[[], Any], list[Any]]]
 
 
-@pytest.fixture(autouse=True)
-def filled(tables: object) -> Iterator[None]:
-    yield from people.filled()
+pytestmark = pytest.mark.usefixtures("filled")
 
 
 SPANS: Cases = [
