@@ -17,7 +17,7 @@ Contract of every connection, in both faces:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from dorm.db.deferred import Deferred
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Rows: TypeAlias = "list[Row]"
+Take: TypeAlias = "Callable[[Rows], list[Any]]"
 Face: TypeAlias = Literal["sync", "async"]
 
 
@@ -85,6 +86,10 @@ class SyncConnection(_ConnectionState):
     @abstractmethod
     def query(self, statement: Statement) -> Rows:
         """Send a statement and fetch all rows as tuples."""
+
+    def query_in_pieces(self, statement: Statement, take: Take) -> list[Any]:
+        """Send a statement and return what *take* makes of its rows; of some at a time, where they are read so."""
+        return take(self.query(statement))
 
     def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
         """Send several SELECTs and fetch all of their rows; by one trip where that is worth it."""
@@ -185,6 +190,9 @@ class AsyncConnection(_ConnectionState):
 
     @abstractmethod
     def query(self, statement: Statement) -> Awaitable[Rows]: ...
+    async def query_in_pieces(self, statement: Statement, take: Take) -> list[Any]:
+        return take(await self.query(statement))
+
     async def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
         return [await self.query(statement) for statement in statements]
 

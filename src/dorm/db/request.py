@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-from dorm.db.driver import AsyncConnection, AsyncCursor, Face, SyncConnection, SyncCursor
+from dorm.db.driver import AsyncConnection, AsyncCursor, Face, SyncConnection, SyncCursor, Take
 from dorm.db.limits import Limit, limit_of
 from dorm.db.statement import Row, Statement, Table
 from dorm.db.timed import atimed, timed
@@ -118,6 +118,27 @@ class Query(StatementRequest[list[Row]]):
 
     def aon(self, connection: AsyncConnection) -> Awaitable[list[Row]]:
         return connection.query(self.statement)
+
+
+class QueryInPieces(Query):
+    """Send a statement that gives many rows; the reply is what *take* makes of them.
+
+    Where the driver can it is given the rows in pieces, each while the server sends the next. The connection is busy
+    then, so *take* runs no code of the user.
+    """
+
+    __slots__ = ("take",)
+    fetches_rows = False
+
+    def __init__(self, source: Source, statement: Statement, take: Take) -> None:
+        super().__init__(source, statement)
+        self.take = take
+
+    def on(self, connection: SyncConnection) -> list[Any]:
+        return connection.query_in_pieces(self.statement, self.take)
+
+    def aon(self, connection: AsyncConnection) -> Awaitable[list[Any]]:
+        return connection.query_in_pieces(self.statement, self.take)
 
 
 class QueryAll(StatementRequest[list[list[Row]]]):

@@ -39,9 +39,22 @@ class Template:
         natural: the user wrote it: a parameter has the type that its value suggests, nobody knows its column.
     Attributes:
         forms: engine, template of each statement in the text, those joined; once somebody asked (`dorm.db.template`).
+        large: its last answer had so many rows that the driver will read the next one in pieces, while it comes.
     """
 
-    __slots__ = ("binary", "forms", "many", "model", "natural", "one_row", "prepare", "reads", "sql", "tells_key")
+    __slots__ = (
+        "binary",
+        "forms",
+        "large",
+        "many",
+        "model",
+        "natural",
+        "one_row",
+        "prepare",
+        "reads",
+        "sql",
+        "tells_key",
+    )
 
     def __init__(
         self,
@@ -66,6 +79,7 @@ class Template:
         self.many = many
         self.one_row = one_row
         self.forms: tuple[str, tuple[str, ...], str] | None = None
+        self.large = False
 
     def __repr__(self) -> str:
         return f"Template({self.sql!r})"

@@ -8,7 +8,7 @@ from typing import Any
 
 from dorm.db.database import Database
 from dorm.db.operation import Operation, operation
-from dorm.db.request import Query, QueryAll, Request
+from dorm.db.request import Query, QueryAll, QueryInPieces, Request
 from dorm.exceptions import DatabaseError
 
 
@@ -68,7 +68,7 @@ def together(ops: Sequence[Operation[None]], database: Database) -> Operation[No
 def _goes_along(request: Request[Any] | None, database: Database) -> bool:
     """True for a SELECT of dorm's that any connection to *database* may answer."""
     return (
-        type(request) is Query
+        isinstance(request, Query)
         and request.source is database
         and request.connection is None
         and request.statement.template.reads
@@ -79,7 +79,7 @@ def _goes_along(request: Request[Any] | None, database: Database) -> bool:
 @operation
 def _all(runs: list[_Run], database: Database) -> Operation[None]:
     """Answer the queries of all *runs* by one request, whose time is told with the last of them."""
-    queries = [run.request for run in runs if type(run.request) is Query]
+    queries = [run.request for run in runs if isinstance(run.request, Query)]
     statements = [query.statement for query in queries]
     in_block = database.in_block
     try:
@@ -94,8 +94,8 @@ def _all(runs: list[_Run], database: Database) -> Operation[None]:
         return
     for query in queries[:-1]:
         query.timed = False
-    for run, rows in zip(runs, replies, strict=True):
-        run.answer(rows)
+    for run, query, rows in zip(runs, queries, replies, strict=True):
+        run.answer(query.take(rows) if isinstance(query, QueryInPieces) else rows)
 
 
 @operation

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from dorm.db.dialect import Converter, Dialect
 from dorm.fields.overrides import takes_null
@@ -19,7 +19,8 @@ from dorm.signals import post_init, pre_init
 from dorm.sql.node import Output
 
 Rows: TypeAlias = "list[tuple[Any, ...]]"
-Hydrate: TypeAlias = "Callable[[Rows, Origin], list[Any]]"
+Hydrate: TypeAlias = "Callable[..., list[Any]]"
+"""A row function: takes rows, their `Origin`, and ``told=None`` where receivers of init signals may not run."""
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
@@ -96,12 +97,23 @@ class RowShape(Record):
     hidden: int = 0
 
 
-def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect) -> tuple[Hydrate | None, str]:
-    """Return the function that turns rows into results, and its source; None where rows are the results.
+class RowFunction(NamedTuple):
+    """What turns rows into results, None where rows are the results.
 
     It takes over the list it is given: an instance stands where its row stood. A row that goes as its instance comes
     is one object less that the garbage collector counts, which works a third less often for it.
+
+    Attributes:
+        is_plain: it runs no code of the user, nor any converter.
     """
+
+    hydrate: Hydrate | None
+    source: str
+    is_plain: bool
+
+
+def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect) -> RowFunction:
+    """Return the function for rows of these columns."""
     shown = outputs[: len(outputs) - shape.hidden]
     loads = [output.load(dialect) if output is not None else None for output in shown]
     writer = _Writer(loads, shape.hidden)
@@ -109,12 +121,12 @@ def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect
         writer.names |= {"pre": pre_init, "post": post_init, "told": _Told(shape, loads)}
         writer.objects(shape, direct=True)
     elif shape.kind == "tuple" and not any(loads) and not shape.widths and not shape.hidden:
-        return None, ""
+        return RowFunction(None, "", is_plain=False)
     else:
         writer.plain(shape)
     source = writer.source()
     exec(compile(source, "<dorm row function>", "exec"), writer.names)
-    return writer.names["hydrate"], source
+    return RowFunction(writer.names["hydrate"], source, is_plain=not any(loads) and not writer.asks_classes)
 
 
 def giver(attname: str, key: str) -> Callable[[Rows, dict[Any, tuple[Any, list[Any]]]], None]:
@@ -165,6 +177,7 @@ class _Writer:
         self.names: dict[str, Any] = {}
         self.loads = loads
         self.direct = True
+        self.asks_classes = False
         self.lines: list[str] = []
 
     def source(self) -> str:
@@ -211,7 +224,7 @@ class _Writer:
             result = f"Row({', '.join(values)})"
         else:
             result = f"({', '.join(values)},)"
-        self.lines.append("def hydrate(rows, origin):")
+        self.lines.append("def hydrate(rows, origin, told=None):")
         self.lines.append(f"    return [{result} for {self.row()} in rows]")
 
     # -- objects -------------------------------------------------------------------------------------------------
@@ -220,9 +233,12 @@ class _Writer:
         assert shape.object is not None, "an object shape without its object"
         self.direct = direct
         self.names |= {"new": object.__new__, "alias_of": alias_of}
-        self.lines.append("def hydrate(rows, origin):")
         if direct:
-            self.lines += ["    if pre.is_connected or post.is_connected:", "        return told(rows, origin)"]
+            self.lines.append("def hydrate(rows, origin, told=told):")
+            self.lines.append("    if told is not None and (pre.is_connected or post.is_connected):")
+            self.lines.append("        return told(rows, origin)")
+        else:
+            self.lines.append("def hydrate(rows, origin):")
         self.lines.append(f"    for place, {self.row()} in enumerate(rows):")
         annotated = self.values(len(self.loads) - (sum(shape.widths) or len(shape.names)), shape.widths)
         self._object(shape.object, "o", 2, tuple(zip(shape.names, annotated, strict=True)))
@@ -256,6 +272,7 @@ class _Writer:
             for position, attname in zip(positions, shape.attnames, strict=True):
                 self.lines.append(f"{pad}d_{name}[{attname!r}] = {self.value(position)}")
         else:
+            self.asks_classes = True
             values = ", ".join(self.value(position) for position in positions)
             self.names[f"names_{name}"] = shape.attnames
             self.lines.append(f"{pad}{name} = {cls}.from_db(alias_of(origin), names_{name}, ({values},))")

@@ -43,12 +43,13 @@ class Compiled:
         bind: from the values of a queryset to parameters; None where they are the same tuple.
         hydrate: from rows to results; None where they are the same.
         source: text of the row function, for debugging.
+        is_plain: making results of rows runs no code of the user.
         empty: no row can match, so nothing is sent.
         late: something can be loaded late from the instances.
         paths: attributes that lead from an instance to those joined to it.
     """
 
-    __slots__ = ("bind", "empty", "hydrate", "late", "paths", "source", "template")
+    __slots__ = ("bind", "empty", "hydrate", "is_plain", "late", "paths", "source", "template")
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Compiled:
         self.bind = bind
         self.hydrate = hydrate
         self.source = source
+        self.is_plain = False
         self.empty = empty
         self.late = False
         self.paths: tuple[tuple[str, ...], ...] = ()
@@ -139,7 +141,7 @@ def _rows(plan: Plan[Query], query: Query, dialect: Dialect) -> Compiled:
     select, shape = rows_select(query)
     outputs = [node.output for node in select.columns]
     made = compiled(plan, dialect, select, outputs)
-    made.hydrate, made.source = hydrator(shape, outputs, dialect)
+    made.hydrate, made.source, made.is_plain = hydrator(shape, outputs, dialect)
     if shape.object is not None:
         made.late = shape.object.loads_late()
         made.paths = tuple(shape.object.paths())

@@ -90,5 +90,5 @@ def _compiled(plan: Plan[Query], dialect: Dialect) -> selects.Compiled:
     outputs = [node.output for _, node in query.aggregates]
     made = selects.compiled(plan, dialect, select, outputs)
     shape = RowShape("dict", tuple(name for name, _ in query.aggregates))
-    made.hydrate, made.source = hydrator(shape, outputs, dialect)
+    made.hydrate, made.source, made.is_plain = hydrator(shape, outputs, dialect)
     return made

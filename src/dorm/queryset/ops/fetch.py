@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from dorm.cache.wanted import CacheSettings, fetched
 from dorm.db.connection import Database, connections
 from dorm.db.operation import Operation, operation
+from dorm.db.perform import perform
+from dorm.db.request import QueryInPieces
 from dorm.db.router import router
 from dorm.exceptions import NotSupportedError, TransactionManagementError
 from dorm.queryset import build, selects, totals
-from dorm.queryset.hydration import hydrated
+from dorm.queryset.hydration import Making, hydrated, may_be_made_in_pieces
 from dorm.queryset.selects import MOST_NAMED_ROWS
 
 if TYPE_CHECKING:
@@ -68,7 +70,12 @@ def rows(
     compiled = selects.rows(plan, database.dialect)
     if compiled.empty:
         return []
-    found = yield from fetched(database, compiled.statement(values), plan, cache)
+    statement = compiled.statement(values)
+    if statement.template.large and cache is None and may_be_made_in_pieces(compiled):
+        making = Making(compiled, plan.query, database.alias)
+        found = yield from perform(QueryInPieces(database, statement, making))
+        return making.whole(found, origins)
+    found = yield from fetched(database, statement, plan, cache)
     return hydrated(compiled, plan.query, found, database.alias, origins)
 
 

@@ -21,10 +21,10 @@ from dorm.db.backends.postgresql.cursors import (
     PostgresCursor,
 )
 from dorm.db.backends.postgresql.errors import DRIVER_ERRORS
-from dorm.db.backends.postgresql.prepared import AsyncPreparedCursor, PreparedCursor
+from dorm.db.backends.postgresql.prepared import AsyncPreparedCursor, PreparedCursor, as_they_are
 from dorm.db.backends.postgresql.session import IDLE, IN_TRANSACTION, SessionState
 from dorm.db.backends.postgresql.uninterrupted import Uninterrupted
-from dorm.db.driver import AsyncConnection, AsyncCursor, Notified, Rows, SyncConnection, SyncCursor
+from dorm.db.driver import AsyncConnection, AsyncCursor, Notified, Rows, SyncConnection, SyncCursor, Take
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import DatabaseError
 
@@ -64,7 +64,7 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
         self._cursor = self._typed
         return self._run
 
-    def _send(self, statement: Statement) -> None:
+    def _send(self, statement: Statement, take: Take | None = None) -> None:
         if self.deferred:
             if self.is_far:
                 self._ride(statement)
@@ -72,6 +72,7 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
             self._flush()
         template = statement.template
         run = self._choose(template)
+        self._cursor.take = take
         try:
             run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
         except DRIVER_ERRORS as exc:
@@ -130,8 +131,12 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
             raise self.failed(exc, statement) from exc
 
     def query(self, statement: Statement) -> Rows:
-        self._send(statement)
-        return self._cursor.rows()
+        self._send(statement, as_they_are if statement.template.large else None)
+        return self.answer(statement)
+
+    def query_in_pieces(self, statement: Statement, take: Take) -> list[Any]:
+        self._send(statement, take)
+        return self.answer(statement, take)
 
     def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
         found: list[Rows] = []
@@ -173,7 +178,7 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
         described = self._cursor.description
         if described is None:
             return _NO_NAMES, []
-        return tuple(column.name for column in described), self._cursor.rows()
+        return tuple(column.name for column in described), self.answer(statement)
 
     def execute_many(self, statement: Statement) -> int:
         self._flush()
@@ -334,7 +339,7 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
         self._cursor = self._typed
         return self._run
 
-    async def _send(self, statement: Statement) -> None:
+    async def _send(self, statement: Statement, take: Take | None = None) -> None:
         if self.deferred:
             if self.is_far:
                 await self._ride(statement)
@@ -342,6 +347,7 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
             await self._flush()
         template = statement.template
         run = self._choose(template)
+        self._cursor.take = take
         try:
             await run(template.sql, statement.params, prepare=_prepare(statement), binary=template.binary)
         except DRIVER_ERRORS as exc:
@@ -400,8 +406,12 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
             raise self.failed(exc, statement) from exc
 
     async def query(self, statement: Statement) -> Rows:
-        await self._send(statement)
-        return self._cursor.rows()
+        await self._send(statement, as_they_are if statement.template.large else None)
+        return self.answer(statement)
+
+    async def query_in_pieces(self, statement: Statement, take: Take) -> list[Any]:
+        await self._send(statement, take)
+        return self.answer(statement, take)
 
     async def query_all(self, statements: Sequence[Statement]) -> list[Rows]:
         found: list[Rows] = []
@@ -445,7 +455,7 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
         described = self._cursor.description
         if described is None:
             return _NO_NAMES, []
-        return tuple(column.name for column in described), self._cursor.rows()
+        return tuple(column.name for column in described), self.answer(statement)
 
     async def execute_many(self, statement: Statement) -> int:
         await self._flush()

@@ -8,8 +8,10 @@ from typing import Any, Generic, TypeVar
 import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
-from dorm.db.backends.postgresql.errors import is_of_stale_plan, translated
+from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, is_of_stale_plan, translated
+from dorm.db.backends.postgresql.prepared import AsyncPreparedCursor, PreparedCursor
 from dorm.db.deferred import Deferred
+from dorm.db.driver import Take
 from dorm.db.statement import Statement
 from dorm.db.streams import Streams
 from dorm.exceptions import DatabaseError
@@ -24,6 +26,9 @@ FAR = 0.0004
 
 class SessionState(Generic[C]):
     """What both faces know of their connection."""
+
+    _cursor: PreparedCursor | AsyncPreparedCursor
+    """The one that was used last."""
 
     def __init__(self, raw: C, alias: str) -> None:
         self.raw = raw
@@ -116,6 +121,14 @@ class SessionState(Generic[C]):
             # After an ALTER the plans of this connection are wrong: it is not handed on.
             self._stale_plans = True
         return translated(exc, statement, self.alias, lost)
+
+    def answer(self, statement: Statement, take: Take | None = None) -> list[Any]:
+        """Return the rows that came for *statement*, or what *take* made of them."""
+        try:
+            return self._cursor.rows(statement.template, take)
+        except DRIVER_ERRORS as exc:
+            # A value that Python has not: a date after the year 9999.
+            raise self.failed(exc, statement) from exc
 
     def is_stale(self, exc: Exception) -> bool:
         """True when the statement did not run, because its prepared plan belongs to a former shape of the table."""
