@@ -60,6 +60,7 @@ SHAPES: dict[str, Condition] = {
     "nested": lambda a, n: Q(Q(title=a) | ~Q(band__name=a), Q(seats=n) ^ Q(small=n)),
     "negated": lambda a, n: ~(Q(title=a) & Q(seats=n)),
     "both sides the same": lambda a, n: Q(title=a) | Q(band__name=a) | Q(band__city=a),
+    "nulls between": lambda a, n: Q(title=None, band__city=a) | Q(band__city=None, band__name=a, seats=None),
     "null": lambda a, n: Q(band__city=None) | Q(title=a),
     "is null": lambda a, n: Q(band__city__isnull=n > 5) | Q(title=a),
     "list": lambda a, n: Q(seats__in=[n, n + 1]) | Q(title=a),
@@ -145,6 +146,20 @@ def test_keywords_come_in_any_order(empty_database: object) -> None:
                 assert getattr(Gig.objects, how)(Q(band__city="c"), **kwargs).sql() == wanted
 
 
+def test_none_is_structure_among_values(empty_database: object) -> None:
+    choices = list(itertools.product(("t", None), (1, None), ("c", None)))
+
+    def build(title: Any, seats: Any, city: Any) -> tuple[str, tuple[Any, ...]]:
+        return Gig.objects.filter(title=title, seats=seats, band__city=city).sql()
+
+    wanted = [fresh(lambda given=given: build(*given)) for given in choices]
+    for (_, params), given in zip(wanted, choices, strict=True):
+        assert sorted(params, key=str) == sorted([value for value in given if value is not None], key=str)
+    Gig._meta.plan.forget()
+    for _ in range(3):
+        assert [build(*given) for given in choices] == wanted
+
+
 def test_equal_values_are_told_apart_by_their_names(empty_database: object) -> None:
     def build(title: str, name: str) -> tuple[Any, ...]:
         return Gig.objects.filter(title=title, band__name=name).sql()[1]
@@ -158,6 +173,7 @@ def test_equal_values_are_told_apart_by_their_names(empty_database: object) -> N
 @pytest.mark.parametrize("build", [
     lambda a, n: Gig.objects.filter(title=a, seats=n, band__name=a),
     lambda a, n: Gig.objects.exclude(Q(title=a) | Q(seats=n), small=n),
+    lambda a, n: Gig.objects.filter(title=a, day=None, band__city=None, seats=n),
     lambda a, n: Gig.objects.order_by("-title", "seats").select_related("band")[n : n + 5],
 ])  # fmt: skip
 def test_what_is_known_is_not_taken_apart(

@@ -28,7 +28,7 @@ def normal_value(path: str, value: Any) -> Any:
         return value
     last = last_part(path)
     if last == "in":
-        return tuple(item for item in _items(path, value) if item is not None)
+        return tuple([item for item in _items(path, value) if item is not None])
     if last == "range":
         bounds = tuple(_items(path, value))
         if len(bounds) != 2:
@@ -160,6 +160,12 @@ def has_nodes(item: Any) -> bool:
     return isinstance(item, (Node, QueryLike))
 
 
+def any_has_nodes(items: Iterable[Any]) -> bool:
+    """Return whether `has_nodes` holds for one of *items*; of most lists the classes tell that it does not."""
+    kinds = set(map(type, items))
+    return any(issubclass(kind, (Node, QueryLike, tuple)) for kind in kinds) and any(map(has_nodes, items))
+
+
 def value_key(path: str, value: Any, values: Literals) -> Hashable:
     """Return the structure of a (normal) right side; append what is only bound to *values*."""
     if value is None:
@@ -172,7 +178,7 @@ def value_key(path: str, value: Any, values: Literals) -> Hashable:
     if last == "in":
         if not value:
             return ()
-        if any(map(has_nodes, value)):
+        if any_has_nodes(value):
             values.cacheable = False
             return tuple(value_key("", item, values) for item in value)
         values.append(value)

@@ -78,7 +78,7 @@ def filtered(plan: Plan[Query], values: Values, args: Values, kwargs: dict[str, 
         except OutOfRange:
             quick = None
     built, taken = _filtered(plan, values, "filter", _condition(plan.query, args, kwargs, negated))
-    if quick is not None and taken.cacheable and built[0].slots:
+    if quick is not None and taken.cacheable:
         _remember(plan, quick, built[0], given, kwargs, taken)
     return built
 
@@ -129,19 +129,27 @@ def _outline(negated: bool, args: Values, kwargs: dict[str, Any]) -> tuple[Hasha
 def _remember(
     plan: Plan[Query], quick: Hashable, child: Plan[Query], given: Values, kwargs: dict[str, Any], own: Literals
 ) -> None:
-    """Let *quick* lead to *child*, where each value *given* is one literal, bound as it stands, none of it structure.
+    """Let *quick* lead to *child*, where each value *given* is None or one literal that is bound as it stands.
 
     Q sorts the names in *kwargs*, behind the conditions before them.
     """
+    missing = 0
+    for value in given:
+        if value is None:
+            missing += 1
+        elif isinstance(value, _TAKEN_APART):
+            return
+    if len(own) + missing != len(given):
+        return
     first = len(given) - len(kwargs)
     named = {name: place for place, name in enumerate(kwargs, first)}
     places = [*range(first), *[named[name] for name in sorted(kwargs)]]
-    if (
-        len(own) == len(given)
-        and all(given[place] is value for place, value in zip(places, own, strict=True))
-        and not any(isinstance(value, (Node, QueryLike, tuple, list, set, dict)) for value in own)
-    ):
+    places = [place for place in places if given[place] is not None]
+    if all(given[place] is value for place, value in zip(places, own, strict=True)):
         plan.remember(quick, child, taking(given, places, child.prepares or (None,) * len(own)))
+
+
+_TAKEN_APART = (Node, QueryLike, tuple, list, set, dict)
 
 
 def _filter(plan: Plan[Query], condition: Q, how: str) -> tuple[Query, Prepares]:
@@ -170,9 +178,10 @@ def _filter(plan: Plan[Query], condition: Q, how: str) -> tuple[Query, Prepares]
 def ordered(plan: Plan[Query], values: Values, keys: tuple[Any, ...]) -> Built:
     """`order_by`. Names alone are looked up as they stand."""
     quick = ("order_by", keys)
-    found = plan.quick(quick)
-    if found is not None:
-        return found[0], values
+    if not keys or type(keys[0]) is str:  # expressions take long to hash
+        found = plan.quick(quick)
+        if found is not None:
+            return found[0], values
     wrong = [key for key in keys if not isinstance(key, (str, Node))]
     if wrong:
         kinds = ", ".join(type(key).__name__ for key in wrong)

@@ -23,19 +23,19 @@ def taking(given: Sequence[Any], places: Sequence[int], prepares: Sequence[Prepa
     for place, prepare in zip(places, prepares, strict=True):
         exact = _exact(prepare)
         if prepare is None or (exact is not None and exact.cls is type(given[place]) and exact.low is None):
-            items.append(f"given[{place}]")
+            items.append(f"given[{place}], ")
             continue
         name = f"p{place}"
         names.append((name, prepare))
         if exact is not None and exact.cls is type(given[place]):
-            items.append(f"v if {exact.low} <= (v := given[{place}]) <= {exact.high} else {name}(v)")
+            items.append(f"v if {exact.low} <= (v := given[{place}]) <= {exact.high} else {name}(v), ")
         else:
-            items.append(f"{name}(given[{place}])")
+            items.append(f"{name}(given[{place}]), ")
     if not names and list(places) == list(range(len(given))):
         return None
     # The source holds positions, names made here and bounds of numbers, never a user's text.
     parameters = ", ".join(name for name, _ in names)
-    made: Take = _made(f"lambda {parameters}: lambda given: ({', '.join(items)},)")(*[each for _, each in names])
+    made: Take = _made(f"lambda {parameters}: lambda given: ({''.join(items)})")(*[each for _, each in names])
     return made
 
 
