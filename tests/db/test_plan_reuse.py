@@ -11,6 +11,7 @@ import pytest
 
 import dorm
 from dorm import F, Q
+from dorm.migrations.schema import create_tables
 
 Condition = Callable[[Any, Any], Any]
 
@@ -174,6 +175,8 @@ def test_equal_values_are_told_apart_by_their_names(empty_database: object) -> N
     lambda a, n: Gig.objects.filter(title=a, seats=n, band__name=a),
     lambda a, n: Gig.objects.exclude(Q(title=a) | Q(seats=n), small=n),
     lambda a, n: Gig.objects.filter(title=a, day=None, band__city=None, seats=n),
+    lambda a, n: Gig.objects.filter(title=a).values("title", "band__name"),
+    lambda a, n: Gig.objects.filter(title=a).values_list("title", flat=True),
     lambda a, n: Gig.objects.order_by("-title", "seats").select_related("band")[n : n + 5],
 ])  # fmt: skip
 def test_what_is_known_is_not_taken_apart(
@@ -215,3 +218,22 @@ def test_a_number_out_of_range_is_so_after_one_that_is_not(empty_database: objec
             assert number not in Gig.objects.filter(small=number)._values
             assert not Gig.objects.filter(small=number)
             assert 5 in Gig.objects.filter(small=5).sql()[1]
+
+
+def test_names_of_columns_are_told_apart_by_what_rows_become(empty_database: object) -> None:
+    create_tables([Band, Gig])
+    gig = Gig.objects.create(band=Band.objects.create(name="b"), title="t", seats=1)
+    for _ in range(2):
+        assert list(Gig.objects.values("title")) == [{"title": "t"}]
+        assert list(Gig.objects.values_list("title")) == [("t",)]
+        assert list(Gig.objects.values_list("title", flat=True)) == ["t"]
+        assert next(iter(Gig.objects.values_list("title", named=True))).title == "t"
+        assert list(Gig.objects.order_by("title")) == [gig]
+        assert list(Gig.objects.values_list(flat=True)) == [gig.pk]
+        assert list(Gig.objects.values_list("title", F("seats") + 1)) == [("t", 2)]
+        with pytest.raises(TypeError, match="flat"):
+            Gig.objects.values_list("title", "seats", flat=True)
+        with pytest.raises(TypeError, match="by position"):
+            Gig.objects.values(F("seats"))  # type: ignore[arg-type]
+        with pytest.raises(dorm.FieldError):
+            Gig.objects.values("nothing")

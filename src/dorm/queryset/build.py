@@ -189,7 +189,7 @@ def ordered(plan: Plan[Query], values: Values, keys: tuple[Any, ...]) -> Built:
     if plan.query.is_sliced:
         raise TypeError("Cannot reorder a query once a slice has been taken.")
     built = answered(lambda given: _ordered(plan, values, given), keys)
-    if all(type(key) is str for key in keys):
+    if _are_texts(keys):
         plan.remember(quick, built[0])
     return built
 
@@ -401,7 +401,14 @@ def check_alias(name: str) -> None:
 def valued(
     plan: Plan[Query], values: Values, kind: Kind, names: tuple[Any, ...], expressions: Mapping[str, Any]
 ) -> Built:
-    """`values` and `values_list`."""
+    """`values` and `values_list`. Names alone are looked up as they stand."""
+    quick = (kind, names)
+    if not expressions and (not names or type(names[0]) is str):
+        found = plan.quick(quick)
+        if found is not None:
+            return found[0], values
+    if kind != "dict":
+        names, expressions = _named_references(names)
     for name in names:
         if not isinstance(name, str):
             raise TypeError(
@@ -414,7 +421,14 @@ def valued(
         raise TypeError("'flat' is not valid when values_list is called with more than one field.")
     if kind == "flat" and not names:
         names = (_first_name(plan.query),)
-    return plan.step((kind, *names), lambda: _valued(plan, kind, names)), values
+    made = plan.step((kind, *names), lambda: _valued(plan, kind, names))
+    if not expressions and _are_texts(names):
+        plan.remember(quick, made)
+    return made, values
+
+
+def _are_texts(names: tuple[Any, ...]) -> bool:
+    return all(type(name) is str for name in names)
 
 
 def _first_name(query: Query) -> str:
@@ -432,7 +446,7 @@ def _valued(plan: Plan[Query], kind: Kind, names: tuple[str, ...]) -> tuple[Quer
     return changed, resolver.taken
 
 
-def named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+def _named_references(names: Iterable[Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Split what ``values_list`` was given into names and expressions, naming the latter."""
     plain: list[str] = []
     expressions: dict[str, Any] = {}

@@ -119,7 +119,8 @@ class Queryable(Building[M, R], Asking[M, R], Writing[M, R], Generic[M, R]):
     def values(self, *names: str, **expressions: Any) -> QuerySet[M, dict[str, Any]]:
         """Give dicts of these columns (paths allowed; all columns and annotations when none is named)."""
         qs = self._queryset()
-        changed = qs._with(*build.valued(qs._plan, qs._values, "dict", names, expressions))
+        plan, bound = build.valued(qs._plan, qs._values, "dict", names, expressions)
+        changed = qs._with(plan, bound)
         return changed  # type: ignore[return-value]  # the row type changes here
 
     def values_list(self, *names: str | Node, flat: bool = False, named: bool = False) -> QuerySet[M, Any]:
@@ -127,10 +128,9 @@ class Queryable(Building[M, R], Asking[M, R], Writing[M, R], Generic[M, R]):
         if flat and named:
             raise TypeError("'flat' and 'named' can't be used together.")
         qs = self._queryset()
-        plain, expressions = build.named_references(names)
         kind: Kind = "flat" if flat else "named" if named else "tuple"
-        changed = qs._with(*build.valued(qs._plan, qs._values, kind, plain, expressions))
-        return changed  # the row type changes here
+        plan, values = build.valued(qs._plan, qs._values, kind, names, {})
+        return qs._with(plan, values)  # the row type changes here
 
     def select_related(self, *paths: str | None) -> QuerySet[M, R]:
         """Load these foreign keys' objects with the same statement; None clears, nothing means all required ones."""
