@@ -131,6 +131,25 @@ async def test_create_makes_what_calling_the_class_makes(face: Face) -> None:
         await face(Shirt.objects.create)(nmae="x", name="s", size="S", note="", made=None, id=None)
 
 
+async def test_a_constructor_may_set_something_before_it_calls_the_common_one(face: Face) -> None:
+    class Early(Shirt):
+        class Meta:
+            app_label = "instances"
+            proxy = True
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.size = "XL"
+            self.seen = list(kwargs)
+            super().__init__(*args, **kwargs)
+
+    early = Early(name="e")
+    assert (early.size, early.note, early.seen) == ("S", "", ["name"])
+    assert (await face(Early.objects.create)(size="L", name="e")).seen == ["size", "name"]
+    assert await face(Shirt.objects.filter(size="L").count)() == 1
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nmae'"):
+        Early(nmae="x", name="e")
+
+
 async def test_create_calls_a_default_once_for_each_row(face: Face) -> None:
     first, second = await face(Sheet.objects.create)(), await face(Sheet.objects.create)()
     first.marks.append("x")

@@ -163,25 +163,14 @@ class Model(metaclass=ModelBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         meta = self._meta
         blank = meta.blank
-        if (
-            blank is not None
-            and not args
-            and blank.names.issuperset(kwargs)
-            and not (pre_init.is_connected or post_init.is_connected)
-        ):
-            values = self.__dict__
-            values.update(blank.constants)  # pyright: ignore[reportAttributeAccessIssue]
-            for attname, make in blank.made:
-                if attname not in kwargs:
-                    values[attname] = make()  # pyright: ignore[reportIndexIssue]
-            values.update(kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        told = pre_init.is_connected or post_init.is_connected
+        values: Any = self.__dict__
+        if blank is not None and not args and not told and blank.fill(values, kwargs):
             return
         if meta.abstract:
             raise TypeError("Abstract models cannot be instantiated.")
-        told = pre_init.is_connected or post_init.is_connected
         if told:
             pre_init.send(type(self), args=args, kwargs=kwargs)
-        values = vars(self)
         fields = meta.fields
         if args:
             self._set_positional(args, kwargs)

@@ -16,14 +16,32 @@ class Blank(Record):
     Args:
         constants: value by attribute name, in the order of the fields; None for those that *made* has.
         made: attribute names with what makes a value for each instance.
-        names: the attribute names: keywords that go to the instance as they are.
         direct: no code of the class takes part in making an instance.
     """
 
     constants: dict[str, Any]
     made: tuple[tuple[str, Callable[[], Any]], ...]
-    names: frozenset[str]
     direct: bool
+
+    def fill(self, target: dict[str, Any], values: Mapping[str, Any]) -> bool:
+        """Put *values* into an instance's dict, and what the other attributes start with.
+
+        Returns: False, and nothing is done, where not all of *values* are attributes of columns.
+        """
+        constants = self.constants
+        # Mostly: only an __init__ of the user's own may have set something. Then counting tells what comparing would.
+        is_empty = not target
+        if not is_empty and not constants.keys() >= values.keys():
+            return False
+        target |= constants
+        target |= values
+        if is_empty and len(target) != len(constants):
+            target.clear()
+            return False
+        for attname, make in self.made:
+            if attname not in values:
+                target[attname] = make()
+        return True
 
 
 def blank_of(meta: Any) -> Blank | None:
@@ -38,7 +56,7 @@ def blank_of(meta: Any) -> Blank | None:
             constants[field.attname] = field.get_default()
         else:
             made.append((field.attname, field.get_default))
-    return Blank(constants, tuple(made), frozenset(constants), meta.constructs_directly)
+    return Blank(constants, tuple(made), meta.constructs_directly)
 
 
 def new_instance(model: Any, values: Mapping[str, Any]) -> Any:
@@ -50,13 +68,7 @@ def new_instance(model: Any, values: Mapping[str, Any]) -> Any:
     blank = model._meta.blank
     if blank is not None and blank.direct and not (pre_init.is_connected or post_init.is_connected):
         made = object.__new__(model)
-        target = made.__dict__
-        target |= blank.constants
-        target |= values
-        if len(target) == len(blank.constants):
-            for attname, make in blank.made:
-                if attname not in values:
-                    target[attname] = make()
+        if blank.fill(made.__dict__, values):
             return made
     return model(**values)
 
