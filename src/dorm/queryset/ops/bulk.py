@@ -83,9 +83,9 @@ def bulk_create(qs: QuerySet[Any, Any], objs: Iterable[Any], options: Options) -
                 yield from field.before_save(obj, database.alias, "bulk_create")
     work = _batches(insertion, meta.concrete_model._meta, found, options.batch_size)
     yield from in_transaction(work, database.alias)
-    for obj in found:
-        if not options.ignore_conflicts or obj.pk is not None:
-            obj.__dict__[ORIGIN] = database.alias
+    alias = database.alias
+    for obj in [each for each in found if each.pk is not None] if options.ignore_conflicts else found:
+        obj.__dict__[ORIGIN] = alias
     return found
 
 

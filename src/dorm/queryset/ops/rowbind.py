@@ -75,23 +75,24 @@ def _lines(
     names: dict[str, Any] = {"Unusual": Unusual}
     lines = ["d = o.__dict__", *[f"if d.get({field.attname!r}) is not None: raise Unusual" for field in absent]]
     for number, (field, bind, null) in enumerate(zip(fields, binders, nulls, strict=True)):
-        value = f"v{number}"
+        value, given = f"v{number}", f"d[{field.attname!r}]"
         names[f"other{number}"] = _other(bind, null)
-        lines.append(f"{value} = d[{field.attname!r}]")
         exact = exact_of(field) if not field.is_customised else None
         if exact is None:
-            lines.append(f"{value} = other{number}({value})")
+            lines.append(f"{value} = other{number}({given})")
             continue
         names[f"c{number}"] = exact.cls
-        meets = f"{value}.__class__ is c{number}"
+        meets = f"({value} := {given}).__class__ is c{number}"
         if exact.low is not None:
             meets += f" and {exact.low} <= {value} <= {exact.high}"
         last = field.bind(dialect)
         if last is None:
             lines.append(f"if not ({meets}): {value} = other{number}({value})")
-        else:
-            names[f"bind{number}"] = last
-            lines.append(f"{value} = bind{number}({value}) if {meets} else other{number}({value})")
+            continue
+        names[f"bind{number}"] = last
+        # What int() makes of True and False, without a call.
+        bound = f"+{value}" if last is int and exact.cls is bool else f"bind{number}({value})"
+        lines.append(f"{value} = {bound} if {meets} else other{number}({value})")
     return lines, names
 
 
