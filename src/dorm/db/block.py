@@ -269,7 +269,9 @@ class Block(Record, frozen=False, eq=False):
 
     def check(self, face: Face) -> None:
         """Raise `TransactionManagementError` unless the code running now may use this block."""
-        if self.process == _process and not self.ended and self.face == face and self.owner == current_owner():
+        # Every statement of a block passes here: a thread that runs no loop is not asked for by a further call.
+        running = threading.get_ident() if running_loop() is None else current_owner()
+        if self.owner == running and self.face == face and not self.ended and self.process == _process:
             return
         if self.process != _process:
             raise TransactionManagementError(

@@ -34,7 +34,9 @@ _MOST_ROW_VALUES = 512
 def alias_of(qs: QuerySet[Any, Any]) -> str:
     """Return the alias that *qs* writes to: its own, else the routers' answer."""
     alias = qs._alias
-    return router.db_for_write(qs._plan.query.model, qs._hints) if alias is None else alias
+    if alias is None:
+        alias = "default" if router.is_idle and not qs._hints else router.db_for_write(qs._plan.query.model, qs._hints)
+    return alias
 
 
 def writing(qs: QuerySet[Any, Any]) -> Database:

@@ -170,18 +170,18 @@ class SqliteConnection(SyncConnection):
         elif not template.reads:
             return self._writing(self._fetch, statement)
         try:
-            if template.tells_key:
-                return self._fetch(statement)
-            return self._run(template.sql, statement.params).fetchall()
+            rows = self._run(template.sql, statement.params)
+            return self._counted_key() if template.tells_key else rows.fetchall()
         except _DRIVER_ERRORS as exc:
             raise self._translated(exc, statement) from exc
 
     def _fetch(self, statement: Statement) -> Rows:
         rows = self._run(statement.template.sql, statement.params)
-        if statement.template.tells_key:
-            # The key costs half of what RETURNING does. A trigger may have dropped the row: then there is none.
-            return [(self._db.last_insert_rowid(),)] if self._db.changes() else []
-        return rows.fetchall()
+        return self._counted_key() if statement.template.tells_key else rows.fetchall()
+
+    def _counted_key(self) -> Rows:
+        # It costs half of what RETURNING does. A trigger may have dropped the row: then there is none.
+        return [(self._db.last_insert_rowid(),)] if self._db.changes() else []
 
     def execute(self, statement: Statement) -> int:
         return self._writing(self._changes, statement)
@@ -236,7 +236,7 @@ class SqliteConnection(SyncConnection):
                 if silent is not None and regular:
                     self._run(silent, params)
                     last = self._db.last_insert_rowid()
-                    found += [(key,) for key in range(last - number + 1, last + 1)]
+                    found += zip(range(last - number + 1, last + 1), strict=True)
                     continue
                 found += _in_order(self._run(sql, params).fetchall())
                 regular = start == 0 and number < whole and self._counts_on(table, found)
