@@ -320,6 +320,11 @@ def nearest(name: str, options: Iterable[str]) -> str:
     return f" Did you mean {found[0]!r}?" if found else ""
 
 
+def error_text(exc: BaseException) -> str:
+    """Return what an error says, for a message of dorm's; with its type unless it is dorm's: ``KeyError: 'name'``."""
+    return str(exc) if isinstance(exc, DormError) else f"{type(exc).__name__}: {exc}"
+
+
 def choices_text(options: Iterable[str], most: int = 20) -> str:
     """Return *options* as a comma-separated list of at most *most* names, saying how many more there are."""
     names = list(options)

@@ -229,7 +229,12 @@ def test_what_cannot_be_rendered_is_said_at_its_place(blog: Scratch) -> None:
     ran = blog.run("sqlmigrate", "blog", "0001")
     assert ran.code == 1
     parts = [line for line in ran.out.splitlines() if line.startswith(("SELECT", "-- Broken"))]
-    assert parts == ["SELECT 1;", "-- Broken: Break", "-- Broken: cannot be rendered: not today", "SELECT 2;"]
+    assert parts == [
+        "SELECT 1;",
+        "-- Broken: Break",
+        "-- Broken: cannot be rendered: RuntimeError: not today",
+        "SELECT 2;",
+    ]
     back = blog.run("sqlmigrate", "blog", "0001", "--backwards")
     assert back.code == 1
     assert back.out.count("-- RunSQL: irreversible") == 2

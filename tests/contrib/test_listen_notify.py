@@ -125,7 +125,9 @@ def test_three_subscribers_and_a_thousand_notifications_are_one_session() -> Non
     asyncio.run(main())
 
 
-def test_a_reader_that_breaks_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_breaks_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         async with Broadcaster(["c"]) as broadcaster, broadcaster.subscribe("c") as stream:
             waiting = asyncio.create_task(anext(stream))
@@ -144,6 +146,7 @@ def test_a_reader_that_breaks_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPa
                     pass
 
     asyncio.run(main())
+    assert "ZeroDivisionError" in caplog.text, "what broke it is told, also where nobody subscribes"
 
 
 @pytest.mark.parametrize(("name", "value"), [("max_backoff", 0), ("keepalive", -1), ("keepalive", True)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -75,7 +76,7 @@ async def test_events_leave_with_their_transaction_and_in_order(face: Face) -> N
         await face(record_event)(Event, "")
 
 
-async def test_what_fails_is_tried_again_and_given_up_in_the_end(face: Face) -> None:
+async def test_what_fails_is_tried_again_and_given_up_in_the_end(face: Face, caplog: pytest.LogCaptureFixture) -> None:
     await face(record_event)(Event, "bad")
     await face(record_event)(Event, "good")
 
@@ -85,7 +86,11 @@ async def test_what_fails_is_tried_again_and_given_up_in_the_end(face: Face) -> 
 
     relay = OutboxRelay(Event, publish, max_attempts=2)
     assert await face(relay.drain_once)() == 1
+    assert "(attempt 1): OSError" in caplog.text
+    assert "secret" not in caplog.text
+    caplog.set_level(logging.DEBUG, logger="dorm.contrib.outbox")
     assert await face(relay.drain_once)() == 0
+    assert "OSError: down: secret" in caplog.text
     event = await face(Event.objects.get)(event_type="bad")
     assert (event.status, event.attempts, event.last_error) == ("dead", 2, "OSError")
 

@@ -169,6 +169,24 @@ def test_the_life_of_a_replica(cluster: Cluster, router: LagAwareReadRouter, cap
     assert "is left alone" in caplog.text
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_what_the_last_probe_failed_by_is_told(
+    empty_database: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    dorm.configure(DATABASES={"default": empty_database, "replica": empty_database})
+
+    class Own(LagAwareReadRouter):
+        def probe(self, alias: str) -> tuple[float, int, str | None]:
+            answer: dict[str, float] = {}
+            return answer["lag"], 0, None
+
+    own = Own(replicas=["replica"], cache_seconds=0.01, failure_threshold=2)
+    while not own.snapshot()["replica"]["breaker_open"]:
+        assert own.db_for_read(Customer) == "default"
+        time.sleep(0.02)
+    assert "after 2 failed probes, the last by KeyError: 'lag'" in caplog.text
+
+
 def test_one_reads_what_one_wrote(cluster: Cluster, router: LagAwareReadRouter) -> None:
     cluster.execute("primary", "DROP TABLE IF EXISTS contrib_tests_customer")
     cluster.execute(

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 import dorm
@@ -350,6 +351,24 @@ async def test_the_plan_is_an_event_of_the_span(face: Face, plans: list[slow_exp
     assert event.name == "dorm.slow_query.plan"
     assert (event.attributes or {})["db.sql.plan"] == plans[0].plan
     assert (event.attributes or {})["db.system"] == dorm.connections["default"].vendor
+
+
+async def test_what_breaks_while_a_plan_is_told_is_logged_as_an_error(
+    face: Face, plans: list[slow_explain.SlowPlan], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(trace.NonRecordingSpan):
+        def is_recording(self) -> bool:
+            return True
+
+        def add_event(self, *args: Any, **options: Any) -> None:
+            raise OverflowError("no more events")
+
+    with trace.use_span(Full(trace.INVALID_SPAN_CONTEXT)):
+        assert await face(Customer.objects.count)() == 0
+    assert plans == []
+    (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert record.getMessage() == "no plan for a slow query on default: OverflowError"
+    assert record.exc_info is not None
 
 
 async def test_what_failed_is_not_explained(face: Face, plans: list[slow_explain.SlowPlan]) -> None:

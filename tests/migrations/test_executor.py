@@ -13,7 +13,10 @@ from dorm.db.perform import perform
 from dorm.db.request import Execute, Query
 from dorm.db.statement import Statement, Template
 from dorm.exceptions import MigrationError
+from dorm.migrations import operations as ops
 from dorm.migrations.executor import MigrationExecutor
+from dorm.migrations.migration import Migration
+from dorm.migrations.state import ProjectState
 from tests.migrations.conftest import Executor
 from tests.support.faces import Face
 from tests.support.projects import Project
@@ -321,3 +324,14 @@ async def test_nothing_to_undo_is_said(shop: Any, executor: Executor, capsys: py
     assert capsys.readouterr().out == "Nothing to rollback\n" * 2
     found = await executor.migrate_to("shop", shop, "2", dry_run=True)  # what is newer is gone forward to
     assert any("CREATE TABLE" in sql for sql, _ in found)
+
+
+def test_an_operation_that_fails_on_the_state_is_told_with_the_kind_of_its_error() -> None:
+    class Painted(ops.RunSQL):
+        def state_forwards(self, app_label: str, state: ProjectState) -> None:
+            colours: dict[str, str] = {}
+            colours["red"]
+
+    broken = Migration("0007_painted", "shop", [Painted("SELECT 1")])
+    with pytest.raises(MigrationError, match=r"^shop\.0007_painted: .*: KeyError: 'red'$"):
+        broken.mutate_state(ProjectState())

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from dorm.exceptions import DormError, ImproperlyConfigured
+from dorm.exceptions import DormError, ImproperlyConfigured, error_text
 
 FAILED, REFUSED = 1, 2
 
@@ -76,7 +76,7 @@ class ProjectCommand(click.Command):
 
 def _text(exc: BaseException) -> str:
     """Return an error as one line, with the notes it carries."""
-    text = str(exc) if isinstance(exc, DormError) else f"{type(exc).__name__}: {exc}"
+    text = error_text(exc)
     if isinstance(exc, SyntaxError) and exc.filename:
         text = f"{exc.filename}:{exc.lineno}: SyntaxError: {exc.msg}"
     notes = getattr(exc, "__notes__", [])

@@ -30,7 +30,7 @@ from dorm.db.pool import ForkAware
 from dorm.db.request import CallUser, Query, StatementRequest
 from dorm.db.statement import Statement, Template
 from dorm.db.template import first_word, is_read
-from dorm.exceptions import ImproperlyConfigured
+from dorm.exceptions import ImproperlyConfigured, error_text
 from dorm.transaction import aon_commit, on_commit
 
 _log = logging.getLogger("dorm.contrib.lag_router")
@@ -274,10 +274,11 @@ class LagAwareReadRouter(ForkAware):
             _log.debug("probe of %s failed: %s", replica.alias, type(failure).__name__)
             if opens:
                 _log.warning(
-                    "replica %s is left alone for %g s after %d failed probes",
+                    "replica %s is left alone for %g s after %d failed probes, the last by %s",
                     replica.alias,
                     self.cooldown_seconds,
                     failures,
+                    error_text(failure),
                 )
         elif was_open:
             _log.info("replica %s answers again", replica.alias)

@@ -294,6 +294,7 @@ class Broadcaster:
         try:
             await self._read_on(database)
         except Exception as exc:  # noqa: BLE001  # a stated boundary: whatever ended it, nobody goes on waiting
+            _log.exception("reading the notifications on %s ended", self.using)
             self._broken(exc)
 
     def _broken(self, cause: BaseException) -> None:

@@ -129,6 +129,8 @@ class OutboxRelay:
             event.last_error = type(exc).__name__
             event.status = DEAD if event.attempts >= self.max_attempts else PENDING
             _log.warning("event %s was not sent (attempt %d): %s", event.pk, event.attempts, event.last_error)
+            # Its text may tell what is in the event.
+            _log.debug("what the publisher of event %s raised", event.pk, exc_info=True)
         else:
             event.status, event.published_at, event.last_error = PUBLISHED, timezone.now(), ""
         names = ["attempts", "status", "published_at", "last_error"]

@@ -29,7 +29,7 @@ from dorm.db.probe import probe
 from dorm.db.request import Connection, ExecuteMany, OpenCursor, QueryMany, Script, StatementRequest
 from dorm.db.statement import Statement, Template
 from dorm.db.template import MASK, is_read, is_secret, shown_sql, template_of
-from dorm.exceptions import NotSupportedError
+from dorm.exceptions import DatabaseError, NotSupportedError
 
 _log = logging.getLogger("dorm.db.slow_explain")
 
@@ -136,8 +136,10 @@ def _explain_slow(request: StatementRequest[Any], proceed: hooks.Proceed) -> Ope
         try:
             if _is_due(request):
                 yield from _capture(request, elapsed)
-        except Exception as exc:  # noqa: BLE001  # a stated boundary: the user's statement has ended well
+        except DatabaseError as exc:
             _log.debug("no plan for a slow query on %s: %s: %s", request.source.alias, type(exc).__name__, exc)
+        except Exception as exc:  # noqa: BLE001  # a stated boundary: the user's statement has ended well
+            _log.exception("no plan for a slow query on %s: %s", request.source.alias, type(exc).__name__)
     return reply
 
 

@@ -36,6 +36,7 @@ from dorm.exceptions import (
     MigrationError,
     NotSupportedError,
     choices_text,
+    error_text,
 )
 from dorm.migrations.run import Options, Report, default_lock_timeout
 from dorm.transaction import in_savepoint
@@ -336,7 +337,7 @@ def _migrate_each(
             raise MigrationError(
                 f"tenant {name!r} was not migrated ({len(done)} of {len(names)} are done"
                 + (f", left: {choices_text(left)}" if left else "")
-                + f"): {exc}"
+                + f"): {error_text(exc)}"
             ) from exc
     return done
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from dorm.exceptions import MigrationError
+from dorm.exceptions import MigrationError, error_text
 from dorm.migrations.operations.base import Operation
 from dorm.migrations.operations.special import SeparateDatabaseAndState
 from dorm.migrations.state import ProjectState
@@ -88,7 +88,7 @@ class Migration:
         try:
             operation.state_forwards(self.app_label, state)
         except Exception as exc:
-            raise MigrationError(f"{self}: {operation.describe()}: {exc}") from exc
+            raise MigrationError(f"{self}: {operation.describe()}: {error_text(exc)}") from exc
 
     def states(self, before: ProjectState) -> Iterator[tuple[Operation, ProjectState, ProjectState]]:
         """Yield each operation with the states before and after it."""

@@ -16,7 +16,7 @@ from dorm.db.connection import Database
 from dorm.db.operation import Operation, arun, run
 from dorm.db.request import CallUser, Request, Sleep
 from dorm.db.schema import Ddl, Rehearsal
-from dorm.exceptions import MigrationError, OperationalError
+from dorm.exceptions import MigrationError, OperationalError, error_text
 from dorm.migrations import recorder
 from dorm.migrations.editor import Comment, Editor
 from dorm.migrations.loader import line_of
@@ -405,7 +405,7 @@ def _note(editor: Editor, step: Step, operation: Any, old: ProjectState, new: Pr
         change = operation.backwards if step.backwards else operation.forwards
         yield from change(step.migration.app_label, editor, old, new)
     except Exception as exc:  # noqa: BLE001  # whatever it is, it is shown at its place and makes the run fail
-        editor.comment(f"{type(operation).__name__}: cannot be rendered: {exc}", failed=True)
+        editor.comment(f"{type(operation).__name__}: cannot be rendered: {error_text(exc)}", failed=True)
 
 
 def notify(signal: Any, database: Database, steps: Sequence[Step], options: dict[str, Any]) -> Operation[None]:
