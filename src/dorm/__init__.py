@@ -366,6 +366,8 @@ if TYPE_CHECKING:
 
 __version__ = "4.2.0"
 
+# The same names once more, for the interpreter: type checkers follow imports alone, and to read the ones above out of
+# the source would take longer than the rest of this module. A test holds the two to the same.
 _MODULES = {
     "dorm.conf.fetch_modes": ("FETCH_ONE", "FETCH_PEERS", "FETCH_RAISE", "FetchMode"),
     "dorm.conf.settings": ("configure", "settings"),
@@ -596,13 +598,17 @@ _MODULES = {
     ),
     "dorm.signals": (
         "Signal",
+        "class_prepared",
         "m2m_changed",
         "post_delete",
+        "post_init",
         "post_query",
         "post_save",
         "pre_delete",
+        "pre_init",
         "pre_query",
         "pre_save",
+        "receiver",
     ),
     "dorm.validators": (
         "BaseValidator",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import dorm
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -96,6 +99,7 @@ _NOT_FOR_A_READ = (
     "dorm.queryset.ops.write",
     "dorm.models.deletion",
     "dorm.db.schema",
+    "dorm.db.tables",
     "dorm.db.introspect",
     "dorm.db.plans",
     "dorm.db.backends.threaded",
@@ -295,3 +299,14 @@ def test_what_is_registered_on_all_fields_serves_types_whose_field_is_not_loaded
         "class Keyed(dorm.UUIDField): pass\n"
         "assert rows.filter(key__same=value).count() == 0\n"
     )
+
+
+def test_names_for_type_checkers_are_those_that_are_there() -> None:
+    tree = ast.parse(Path(dorm.__file__).read_text())
+    (checked,) = [each for each in tree.body if isinstance(each, ast.If)]
+    imports = [each for each in checked.body if isinstance(each, ast.ImportFrom)]
+    assert len(imports) == len(checked.body)
+    told = sorted((each.module, name.name) for each in imports for name in each.names if each.module != "dorm")
+    assert told == sorted((module, name) for module, names in dorm._MODULES.items() for name in names)
+    modules = sorted(name.name for each in imports for name in each.names if each.module == "dorm")
+    assert modules == sorted(dorm._SUBMODULES)
