@@ -169,16 +169,19 @@ class TenantModel(dorm.Model):
         elif tenant is not None and self.tenant_id != tenant:
             raise NoActiveTenantError(f"this {type(self).__name__} belongs to another tenant than the active one")
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """As usual, for the active tenant."""
-        run(_claimed(self, kwargs.get("using"), kwargs.get("update_fields")))
-        super().save(*args, **kwargs)
+    @operation
+    def _save_operation(
+        self,
+        force_insert: bool | tuple[type[dorm.Model], ...],
+        force_update: bool,
+        using: str | None,
+        update_fields: Iterable[str] | None,
+    ) -> Operation[None]:
+        """Save as usual, for the active tenant."""
+        yield from _claimed(self, using, update_fields)
+        yield from super()._save_operation(force_insert, force_update, using, update_fields)
 
-    async def asave(self, *args: Any, **kwargs: Any) -> None:
-        """Async twin of `save`."""
-        await arun(_claimed(self, kwargs.get("using"), kwargs.get("update_fields")))
-        await super().asave(*args, **kwargs)
-
+    # Unlike saving, deleting has no operation to override; neither have the methods of a queryset.
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """As usual, for the active tenant."""
         self.claim_tenant()

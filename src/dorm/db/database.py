@@ -302,6 +302,8 @@ class Database:
         return asynchronous(connection)
 
     # -- held connections ----------------------------------------------------------------------------------------
+    # Methods of both faces, here and above: requests end in them, and what is below requests cannot be an operation.
+    # They differ in nothing but `await` and the pool of the face.
     def acquire(self, bare: bool = False) -> Lease:
         """Hold a connection from blocking code; *bare* as `Acquire` has it."""
         if in_use.ever:

@@ -38,6 +38,9 @@ class Watch:
         self.task: asyncio.Task[None] | None = None
 
 
+# The requests of a watch are what the faces have two of: a thread that may block, or a task. All else is `_telling`.
+
+
 class _Begin(Request[Watch]):
     __slots__ = ("make",)
 
