@@ -13,8 +13,8 @@ from dorm.db.connection import connections
 from dorm.db.operation import Operation, arun, run
 from dorm.db.perform import perform
 from dorm.db.request import Execute, Query
-from dorm.db.schema import CheckDef, ColumnDef, ForeignKeyDef, IndexDef, TableDef, UniqueDef
 from dorm.db.statement import Statement, Template
+from dorm.db.tables import CheckDef, ColumnDef, ForeignKeyDef, IndexDef, TableDef, UniqueDef
 from dorm.db.types import BIGINT, BOOLEAN, INTEGER, TEXT, SqlType
 from dorm.migrations.editor import Editor
 from dorm.transaction import in_transaction

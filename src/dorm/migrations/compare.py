@@ -10,7 +10,8 @@ from dorm.conf.registry import registry
 from dorm.db.connection import Database, connections
 from dorm.db.introspect import FoundColumn, FoundTable
 from dorm.db.operation import run
-from dorm.db.schema import Ddl, TableDef
+from dorm.db.schema import Ddl
+from dorm.db.tables import TableDef
 from dorm.exceptions import MigrationError, choices_text, nearest
 from dorm.inspect import introspect_tables
 from dorm.inspect.columns import normal_type

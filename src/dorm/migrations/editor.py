@@ -13,8 +13,9 @@ from dorm.db.operation import Operation, run
 from dorm.db.perform import perform
 from dorm.db.request import Query
 from dorm.db.router import router
-from dorm.db.schema import Ddl, Rehearsal, TableDef
+from dorm.db.schema import Ddl, Rehearsal
 from dorm.db.statement import Row, Statement, Template
+from dorm.db.tables import TableDef
 from dorm.migrations.tables import table_of
 from dorm.migrations.watch import watched
 from dorm.transaction import in_savepoint, reading

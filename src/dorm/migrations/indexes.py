@@ -8,7 +8,7 @@ from typing import Any
 
 from dorm.constraints import CheckConstraint, Deferrable, ExclusionConstraint, UniqueConstraint
 from dorm.db.connection import Database
-from dorm.db.schema import CheckDef, ExclusionDef, IndexDef, UniqueDef
+from dorm.db.tables import CheckDef, ExclusionDef, IndexDef, UniqueDef
 from dorm.exceptions import NotSupportedError
 from dorm.expressions.core import F, OrderBy
 from dorm.indexes import OpClass

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from dorm.db.operation import Operation
 from dorm.db.perform import perform
 from dorm.db.request import Execute
-from dorm.db.schema import ColumnDef, Ddl, TableDef, UniqueDef
+from dorm.db.schema import Ddl
 from dorm.db.statement import Statement, Template
+from dorm.db.tables import ColumnDef, TableDef, UniqueDef
 from dorm.db.types import INTEGER, TIMESTAMPTZ, SqlType
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dorm.db.connection import Database
-from dorm.db.schema import CheckDef, ColumnDef, ExclusionDef, ForeignKeyDef, IndexDef, TableDef, UniqueDef
+from dorm.db.tables import CheckDef, ColumnDef, ExclusionDef, ForeignKeyDef, IndexDef, TableDef, UniqueDef
 from dorm.fields.base import NOT_PROVIDED
 from dorm.indexes import automatic_name
 from dorm.migrations.indexes import column_of, constraint_of, index_of

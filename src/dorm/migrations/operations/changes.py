@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dorm.db.operation import Operation as Doing
-from dorm.db.schema import TableDef
+from dorm.db.tables import TableDef
 from dorm.migrations.schema import automatic_throughs, create_models
 from dorm.migrations.state import references_of
 from dorm.migrations.tables import fill_of

@@ -10,8 +10,9 @@ from dorm.db.connection import Database
 from dorm.db.operation import Operation as Doing
 from dorm.db.perform import perform
 from dorm.db.request import Execute, Query, Sleep
-from dorm.db.schema import Ddl, shortened
+from dorm.db.schema import Ddl
 from dorm.db.statement import Statement, Template
+from dorm.db.tables import shortened
 from dorm.exceptions import ConnectionFailed, MigrationError, NotSupportedError, OperationalError
 from dorm.migrations.operations.base import LockTimeoutError, Operation, OperationCategory
 from dorm.migrations.operations.changes import bound, model_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dorm.db.operation import Operation
-from dorm.db.schema import ColumnDef, Ddl, Editor, Schema, TableDef, shortened
+from dorm.db.schema import Ddl, Editor, Schema
+from dorm.db.tables import ColumnDef, TableDef, shortened
 from dorm.db.types import SqlType
 from dorm.exceptions import DataError, choices_text
 

@@ -11,18 +11,8 @@ from dorm.db.backends.postgresql import enums
 from dorm.db.backends.postgresql.introspect import read_tables
 from dorm.db.introspect import FoundTable
 from dorm.db.operation import Operation
-from dorm.db.schema import (
-    ColumnDef,
-    Ddl,
-    Difference,
-    Editor,
-    IndexDef,
-    Schema,
-    TableDef,
-    changed_constraints,
-    differences,
-    shortened,
-)
+from dorm.db.schema import Ddl, Editor, Schema
+from dorm.db.tables import ColumnDef, Difference, IndexDef, TableDef, changed_constraints, differences, shortened
 from dorm.db.types import SqlType
 from dorm.exceptions import ProgrammingError
 

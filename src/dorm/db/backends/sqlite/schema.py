@@ -18,8 +18,9 @@ from dorm.db.driver import AsyncConnection, SyncConnection
 from dorm.db.introspect import FoundTable
 from dorm.db.operation import Operation
 from dorm.db.request import Source, StatementRequest
-from dorm.db.schema import ColumnDef, Ddl, Difference, Editor, IndexDef, Schema, TableDef, differences, shortened
+from dorm.db.schema import Ddl, Editor, Schema
 from dorm.db.statement import Statement, Template
+from dorm.db.tables import ColumnDef, Difference, IndexDef, TableDef, differences, shortened
 from dorm.db.types import SqlType
 from dorm.exceptions import IntegrityError, InterfaceError, NotSupportedError
 
