@@ -174,6 +174,9 @@ class SyncCursor(ABC):
     columns: tuple[str, ...]
     """Names of the columns; empty where there are no rows."""
 
+    asks_ahead: bool = False
+    """Nobody else uses the connection until the cursor is closed: a chunk may be asked for before it is wanted."""
+
     @abstractmethod
     def fetch(self) -> Rows:
         """Return the next chunk, empty at the end."""
@@ -259,6 +262,7 @@ class AsyncCursor(ABC):
 
     connection: AsyncConnection
     columns: tuple[str, ...]
+    asks_ahead: bool = False
 
     @abstractmethod
     def fetch(self) -> Awaitable[Rows]: ...

@@ -147,6 +147,7 @@ def opened(database: Database, sql: str, params: Any, chunk_size: int) -> Operat
     except BaseException:
         yield from given_back(database, lease)
         raise
+    cursor.asks_ahead = lease.owned
     return RawStream(database, lease, cursor)
 
 

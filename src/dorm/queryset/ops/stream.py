@@ -59,6 +59,7 @@ def opened(qs: QuerySet[Any, Any], chunk_size: int) -> Operation[Stream | None]:
     except BaseException:
         yield from given_back(database, lease)
         raise
+    cursor.asks_ahead = lease.owned
     return Stream(database, qs, compiled, lease, cursor)
 
 

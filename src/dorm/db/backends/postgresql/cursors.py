@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
+from dorm.db.backends.postgresql.ahead import LOOK, PATIENCE, STOPPING
 from dorm.db.backends.postgresql.errors import DRIVER_ERRORS
 from dorm.db.driver import AsyncCursor, Rows, SyncCursor
 from dorm.db.statement import Statement
 from dorm.db.streams import over
 
 if TYPE_CHECKING:
+    from dorm.db.backends.postgresql.ahead import AheadCursor, AsyncAheadCursor
     from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
 
 
 class PostgresCursor(SyncCursor):
     """A server-side cursor of the open transaction; it is there before its statement is sent."""
 
-    def __init__(
-        self, connection: PostgresConnection, cursor: psycopg.RawServerCursor[Any], statement: Statement, size: int
-    ) -> None:
+    def __init__(self, connection: PostgresConnection, cursor: AheadCursor, statement: Statement, size: int) -> None:
         self.connection = connection
         self._failed = connection.failed
         self._cursor = cursor
@@ -42,6 +42,7 @@ class PostgresCursor(SyncCursor):
         if self.is_over and not self._session._broken:
             raise over(self._session.alias)
         try:
+            self._cursor.asks_ahead = self.asks_ahead
             return self._cursor.fetchmany(self._size)
         except DRIVER_ERRORS as exc:
             raise self._failed(exc, self._statement) from exc
@@ -49,6 +50,8 @@ class PostgresCursor(SyncCursor):
     def close(self) -> None:
         try:
             with contextlib.suppress(*DRIVER_ERRORS):
+                if self._cursor.is_under_way:
+                    self._settle()
                 self._cursor.close()
         finally:
             if self._cursor.closed:
@@ -56,6 +59,15 @@ class PostgresCursor(SyncCursor):
             else:
                 # Interrupted: nobody knows whether the server has closed it.
                 self._session.abort()
+
+    def _settle(self) -> None:
+        """Free the connection: what is under way is read if it comes at once, else the server is told to stop."""
+        wait: Any = self._session.raw.wait
+        if wait(self._cursor.rest(PATIENCE), LOOK):
+            return
+        self._session.cancel()
+        if not wait(self._cursor.rest(STOPPING), LOOK):
+            self._session.abort()
 
     def lost(self) -> None:
         """Tell the driver that the server has no such cursor any more, and send nothing."""
@@ -102,7 +114,7 @@ class PostgresAsyncCursor(AsyncCursor):
     def __init__(
         self,
         connection: PostgresAsyncConnection,
-        cursor: psycopg.AsyncRawServerCursor[Any],
+        cursor: AsyncAheadCursor,
         statement: Statement,
         size: int,
     ) -> None:
@@ -124,6 +136,7 @@ class PostgresAsyncCursor(AsyncCursor):
         if self.is_over and not self._session._broken:
             raise over(self._session.alias)
         try:
+            self._cursor.asks_ahead = self.asks_ahead
             return await self._cursor.fetchmany(self._size)
         except DRIVER_ERRORS as exc:
             raise self._failed(exc, self._statement) from exc
@@ -131,6 +144,8 @@ class PostgresAsyncCursor(AsyncCursor):
     async def close(self) -> None:
         try:
             with contextlib.suppress(*DRIVER_ERRORS):
+                if self._cursor.is_under_way:
+                    await self._settle()
                 await self._cursor.close()
         finally:
             if self._cursor.closed:
@@ -138,6 +153,16 @@ class PostgresAsyncCursor(AsyncCursor):
             else:
                 # Interrupted: nobody knows whether the server has closed it.
                 self._session.abort()
+
+    async def _settle(self) -> None:
+        """Free the connection: what is under way is read if it comes at once, else the server is told to stop."""
+        wait: Any = self._session.raw.wait
+        if await wait(self._cursor.rest(PATIENCE), LOOK):
+            return
+        with contextlib.suppress(*DRIVER_ERRORS):
+            await self._session.raw.cancel_safe(timeout=STOPPING)
+        if not await wait(self._cursor.rest(STOPPING), LOOK):
+            self._session.abort()
 
     def lost(self) -> None:
         """Tell the driver that the server has no such cursor any more, from code that cannot wait; send nothing."""

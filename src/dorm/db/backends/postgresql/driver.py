@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from dorm.db.backends.postgresql.adapt import natural
+from dorm.db.backends.postgresql.ahead import AheadCursor, AsyncAheadCursor
 from dorm.db.backends.postgresql.cursors import (
     PostgresAsyncCopy,
     PostgresAsyncCursor,
@@ -210,7 +211,7 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
 
     def open(self, statement: Statement, chunk_size: int) -> SyncCursor:
         self._flush()
-        cursor = psycopg.RawServerCursor(self.raw, f"dorm_{next(_cursor_names)}")
+        cursor = AheadCursor(self.raw, f"dorm_{next(_cursor_names)}")
         opened = PostgresCursor(self, cursor, statement, chunk_size)
         try:
             run: Any = cursor.execute
@@ -487,7 +488,7 @@ class PostgresAsyncConnection(SessionState["psycopg.AsyncConnection[Any]"], Asyn
 
     async def open(self, statement: Statement, chunk_size: int) -> AsyncCursor:
         await self._flush()
-        cursor = psycopg.AsyncRawServerCursor(self.raw, f"dorm_{next(_cursor_names)}")
+        cursor = AsyncAheadCursor(self.raw, f"dorm_{next(_cursor_names)}")
         opened = PostgresAsyncCursor(self, cursor, statement, chunk_size)
         try:
             run: Any = cursor.execute
