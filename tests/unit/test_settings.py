@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,3 +143,42 @@ def test_retries_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert (knobs.retry_attempts, knobs.retry_backoff) == (5, 0.5)
     monkeypatch.setenv("DORM_RETRY_ATTEMPTS", "none")
     assert fresh.current_knobs().retry_attempts == 3
+
+
+_SCRIPT = """
+import dorm
+from shop.models import Tea
+from dorm.migrations.schema import create_tables
+try:
+    Tea.objects.count()
+except dorm.ProgrammingError:
+    create_tables([Tea])
+print(Tea.objects.count(), dorm.settings.MINE)
+"""
+_MODELS = """
+import dorm
+class Tea(dorm.Model):
+    name = dorm.CharField(max_length=10)
+"""
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["beside the script", "named"])
+def test_the_first_query_of_a_script_finds_its_settings(named: bool, tmp_path: Path) -> None:
+    """Also where the first thing that it wants of them are the routers."""
+    settings_py = 'DATABASES = {"default": "sqlite:///:memory:"}\nINSTALLED_APPS = ["shop"]\nMINE = 7\n'
+    (tmp_path / ("elsewhere.py" if named else "settings.py")).write_text(settings_py)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    (tmp_path / "shop" / "models.py").write_text(_MODELS)
+    script = tmp_path / "script.py"
+    script.write_text(_SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, **({"DORM_SETTINGS": "elsewhere"} if named else {})},
+        cwd=tmp_path if named else "/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("0 7\n", "")

@@ -116,12 +116,18 @@ def import_models() -> None:
 
 
 def discover() -> bool:
-    """Configure dorm from a ``settings.py`` beside the running script, else in the working directory.
+    """Configure dorm from the module that ``DORM_SETTINGS`` names, else from a ``settings.py`` beside the running
+    script, else from one in the working directory.
 
     Returns: False when there is none, or when dorm is configured already.
+    Raises: ImproperlyConfigured: ``DORM_SETTINGS`` names a module that is not there or cannot be imported.
     """
     if settings.is_configured:
         return False
+    if os.environ.get("DORM_SETTINGS") or os.environ.get("DORM_SETTINGS_MODULE"):
+        _log.info("dorm is configured from %s", load_settings())
+        import_models()
+        return True
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     folders = [Path(script).resolve().parent] if script else []
     for folder in dict.fromkeys([*folders, Path.cwd()]):

@@ -148,7 +148,8 @@ class Settings:
             raise AttributeError(name)
         if not given:
             raise ImproperlyConfigured(
-                f"setting {name} was read before dorm was configured: call dorm.configure(DATABASES={{...}}) first."
+                f"setting {name} was read before dorm was configured: call dorm.configure(DATABASES={{...}}) first, or "
+                "have a settings.py beside the script or in the working directory, or name one in DORM_SETTINGS."
             )
         if name in _DEFAULTS:
             return _DEFAULTS[name][0]
@@ -201,15 +202,17 @@ class Settings:
         """Call *callback* with the names that each further `configure` sets."""
         self._callbacks.append(callback)
 
+    def discover(self) -> None:
+        """Configure a process that configured nothing from the project's settings, where there are any."""
+        if not self._given:
+            import_module("dorm.conf.project").discover()
+
     def database(self, alias: str) -> DatabaseConfig:
         """Return the checked entry of an alias.
 
-        A process that configured nothing is configured from a ``settings.py`` where there is one.
-
         Raises: ConnectionDoesNotExist: an unknown alias; the message names those there are.
         """
-        if not self._given:
-            import_module("dorm.conf.project").discover()
+        self.discover()
         databases = self.DATABASES
         if alias not in databases:
             raise ConnectionDoesNotExist(

@@ -105,6 +105,8 @@ class Router:
     def _loaded_routers(self) -> list[Any]:
         routers = self._routers
         if routers is None:
+            # The first question of a process may be the first thing that it wants of its settings.
+            settings.discover()
             routers = self._routers = [_loaded(entry) for entry in settings.DATABASE_ROUTERS]
             self.is_idle = not routers
         return routers
