@@ -6,6 +6,7 @@ import os
 import site
 import sys
 import sysconfig
+from types import FrameType
 from typing import Final
 
 _MOST_FILES: Final = 5_000
@@ -37,10 +38,10 @@ def _is_users(filename: str) -> bool:
 def call_site() -> str:
     """Return ``file:line`` of the innermost frame outside dorm, the standard library and installed packages."""
     known = _users
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
         if known[filename] if filename in known else _is_users(filename):
             return f"{filename}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]  # None at the end of the stack
+        frame = frame.f_back
     return "unknown"

@@ -36,8 +36,8 @@ def masking() -> Generator[None]:
 
 
 @lru_cache(512)
-def _flagged(model: type) -> tuple[Any, ...]:
-    return tuple(field for field in model._meta.fields if field.pii)  # type: ignore[attr-defined]  # a model
+def _flagged(model: Any) -> tuple[Any, ...]:
+    return tuple(field for field in model._meta.fields if field.pii)
 
 
 def _model_of(model: Any) -> type:

@@ -57,9 +57,9 @@ def _rows_of(source: Any, chunk_size: int) -> Iterable[Any]:
     qs = _queryset(source)
     if qs is None:
         return source if isinstance(source, Iterable) else _refuse(source)
-    if getattr(qs, "_rows", None) is not None:
-        return qs  # type: ignore[no-any-return]  # rows are there
-    return qs.iterator(chunk_size=chunk_size)  # type: ignore[no-any-return]  # a queryset's
+    are_there = getattr(qs, "_rows", None) is not None
+    rows: Iterable[Any] = qs if are_there else qs.iterator(chunk_size=chunk_size)
+    return rows
 
 
 def _loads(source: Any) -> bool:

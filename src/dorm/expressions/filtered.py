@@ -42,8 +42,9 @@ class FilteredRelation:
         return renamed
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, FilteredRelation) and other.relation_name == self.relation_name
-        return same and other.condition == self.condition  # type: ignore[attr-defined]  # it is one
+        if not isinstance(other, FilteredRelation):
+            return False
+        return other.relation_name == self.relation_name and other.condition == self.condition
 
     def __hash__(self) -> int:
         return hash((self.relation_name, self.condition))

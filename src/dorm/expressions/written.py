@@ -132,7 +132,8 @@ def _unshared(node: W) -> W:
 def _resolved(self: Any, scope: Scope) -> Node:
     """Resolve by the class's own `resolve_expression`, which may put resolved parts into its lists."""
     made: Any = _unshared(self).resolve_expression(scope, True, None, False, False)
-    return made.rebuilt(made.args)  # type: ignore[no-any-return]  # whatever the hook made
+    resolved: Node = made.rebuilt(made.args)
+    return resolved
 
 
 class Converted:

@@ -89,8 +89,11 @@ def row_condition(lookup: str, row: Row, key: Any, value: Any, scope: Scope) -> 
             raise ValueError("The QuerySet value for an exact lookup must be limited to one result using slicing.")
         return RowComparison(lookup, row, scope.subquery(query, len(row.args)))
     if isinstance(value, Node):
-        outer = type(value) is OuterRef and isinstance(value.name, str)
-        other = scope.outer(NameOfKey(value.name)) if outer else value.resolve(scope)  # type: ignore[attr-defined]
+        other: Node
+        if type(value) is OuterRef and isinstance(value.name, str):
+            other = scope.outer(NameOfKey(value.name))
+        else:
+            other = value.resolve(scope)
         if not isinstance(other, (Row, OuterReference)):
             raise ValueError(f"{what} of {key.name!r} must be a tuple or a list.")
         return RowComparison(lookup, row, other)

@@ -109,9 +109,9 @@ class ArrayPlace(Transform):
         return (*super().options(), self.start, self.end)
 
     def infer_output(self) -> Output | None:
-        output: Any = self.args[0].output
+        output = self.args[0].output
         if self.end is not None:
-            return output  # type: ignore[no-any-return]  # an output of whatever class
+            return output
         item: Output | None = getattr(output, "base_field", None) or getattr(output, "item", None)
         return item
 

@@ -148,7 +148,7 @@ def squash(
     migrations = [loader.graph.nodes[node] for node in chosen]
     operations = [operation for each in migrations for operation in each.operations if not operation.elidable]
     among = set(chosen)
-    dependencies = [tuple(node) for each in migrations for node in each.dependencies if tuple(node) not in among]
+    dependencies = [(a, b) for each in migrations for a, b in each.dependencies if (a, b) not in among]
     replaces: list[Node] = []
     for each in migrations:
         replaces.extend([(a, b) for a, b in each.replaces] if each.replaces else [each.node])
@@ -158,7 +158,7 @@ def squash(
         name=made,
         app_label=label,
         operations=optimise(operations, label) if optimised else operations,
-        dependencies=list(dict.fromkeys(dependencies)),  # type: ignore[arg-type]  # pairs
+        dependencies=list(dict.fromkeys(dependencies)),
         replaces=replaces,
         atomic=all(each.atomic for each in migrations),
         initial=True if migrations[0].is_initial and start is None else None,
