@@ -15,7 +15,7 @@ from dorm.fields.overrides import takes_null
 from dorm.sql.node import Node
 
 Binder: TypeAlias = "Callable[[Iterable[Any]], list[tuple[Any, ...]]]"
-OneBinder: TypeAlias = "Callable[[Any], tuple[Any, ...]]"
+OneBinder: TypeAlias = "Callable[[dict[str, Any]], tuple[Any, ...]]"
 
 _MOST_FIELDS = 200
 """Columns of a row that a function is generated for; wider tables go the other road."""
@@ -39,6 +39,7 @@ def row_binder(
         return None
     lines, names = _lines(fields, absent, binders, nulls, dialect)
     head = ["def bound(objects):", "    found = []", "    add = found.append", "    for o in objects:"]
+    head.append("        d = o.__dict__")
     made: Binder = _compiled(head, "        ", [*lines, f"add({_row(fields)})"], ["    return found"], names)
     return made
 
@@ -51,7 +52,7 @@ def one_binder(
     nulls: Sequence[Any],
     dialect: Any,
 ) -> OneBinder | None:
-    """Return what `row_binder` does, for one instance alone: a third less time than for a list of one.
+    """Return the function from one instance's ``__dict__`` to its row: a third less time than for a list of one.
 
     Args:
         present: fields that must not be None (keys that a default makes).
@@ -59,8 +60,8 @@ def one_binder(
     if not _may_be_bound(fields):
         return None
     lines, names = _lines(fields, absent, binders, nulls, dialect)
-    lines[1:1] = [f"if d[{field.attname!r}] is None: raise Unusual" for field in present]
-    made: OneBinder = _compiled(["def bound(o):"], "    ", [*lines, f"return {_row(fields)}"], [], names)
+    keyed = [f"if d[{field.attname!r}] is None: raise Unusual" for field in present]
+    made: OneBinder = _compiled(["def bound(d):"], "    ", [*keyed, *lines, f"return {_row(fields)}"], [], names)
     return made
 
 
@@ -71,9 +72,9 @@ def _may_be_bound(fields: Sequence[Any]) -> bool:
 def _lines(
     fields: Sequence[Any], absent: Sequence[Any], binders: Sequence[Any], nulls: Sequence[Any], dialect: Any
 ) -> tuple[list[str], dict[str, Any]]:
-    """Return the lines that take the attributes of ``o`` to the values of `_row`, and what they refer to."""
+    """Return the lines that take the attributes in ``d`` to the values of `_row`, and what they refer to."""
     names: dict[str, Any] = {"Unusual": Unusual}
-    lines = ["d = o.__dict__", *[f"if d.get({field.attname!r}) is not None: raise Unusual" for field in absent]]
+    lines = [f"if d.get({field.attname!r}) is not None: raise Unusual" for field in absent]
     for number, (field, bind, null) in enumerate(zip(fields, binders, nulls, strict=True)):
         value, given = f"v{number}", f"d[{field.attname!r}]"
         names[f"other{number}"] = _other(bind, null)

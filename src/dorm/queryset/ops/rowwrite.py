@@ -57,8 +57,8 @@ class UsualInsert(Record):
     """INSERT of the columns that a new row of a model mostly has: all but those the database counts.
 
     Args:
-        bind_one: takes an instance to parameters; None for models whose rows must be looked at value by value.
-        bind: the same for many instances, with plain None for NULL where they go as arrays.
+        bind_one: takes attributes to parameters; None for models whose rows must be looked at value by value.
+        bind: takes instances to their parameters, with plain None for NULL where they go as arrays.
         unnests: many rows go as arrays of their columns.
         key: attribute that gets the one value brought back as it is; None where `RowWrite.take_back` must see the row.
         one: the text for a single row.
@@ -77,7 +77,7 @@ class UsualDelete(Record):
     """DELETE of a row by its key.
 
     Args:
-        bind_one: takes an instance to parameters; None for models whose keys must be looked at.
+        bind_one: takes attributes to parameters; None for models whose keys must be looked at.
     """
 
     write: RowWrite
@@ -87,7 +87,7 @@ class UsualDelete(Record):
         """Return the statement for the row of *instance*."""
         if self.bind_one is not None:
             try:
-                return Statement(self.write.template, self.bind_one(instance))
+                return Statement(self.write.template, self.bind_one(instance.__dict__))
             except (KeyError, rowbind.Unusual):
                 pass
         return self.write.statement(key_values(instance._meta, instance.pk))

@@ -43,21 +43,16 @@ def save(
     update_fields: Iterable[str] | None,
 ) -> Operation[None]:
     """Insert or update the row of *instance*."""
-    if (
-        update_fields is None
-        and not force_update
-        and force_insert.__class__ is bool
-        and instance._meta.inserts_plainly
-        and not (pre_save.is_connected or post_save.is_connected)
-    ):
-        return _insert_or_save(instance, force_insert, using)
+    if update_fields is None and not force_update and force_insert.__class__ is bool:
+        meta = instance._meta
+        if meta.inserts_plainly and not (pre_save.is_connected or post_save.is_connected):
+            return _insert_or_save(instance, meta, force_insert, using)
     return _save(instance, force_insert, force_update, using, update_fields)
 
 
 @operation
-def _insert_or_save(instance: Any, force_insert: ForceInsert, using: str | None) -> Operation[None]:
+def _insert_or_save(instance: Any, meta: Any, force_insert: ForceInsert, using: str | None) -> Operation[None]:
     """Insert a row as most are: a new one with plain values, of a model without anything that takes part in saving."""
-    meta = instance._meta
     for field in meta.checked_fields:
         field.check_saved(instance)
     alias = alias_for_write(instance, using)
@@ -65,24 +60,21 @@ def _insert_or_save(instance: Any, force_insert: ForceInsert, using: str | None)
         database = connections[alias]
         usual = rowwrite.usual_insert(meta, database.dialect)
         if usual.bind_one is not None:
+            values = instance.__dict__
             try:
-                params = usual.bind_one(instance)
+                params = usual.bind_one(values)
             except (KeyError, rowbind.Unusual):
                 params = None
             if params is not None:
-                write = usual.write
                 statement = Statement(usual.one, params)
-                values = instance.__dict__
-                if usual.key is not None:
+                if usual.write.back:
                     rows = yield from perform(Fetch(database, statement))
                     if not rows:
                         raise rowwrite.dropped(meta, 1, 0)
-                    values[usual.key] = rows[0][0]
-                elif write.back:
-                    rows = yield from perform(Fetch(database, statement))
-                    if not rows:
-                        raise rowwrite.dropped(meta, 1, 0)
-                    write.take_back(instance, rows[0])
+                    if usual.key is not None:
+                        values[usual.key] = rows[0][0]
+                    else:
+                        usual.write.take_back(instance, rows[0])
                 else:
                     yield from perform(Execute(database, statement))
                 values[ORIGIN] = alias
@@ -294,8 +286,7 @@ def saved(
 ) -> Operation[None]:
     """Save *instance*, honouring an overridden ``save`` or ``asave``."""
     model = type(instance)
-    own, aown = model._base_save
-    if model.save is own and model.asave is aown:
+    if (model.save, model.asave) == model._base_save:
         operation: Operation[None] = instance._save_operation(force_insert, False, using, update_fields)
         return operation
     return _told_to_save(instance, using, update_fields, force_insert)
