@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from dorm.db import loops
 from dorm.db.dialect import Dialect
 from dorm.db.driver import AsyncPool, Face, SyncPool
-from dorm.db.loops import running_loop
 from dorm.db.request import Connection
 from dorm.db.seeing import seen
 from dorm.db.statement import Statement
@@ -32,7 +32,7 @@ if hasattr(os, "register_at_fork"):
 
 def current_owner() -> object:
     """Return who runs now: the asyncio task, else the thread."""
-    if running_loop() is None:
+    if loops.running_loop() is None:
         return threading.get_ident()
     import asyncio
 
@@ -270,7 +270,7 @@ class Block(Record, frozen=False, eq=False):
     def check(self, face: Face) -> None:
         """Raise `TransactionManagementError` unless the code running now may use this block."""
         # Every statement of a block passes here: a thread that runs no loop is not asked for by a further call.
-        running = threading.get_ident() if running_loop() is None else current_owner()
+        running = threading.get_ident() if loops.running_loop() is None else current_owner()
         if self.owner == running and self.face == face and not self.ended and self.process == _process:
             return
         if self.process != _process:

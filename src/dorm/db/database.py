@@ -11,11 +11,11 @@ from weakref import WeakKeyDictionary
 
 from dorm.conf.databases import DatabaseConfig
 from dorm.conf.settings import settings
+from dorm.db import loops
 from dorm.db.backends import load_backend
 from dorm.db.block import Block, Lease
 from dorm.db.driver import AsyncConnection, AsyncPool, Face, SyncConnection, SyncPool
 from dorm.db.limits import SERVER_GRACE, Limit, in_use, limit_of, told
-from dorm.db.loops import running_loop
 from dorm.db.request import StatementRequest, asynchronous, blocking
 from dorm.db.scope import search_path_of
 from dorm.db.seeing import aseeing, aunseen, seeing, seen, unseen
@@ -90,7 +90,7 @@ class Database:
     @property
     def async_pool(self) -> AsyncPool:
         """The pool of the running event loop."""
-        loop = running_loop()
+        loop = loops.running_loop()
         latest = self._latest
         if latest is not None and latest[0] is loop:
             return latest[1]
@@ -417,7 +417,7 @@ class Database:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        loop = running_loop()
+        loop = loops.running_loop()
         with self._lock:
             pool = None if loop is None else self._async_pools.pop(loop, None)
             self._latest = None
@@ -431,7 +431,7 @@ class Database:
                 pool.suspect()
 
     def _pool_here(self) -> SyncPool | AsyncPool | None:
-        loop = running_loop()
+        loop = loops.running_loop()
         return self._sync_pool if loop is None else self._async_pools.get(loop) or self._sync_pool
 
     def resize_pool(self, maximum: int) -> None:

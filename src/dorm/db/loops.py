@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import asyncio
 
-_asked: Callable[[], asyncio.AbstractEventLoop | None] | None = None
-"""asyncio's own function, once it is loaded."""
+Asked: TypeAlias = "Callable[[], asyncio.AbstractEventLoop | None]"
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the loop that runs in this thread, None without one."""
-    ask = _asked
-    if ask is None:
-        events = sys.modules.get("asyncio.events")
-        if events is None:
-            return None
-        ask = _looked_up(events)
-    return None if ask is None else ask()
-
-
-def _looked_up(events: ModuleType) -> Callable[[], asyncio.AbstractEventLoop | None] | None:
-    global _asked
-    found: Callable[[], asyncio.AbstractEventLoop | None] | None = getattr(events, "_get_running_loop", None)
+def _look() -> asyncio.AbstractEventLoop | None:
+    """Ask asyncio, if it is loaded; put its own function in the place of this one, once it is loaded to its end."""
+    global running_loop
+    events = sys.modules.get("asyncio.events")
+    if events is None:
+        return None
+    # Another thread may be in the middle of loading it: no loop runs in this one then, and the module may still have a
+    # function that it replaces.
+    found: Asked | None = getattr(events, "_get_running_loop", None)
+    if found is None:
+        return None
     if hasattr(sys.modules.get("asyncio"), "run"):
-        # Loaded to its end. Another thread may be in the middle of it: no loop runs in this one then, and the module
-        # may still have a function that it replaces.
-        _asked = found
-    return found
+        running_loop = found
+    return found()
+
+
+running_loop: Asked = _look
+"""Return the loop that runs in this thread, None without one.
+
+It is called as ``loops.running_loop()``: every statement of a block asks.
+"""

@@ -6,7 +6,7 @@ import logging
 from time import perf_counter
 from typing import Any, TypeVar
 
-from dorm.conf.settings import ENVIRONMENT, FIXED, SLOW_EXPLAIN, SLOW_QUERY, settings
+from dorm.conf.settings import ENVIRONMENT, FIXED, SLOW_EXPLAIN, SLOW_QUERY, Knobs, settings
 from dorm.db.database import Database
 from dorm.db.hooks import chain
 from dorm.db.limits import is_over, within
@@ -19,6 +19,9 @@ from dorm.signals import post_query, pre_query
 T = TypeVar("T")
 
 _log = logging.getLogger("dorm.db")
+
+_settings = vars(settings)
+"""Their class has a ``__getattr__``, with which each look at an attribute takes eight times as long."""
 
 
 def perform(request: StatementRequest[T], admitted: bool = False) -> Operation[T]:
@@ -58,7 +61,7 @@ def _send(request: StatementRequest[T]) -> Operation[T]:
         _record(request, database, perf_counter() - start, "failed: ")
         raise
     elapsed = perf_counter() - start if request.timed else 0.0
-    knobs = settings.knobs
+    knobs: Knobs = _settings["knobs"]
     said = knobs.environment
     if said is not FIXED and (said is not None or SLOW_QUERY in ENVIRONMENT) and ENVIRONMENT.get(SLOW_QUERY) != said:
         knobs = settings.current_knobs()

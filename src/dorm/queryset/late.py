@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dorm.conf.fetch_modes import FETCH_PEERS, FETCH_RAISE, FetchMode
 from dorm.conf.settings import settings
-from dorm.db.loops import running_loop
+from dorm.db import loops
 from dorm.db.operation import Operation, operation
 from dorm.db.router import router
 from dorm.exceptions import FieldFetchBlocked, SynchronousOnlyOperation
@@ -42,7 +42,7 @@ def check(instance: Any, name: str, how: str) -> None:
             f"Fetching of {what} blocked: its queryset has fetch_mode(FETCH_RAISE). Load it with the query ({how}), or "
             f"say so with fetch({name!r})."
         )
-    if running_loop() is None:
+    if loops.running_loop() is None:
         return
     raise SynchronousOnlyOperation(
         f"{what} is not loaded, and a blocking query behind an attribute would stop the running event loop. "

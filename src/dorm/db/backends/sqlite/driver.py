@@ -162,7 +162,6 @@ class SqliteConnection(SyncConnection):
     def query(self, statement: Statement) -> Rows:
         template = statement.template
         if self._began:
-            self.doubtful = True
             if self.deferred:
                 self._flush()
             if not self._db.in_transaction:
