@@ -137,7 +137,8 @@ class _ShortWay(_Base):
         if made is not None:
             template.large = len(made) > _PIECE
             return made
-        found = self._check_result_for_fetch()
+        self._check_result_for_fetch()
+        found: Any = self.pgresult
         if found.ntuples > _MANY:
             template.large = True
         rows: Rows = self._tx.load_rows(self._pos, found.ntuples, self._make_row)
