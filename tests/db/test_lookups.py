@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import enum
 from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -115,6 +116,17 @@ async def test_long_lists(face: Face, rows: None) -> None:
     qs = Everything.objects.filter(integer__in=range(3, 40_003))
     assert await face(qs.count)() == len(TEXTS) - 3
     assert await face(Everything.objects.exclude(integer__in=list(range(3, 70_000))).count)() == 3
+
+
+class Number(enum.IntEnum):
+    TWO = 2
+
+
+async def test_lists_of_one_plan_may_hold_items_that_have_to_be_read(face: Face, rows: None) -> None:
+    lists: list[list[Any]] = [[1, 2], [True, 2], ["1", 2], [1, Number.TWO], [2**70, 1], [1, -(2**70)], [1.0, 2], [2, 1]]
+    found = [await face(Everything.objects.filter(integer__in=items).count)() for items in lists]
+    assert found == [2, 2, 2, 2, 1, 1, 2, 2]
+    assert [await texts(face, char__in=items) for items in (["a_b", "5"], ["a_b", 5])] == [["a_b"]] * 2
 
 
 async def test_querysets_on_the_right(face: Face) -> None:

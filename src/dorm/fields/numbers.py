@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, TypeVar, Unpack, overload
 from dorm.db.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, INTEGER_RANGES, SMALLINT, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, OutOfRange
 from dorm.fields.base import Field
-from dorm.fields.exact import passes
 from dorm.fields.options import TextOptions
+from dorm.sql.exact import passes
 from dorm.validators import DecimalValidator, MaxValueValidator, MinValueValidator
 
 T = TypeVar("T")

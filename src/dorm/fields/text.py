@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, TypeVar, Unpack, overload
 from dorm.db.types import INET, TEXT, SqlType
 from dorm.exceptions import ImproperlyConfigured, ValidationError
 from dorm.fields.base import Field
-from dorm.fields.exact import passes
 from dorm.fields.options import CharOptions, TextFieldOptions, TextOptions
+from dorm.sql.exact import passes
 from dorm.validators import (
     MaxLengthValidator,
     URLValidator,

@@ -14,6 +14,7 @@ from dorm.lookups.values import AnyNumber, bucket
 from dorm.record import replace
 from dorm.sql.boolean import And, Condition, Nothing
 from dorm.sql.convert import aligned, comparable_text
+from dorm.sql.exact import exact_of
 from dorm.sql.node import (
     BOOLEAN_OUTPUT,
     TEXT_OUTPUT,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from dorm.db.dialect import Converter
     from dorm.sql.compiler import Compiler
 
+Items: TypeAlias = "tuple[Any, ...]"
 Build: TypeAlias = "Callable[[str, Node, Any, Scope], Node]"
 
 
@@ -312,6 +314,24 @@ def _prepare(output: Output | None) -> Callable[[Any], Any] | None:
     return compared
 
 
+def _prepare_all(output: Output | None) -> Callable[[Items], Items] | None:
+    """Return what prepares the items of a list, which need not be gone through where all are known to pass."""
+    prepare = _prepare(output)
+    if prepare is None:
+        return None
+    exact = None if hasattr(output, "prepare_compared") else exact_of(output)
+    if exact is None:
+        return lambda items: tuple(map(prepare, items))
+    only, low, high = {exact.cls}, exact.low, exact.high
+
+    def prepared(items: Items) -> Items:
+        if {*map(type, items)} == only and (low is None or (low <= min(items) and max(items) <= high)):
+            return items
+        return tuple(map(prepare, items))
+
+    return prepared
+
+
 def known(value: Any, lhs: Node) -> Node:
     """Return the node of a value that is known with the text, as what *lhs* is compared with it."""
     prepare = _prepare(lhs.output)
@@ -407,9 +427,7 @@ def _in(name: str, lhs: Node, value: Any, scope: Scope) -> Node:
     if any(isinstance(item, (Node, QueryLike)) for item in value):
         return InNodes(lhs, tuple(operand(lhs, item, scope) for item in value))
     output = _source_of(lhs).output
-    prepare = _prepare(output)
-    each = None if prepare is None else (lambda items: tuple(map(prepare, items)))
-    slot = scope.slot(each)
+    slot = scope.slot(_prepare_all(output))
     if bilateral_of(lhs):
         items = [both_sides(lhs, Item(slot, number, output), scope) for number in range(bucket(len(value)))]
         return InNodes(lhs, tuple(items))

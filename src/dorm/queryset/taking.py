@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from dorm.fields.exact import Exact, exact_of
+from dorm.sql.exact import Exact, exact_of
 from dorm.sql.plan import Prepare, Take
 
 

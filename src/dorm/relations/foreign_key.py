@@ -8,7 +8,6 @@ from dorm.db.operation import run
 from dorm.db.router import router
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, ObjectDoesNotExist, UnsavedInstance
 from dorm.fields.base import NOT_PROVIDED, Field
-from dorm.fields.exact import passes_as_target
 from dorm.fields.options import FieldOptions
 from dorm.models.base import Model
 from dorm.models.deletion import parent_of
@@ -20,6 +19,7 @@ from dorm.relations.field import RelationField
 from dorm.relations.managers import ReverseAccessor
 from dorm.relations.naming import check_accessor, check_reference, named_for, reference_text, related_does_not_exist
 from dorm.relations.reverse import ForwardRelation, ManyToOneRel
+from dorm.sql.exact import passes_as_target
 
 if TYPE_CHECKING:
     from dorm.db.dialect import Converter, Dialect

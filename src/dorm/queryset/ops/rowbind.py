@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from dorm.fields.base import Field
-from dorm.fields.exact import exact_of
 from dorm.fields.overrides import takes_null
+from dorm.sql.exact import exact_of
 from dorm.sql.node import Node
 
 Binder: TypeAlias = "Callable[[Iterable[Any]], list[tuple[Any, ...]]]"
