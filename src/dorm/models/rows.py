@@ -188,6 +188,9 @@ class _Writer:
         load = self.loads[position]
         if load is None:
             return f"c{position}"
+        if load is bool:
+            # Written out it takes a third of the call's time.
+            return f"None if c{position} is None else True if c{position} else False"
         name = f"load{position}"
         self.names[name] = load
         if takes_null(load):
@@ -225,7 +228,12 @@ class _Writer:
         else:
             result = f"({', '.join(values)},)"
         self.lines.append("def hydrate(rows, origin, told=None):")
-        self.lines.append(f"    return [{result} for {self.row()} in rows]")
+        if shape.kind == "tuple":
+            # Each takes the memory of the row before: nothing that the garbage collector would have to count.
+            self.lines.append(f"    for place, {self.row()} in enumerate(rows):")
+            self.lines += [f"        rows[place] = {result}", "    return rows"]
+        else:
+            self.lines.append(f"    return [{result} for {self.row()} in rows]")
 
     # -- objects -------------------------------------------------------------------------------------------------
     def objects(self, shape: RowShape, direct: bool) -> None:
