@@ -157,6 +157,8 @@ class Model(metaclass=ModelBase):
     _base_validation: ClassVar[dict[str, Any]]
     DoesNotExist: ClassVar[type[ObjectDoesNotExist]]
     MultipleObjectsReturned: ClassVar[type[MultipleObjectsReturned]]
+    _prefetched: ClassVar[dict[Any, Any] | None] = None
+
     if TYPE_CHECKING:
         id: Any
 

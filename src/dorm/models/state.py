@@ -12,7 +12,7 @@ ORIGIN = "_origin"
 """Key of an instance's ``__dict__`` under which its origin stands; absent while the instance is new and unrouted."""
 
 PREFETCHED = "_prefetched"
-"""Key of an instance's ``__dict__`` under which prefetched rows stand, by the relation's accessor."""
+"""Attribute of instances with prefetched rows, by the relation's accessor; the class says None for those without."""
 
 
 AWAITED = "_awaited"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dorm.models.state import PREFETCHED
-
 
 class Parent(dict[str, Any]):
     """The hints of a related manager's querysets for routers (``instance``), and what is known of their rows.
@@ -40,6 +38,6 @@ class Parent(dict[str, Any]):
 
     def forget(self) -> None:
         """Drop the rows that were prefetched for the instance: they were written to."""
-        cache = self["instance"].__dict__.get(PREFETCHED)
+        cache = self["instance"]._prefetched
         if cache is not None:
             cache.pop(self.accessor, None)

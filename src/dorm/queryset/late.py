@@ -15,7 +15,7 @@ from dorm.db import loops
 from dorm.db.operation import Operation, operation
 from dorm.db.router import router
 from dorm.exceptions import FieldFetchBlocked, SynchronousOnlyOperation
-from dorm.models.state import ORIGIN, PREFETCHED, FetchOrigin, alias_in, fetch_of, is_adding
+from dorm.models.state import ORIGIN, FetchOrigin, alias_in, fetch_of, is_adding
 from dorm.queryset.loaders import ForwardLoader
 from dorm.queryset.ops import fetch
 from dorm.queryset.prefetch import Prefetch, loader_of, prefetch
@@ -177,5 +177,5 @@ def whole_set(instance: Any, loader: Any) -> Operation[list[Any] | None]:
     if len(group) == 1:
         return None
     yield from loader.load(group, (), None, _alias_near(instance, loader))
-    found: list[Any] = instance.__dict__[PREFETCHED][loader.accessor]
+    found: list[Any] = instance._prefetched[loader.accessor]
     return found

@@ -129,7 +129,7 @@ class _ListLoader:
         return self.relation.accessor
 
     def is_loaded(self, instance: Any, to_attr: str | None) -> bool:
-        return is_listed(instance, self.accessor, to_attr)
+        return is_listed(instance, self.relation.accessor, to_attr)
 
     def loaded(self, instance: Any, to_attr: str | None) -> Iterable[Any]:
         return listed(instance, self.accessor, to_attr)
@@ -254,14 +254,15 @@ class ManyLoader(_ListLoader):
 
 def is_listed(instance: Any, accessor: str, to_attr: str | None) -> bool:
     """Return whether *instance* has the list of a relation to many."""
-    values = instance.__dict__
-    return to_attr in values if to_attr is not None else accessor in values.get(PREFETCHED, ())
+    if to_attr is not None:
+        return to_attr in instance.__dict__
+    lists = instance._prefetched
+    return lists is not None and accessor in lists
 
 
 def listed(instance: Any, accessor: str, to_attr: str | None) -> list[Any]:
     """Return the list of a relation to many that *instance* has."""
-    values = instance.__dict__
-    found: list[Any] = values[to_attr] if to_attr is not None else values[PREFETCHED][accessor]
+    found: list[Any] = instance.__dict__[to_attr] if to_attr is not None else instance._prefetched[accessor]
     return found
 
 
@@ -277,13 +278,16 @@ def put_lists(
 
     A queryset that chose them is kept beside them: what the manager makes of them later goes on from it.
     """
+    put = setattr if instances[0]._meta.in_line else object.__setattr__
     for each in instances:
-        values = each.__dict__
         rows = grouped.get(getattr(each, source))
         if to_attr is not None:
-            values[to_attr] = [] if rows is None else rows
+            each.__dict__[to_attr] = [] if rows is None else rows
             continue
-        cache = values.setdefault(PREFETCHED, {})
+        cache = each._prefetched
+        if cache is None:
+            cache = {}
+            put(each, PREFETCHED, cache)
         cache[accessor] = [] if rows is None else rows
         if querysets:
             cache[(accessor,)] = querysets[0]

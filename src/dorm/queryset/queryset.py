@@ -304,6 +304,9 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
 
         def __getattr__(self, name):
             # The slots are empty: prefetched rows come without a plan, which is made when somebody goes on from it.
+            if name == "_alias":
+                self._alias = alias = self._pending[0]._alias()
+                return alias
             if name in ("_plan", "_values", "_hints"):
                 manager, given = self._pending
                 made = manager.unfetched(given)
@@ -337,10 +340,9 @@ class QuerySet(Queryable[M, R], QueryLike, Generic[M, R]):
         return self
 
     @classmethod
-    def _prefetched(cls, rows: list[Any], alias: str | None, manager: Any, given: QuerySet[Any, Any] | None) -> Self:
-        """Return a queryset that has its rows; its plan is made by *manager*, from *given*, when it is asked for."""
+    def _prefetched(cls, rows: list[Any], manager: Any, given: QuerySet[Any, Any] | None) -> Self:
+        """Return a queryset that has its rows; *manager* tells the rest, from *given*, when it is asked for."""
         made = object.__new__(cls)
-        made._alias = alias
         made._pending = manager, given
         made._prefetch = () if given is None else given._prefetch
         made._cache = None

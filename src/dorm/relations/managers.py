@@ -9,7 +9,7 @@ from dorm.conf.fetch_modes import FETCH_PEERS
 from dorm.db.operation import arun, run
 from dorm.db.router import router
 from dorm.exceptions import UnsavedInstance
-from dorm.models.state import PREFETCHED, alias_in, fetch_of
+from dorm.models.state import alias_in, fetch_of
 from dorm.queryset import build
 from dorm.queryset.known import Parent
 from dorm.queryset.manager import Manager
@@ -73,8 +73,8 @@ def reverse_manager(relation: ManyToOneRel, instance: Any, name: str | None = No
 
 def many_manager(relation: ForwardMany | ManyToManyRel, instance: Any, name: str | None = None) -> Any:
     """Return the manager of the rows across a many-to-many relation."""
-    source = relation.source.target_field
-    for attname in dict.fromkeys((source.attname, instance._meta.pk.attname)):
+    source, pk = relation.source.target_field, instance._meta.pk
+    for attname in (pk.attname,) if source is pk else (source.attname, pk.attname):
         if getattr(instance, attname) is None:
             raise UnsavedInstance(
                 f'"{type(instance).__name__}" needs to have a value for field "{attname}" before this many-to-many '
@@ -88,10 +88,10 @@ def manager_of(base: type[Any], relation: Any, instance: Any, name: str | None) 
     model = relation.target
     start = model._default_manager if name is None else getattr(model, name)
     made = object.__new__(_manager_class(base, type(start)))
-    made.__dict__.update(start.__dict__)
-    made.model = model
-    made.relation = relation
-    made.instance = instance
+    made.__dict__ = values = start.__dict__.copy()
+    values["model"] = model
+    values["relation"] = relation
+    values["instance"] = instance
     return made
 
 
@@ -142,18 +142,19 @@ class BaseRelatedManager(Manager[M]):
 
     def _prefetched(self) -> QuerySet[M] | None:
         """Return what was prefetched for this relation as a queryset that has its rows, None when nothing was."""
-        cache = self.instance.__dict__.get(PREFETCHED)
+        cache = self.instance._prefetched
         if cache is None:
             return None
         accessor = self.relation.accessor
-        if accessor not in cache:
+        rows = cache.get(accessor)
+        if rows is None:
             return None
-        given: QuerySet[M] | None = cache.get((accessor,))
+        given: QuerySet[M] | None = cache.get((accessor,)) if len(cache) > 1 else None
         if given is not None:
             start: Any = type(given)
         else:
             start = self._queryset_class if self._starts_plain else type(self._rows())
-        found: QuerySet[M] = start._prefetched(cache[accessor], self._alias(), self, given)
+        found: QuerySet[M] = start._prefetched(rows, self, given)
         return found
 
     def unfetched(self, given: QuerySet[M] | None) -> QuerySet[Any]:
@@ -177,7 +178,7 @@ class BaseRelatedManager(Manager[M]):
 
     def _forget(self) -> None:
         """Drop what was prefetched: it is not true any more."""
-        cache = self.instance.__dict__.get(PREFETCHED)
+        cache = self.instance._prefetched
         if cache is not None:
             cache.pop(self.relation.accessor, None)
 
