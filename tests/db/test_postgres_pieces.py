@@ -17,6 +17,7 @@ from dorm.db.backends.postgresql.session import SessionState
 from dorm.db.connection import connections, get_async_connection, get_connection
 from dorm.db.hooks import chain
 from dorm.migrations.schema import create_tables
+from dorm.queryset.hydration import Making
 from tests.support.faces import Face
 from tests.support.models import MODELS, Author, Book, Everything
 
@@ -294,3 +295,41 @@ async def test_queries_that_go_together_are_answered_whole(
     for _ in range(4):
         found = await face.rows(authors.all())
         assert [len(each.__dict__["_prefetched"]["books"]) for each in found] == [2] * 10 + [0] * 10
+
+
+async def test_rows_are_given_to_their_owners_once_where_the_connection_is_lost(
+    face: Face, pieces: list[int], empty_database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await face(Book.objects.bulk_create)(
+        [
+            Book(title=f"c{number:03}", author=author)
+            for author in await face.rows(Author.objects.all())
+            for number in range(30)
+        ]
+    )
+    # 24 KB of each row: more than the sockets hold.
+    rows = Book.objects.annotate(text=dorm.functions.Repeat(F("title"), 6000)).order_by("title")
+    authors = Author.objects.prefetch_related(dorm.Prefetch("books", rows)).order_by("name")
+    expected = [[book.title for book in author.books.all()] for author in await face.rows(authors.all())]
+    for _ in range(50):
+        if 620 not in pieces:
+            await face.rows(authors.all())
+    assert 620 in pieces
+    make = Making.__call__
+    sizes: list[int] = []
+
+    def broken_off(self: Making, piece: Any) -> Any:
+        made = make(self, piece)
+        sizes.append(len(made))
+        if sum(sizes) == 20 + 3:
+            with psycopg.connect(empty_database["URL"], autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        return made
+
+    monkeypatch.setattr(Making, "__call__", broken_off)
+    found = await face.rows(authors.all())
+    assert sum(sizes) >= 20 + 3 + 620
+    assert [[book.title for book in author.books.all()] for author in found] == expected

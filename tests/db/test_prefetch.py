@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 
 import dorm
 from dorm import Prefetch
+from dorm.functions import Concat
 from dorm.migrations.schema import create_tables
+from dorm.signals import post_init
 from tests.support.faces import Face, names
 from tests.support.relations import LINKED, Country, Group, Membership, Passport, Person, Post, Tag
 from tests.support.statements import statements
 
 
+class Shelf(dorm.Model):
+    id = dorm.UUIDField(primary_key=True, default=uuid.uuid4)
+
+    class Meta:
+        app_label = "links"
+
+
+class Item(dorm.Model):
+    """Rows with a key that some databases send as a text."""
+
+    shelf = dorm.ForeignKey(Shelf, related_name="%(class)ss")
+    shelves = dorm.ManyToManyField(Shelf, related_name="chosen_%(class)ss")
+    name = dorm.CharField(max_length=20)
+
+    class Meta:
+        app_label = "links"
+        abstract = True
+
+
+class Plain(Item):
+    pass
+
+
+class Built(Item):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.built = True
+
+
+class Wide(Item):
+    locals().update({f"number{number}": dorm.IntegerField(default=number) for number in range(30)})
+
+
 @pytest.fixture(autouse=True)
 def tables(empty_database: dict[str, object]) -> None:
-    create_tables(LINKED)
+    create_tables([*LINKED, Shelf, Plain, Built, Wide])
 
 
 async def world(face: Face) -> None:
@@ -56,6 +92,65 @@ async def test_foreign_keys_and_their_reverse(face: Face) -> None:
         assert people[0].posts.exists()
         assert len(people[0].posts.all()) == 3
     assert len(sent) == 4
+
+
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("make", [Plain, Built, Wide])
+async def test_rows_of_every_make_are_given_to_their_owners(face: Face, make: Any, told: bool) -> None:
+    first, second = [await face(Shelf.objects.create)() for _ in range(2)]
+    for shelf, name in ((first, "a"), (second, "b"), (first, "c")):
+        await face((await face(make.objects.create)(shelf=shelf, name=name)).shelves.set)([first, second])
+    seen: list[Any] = []
+    if told:
+        post_init.connect(lambda instance, **_: seen.append(instance), sender=make, weak=False, dispatch_uid="make")
+    kind = make.__name__.lower()
+    rows = make.objects.order_by("name")
+    try:
+        for chosen in (
+            rows,
+            rows.annotate(twice=Concat("name", "name")),
+            rows.select_related("shelf"),
+            rows.only("id"),
+        ):
+            lookups = [Prefetch(f"{kind}s", chosen), Prefetch(f"chosen_{kind}s", chosen)]
+            with statements() as sent:
+                shelves = await face.rows(Shelf.objects.prefetch_related(*lookups))
+            assert len(sent) == 3
+            by_key = {shelf.pk: shelf for shelf in shelves}
+            own = getattr(by_key[first.pk], f"{kind}s").all()
+            assert {row.shelf_id for row in own} == {first.pk}
+            assert all((row.shelf is by_key[first.pk]) is (chosen._plan.query.related == {}) for row in own)
+            assert [row.pk for row in own] == [1, 3]
+            assert [[row.pk for row in getattr(shelf, f"chosen_{kind}s").all()] for shelf in shelves] == [[1, 2, 3]] * 2
+            everyone = [
+                row
+                for shelf in shelves
+                for name in (f"{kind}s", f"chosen_{kind}s")
+                for row in getattr(shelf, name).all()
+            ]
+            assert all(type(row) is make for row in everyone)
+            assert not any(hasattr(row, "_prefetch_key") for row in everyone)
+            if "twice" in chosen._plan.query.annotations:
+                assert [(row.name, row.twice) for row in own] == [("a", "aa"), ("c", "cc")]
+            assert len(everyone) == 9
+            assert not told or {id(row) for row in everyone} <= {id(row) for row in seen}
+    finally:
+        post_init.disconnect(sender=make, dispatch_uid="make")
+
+
+async def test_what_rows_prefetch_in_turn_begins_with_their_owner(face: Face) -> None:
+    await world(face)
+    with statements() as sent:
+        posts = Prefetch("posts", Post.objects.prefetch_related("author__country"))
+        people = await face.rows(Person.objects.prefetch_related(posts).order_by("name"))
+        assert all(post.author is person for person in people for post in person.posts.all())
+        assert [post.author.country.code for person in people for post in person.posts.all()] == [
+            "AT",
+            "AT",
+            "AT",
+            "BE",
+        ]
+    assert len(sent) == 3
 
 
 async def test_many_to_many_from_both_sides(face: Face) -> None:

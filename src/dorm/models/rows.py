@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from dorm.db.dialect import Converter, Dialect
 from dorm.fields.overrides import takes_null
 from dorm.models.layout import MOST_KEYS, bare_class, goes_in_line
-from dorm.models.state import ORIGIN, Origin, alias_of
+from dorm.models.state import ORIGIN, alias_of
 from dorm.record import Record
 from dorm.signals import post_init, pre_init
 from dorm.sql.node import Output
 
 Rows: TypeAlias = "list[tuple[Any, ...]]"
 Hydrate: TypeAlias = "Callable[..., list[Any]]"
-"""A row function: takes rows, their `Origin`, and ``told=None`` where receivers of init signals may not run."""
+"""A row function: takes rows, their `Origin`, the `Owners.places` where it gives rows to these, and ``told=None`` where
+receivers of init signals may not run."""
+
+Giving: TypeAlias = "tuple[str, str | None]"
+"""The column with the key of a row's owner, and the key under which the row keeps it, as of `Owners`."""
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
@@ -54,14 +59,18 @@ class ObjectShape(Record):
     joined: tuple[ObjectShape, ...] = ()
     reverse: str | None = None
 
-    def loads_late(self) -> bool:
-        """Return whether these instances have deferred columns or relations to one object that are not joined."""
+    def loads_late(self, given: str | None = None) -> bool:
+        """Return whether these instances have deferred columns or relations to one object that are not joined.
+
+        Args:
+            given: key of an object that they get otherwise.
+        """
         meta = self.model._meta
         fields = [field for field in meta.fields if field.column is not None]
         singles = [field.object_key for field in fields if field.is_relation]
         relations = meta.relations.values()
         singles += [each.object_key for each in relations if not each.multi and each.accessor is not None]
-        there = {self.reverse, *[child.attribute for child in self.joined]}
+        there = {self.reverse, given, *[child.attribute for child in self.joined]}
         return (
             len(self.attnames) < len(fields)
             or bool(meta.private_fields)
@@ -112,14 +121,16 @@ class RowFunction(NamedTuple):
     is_plain: bool
 
 
-def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect) -> RowFunction:
+def hydrator(
+    shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect, giving: Giving | None = None
+) -> RowFunction:
     """Return the function for rows of these columns."""
     shown = outputs[: len(outputs) - shape.hidden]
     loads = [output.load(dialect) if output is not None else None for output in shown]
     writer = _Writer(loads, shape.hidden)
     if shape.kind == "object":
-        writer.names |= {"pre": pre_init, "post": post_init, "told": _Told(shape, loads)}
-        writer.objects(shape, direct=True)
+        writer.names |= {"pre": pre_init, "post": post_init, "told": _Told(shape, loads, giving)}
+        writer.objects(shape, True, giving)
     elif shape.kind == "tuple" and not any(loads) and not shape.widths and not shape.hidden:
         return RowFunction(None, "", is_plain=False)
     else:
@@ -129,44 +140,24 @@ def hydrator(shape: RowShape, outputs: Sequence[Output | None], dialect: Dialect
     return RowFunction(writer.names["hydrate"], source, is_plain=not any(loads) and not writer.asks_classes)
 
 
-def giver(attname: str, key: str) -> Callable[[Rows, dict[Any, tuple[Any, list[Any]]]], None]:
-    """Return the function that gives rows to those they point at, by a dict from keys to these and their lists.
-
-    Written out, it leaves the attributes of the rows in line, where it finds them five times as fast as by their names.
-
-    Args:
-        attname: attribute that holds the key. key: where the object that they point at is kept.
-    """
-    source = f"""
-def give(rows, places):
-    for row in rows:
-        owner, given = places[row.{attname}]
-        row.{key} = owner
-        given.append(row)
-"""
-    names: dict[str, Any] = {}
-    exec(compile(source, "<dorm row function>", "exec"), names)
-    made: Callable[[Rows, dict[Any, tuple[Any, list[Any]]]], None] = names["give"]
-    return made
-
-
 class _Told:
     """The row function that calls `from_db` for every object, for receivers of init signals; made on first use."""
 
-    def __init__(self, shape: RowShape, loads: Sequence[Converter | None]) -> None:
+    def __init__(self, shape: RowShape, loads: Sequence[Converter | None], giving: Giving | None) -> None:
         self._shape = shape
         self._loads = loads
+        self._giving = giving
         self._made: Hydrate | None = None
 
-    def __call__(self, rows: Rows, origin: Origin) -> list[Any]:
+    def __call__(self, *given: Any) -> list[Any]:
         made = self._made
         if made is None:
             writer = _Writer(self._loads, self._shape.hidden)
-            writer.objects(self._shape, direct=False)
+            writer.objects(self._shape, False, self._giving)
             exec(compile(writer.source(), "<dorm row function>", "exec"), writer.names)
             made = self._made = writer.names["hydrate"]
         assert made is not None, "a row function"
-        return made(rows, origin)
+        return made(*given)
 
 
 class _Writer:
@@ -175,7 +166,7 @@ class _Writer:
     def __init__(self, loads: Sequence[Converter | None], hidden: int = 0) -> None:
         self.hidden = hidden
         self.names: dict[str, Any] = {}
-        self.loads = loads
+        self.loads = list(loads)
         self.direct = True
         self.asks_classes = False
         self.lines: list[str] = []
@@ -236,21 +227,49 @@ class _Writer:
             self.lines.append(f"    return [{result} for {self.row()} in rows]")
 
     # -- objects -------------------------------------------------------------------------------------------------
-    def objects(self, shape: RowShape, direct: bool) -> None:
+    def objects(self, shape: RowShape, direct: bool, giving: Giving | None) -> None:
         """Write the function for instances; *direct* where no code of their classes need be called."""
         assert shape.object is not None, "an object shape without its object"
         self.direct = direct
         self.names |= {"new": object.__new__, "alias_of": alias_of}
+        given = "rows, origin" if giving is None else "rows, origin, places"
         if direct:
-            self.lines.append("def hydrate(rows, origin, told=told):")
+            self.lines.append(f"def hydrate({given}, told=told):")
             self.lines.append("    if told is not None and (pre.is_connected or post.is_connected):")
-            self.lines.append("        return told(rows, origin)")
+            self.lines.append(f"        return told({given})")
         else:
-            self.lines.append("def hydrate(rows, origin):")
+            self.lines.append(f"def hydrate({given}):")
         self.lines.append(f"    for place, {self.row()} in enumerate(rows):")
-        annotated = self.values(len(self.loads) - (sum(shape.widths) or len(shape.names)), shape.widths)
-        self._object(shape.object, "o", 2, tuple(zip(shape.names, annotated, strict=True)))
+        if giving is not None:
+            self._place(shape, giving[0])
+        annotated = self.values(self._annotated(shape), shape.widths)
+        more = dict(zip(shape.names, annotated, strict=True))
+        if giving is not None:
+            column, kept = giving
+            more.pop(column, None)
+            if kept is not None and all(child.attribute != kept for child in shape.object.joined):
+                more[kept] = "owner"
+        self._object(shape.object, "o", 2, tuple(more.items()))
+        if giving is not None:
+            self.lines.append("        given.append(o)")
         self.lines += ["        rows[place] = o", "    return rows"]
+
+    def _annotated(self, shape: RowShape) -> int:
+        """Return the position of the first annotation."""
+        return len(self.loads) - (sum(shape.widths) or len(shape.names))
+
+    def _place(self, shape: RowShape, column: str) -> None:
+        """Write the finding of a row's owner and of its list, by the key in *column*."""
+        assert shape.object is not None, "an object shape without its object"
+        if column in shape.names:
+            before = shape.names.index(column)
+            position = self._annotated(shape) + (sum(shape.widths[:before]) if shape.widths else before)
+        else:
+            position = shape.object.start + shape.object.attnames.index(column)
+        if self.loads[position] is not None:
+            self.lines.append(f"        c{position} = {self.value(position)}")
+            self.loads[position] = None
+        self.lines.append(f"        owner, given = places[c{position}]")
 
     def _object(self, shape: ObjectShape, name: str, depth: int, more: tuple[tuple[str, str], ...]) -> None:
         """Write the making of one instance; *more*: further attributes and the sources of their values."""

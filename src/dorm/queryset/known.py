@@ -1,9 +1,12 @@
-"""What a queryset knows of its rows before it fetches them: the parent that rows of a related manager point at."""
+"""What is known of rows before they are fetched: the parent that those of a related manager point at, their owners."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dorm.models.state import FetchOrigin
 
 
 class Parent(dict[str, Any]):
@@ -41,3 +44,36 @@ class Parent(dict[str, Any]):
         cache = self["instance"]._prefetched
         if cache is not None:
             cache.pop(self.accessor, None)
+
+
+class Owners:
+    """Those whom the rows of one fetch belong to: each gets its rows in a list.
+
+    Attributes:
+        column: attribute of rows with the key of their owner, or an annotation with it, which they do not keep.
+        kept: key of a row's ``__dict__`` for its owner; None where a row has no place for one.
+        places: each owner and its list, by key.
+        origins: what rows share that know each other by their owners.
+    """
+
+    __slots__ = ("_answers", "column", "kept", "origins", "places")
+
+    def __init__(self, column: str, kept: str | None, owners: Mapping[Any, Any]) -> None:
+        self.column = column
+        self.kept = kept
+        self.places: dict[Any, tuple[Any, list[Any]]] = {key: (owner, []) for key, owner in owners.items()}
+        self.origins: list[FetchOrigin] = []
+        self._answers: list[Sequence[Any]] = []
+
+    def settle(self, rows: Sequence[Any]) -> None:
+        """Take back what was given beside *rows*, a whole answer: before a connection was lost and another asked."""
+        self._answers.append(rows)
+        lists = [given for _, given in self.places.values()]
+        if sum(map(len, lists)) > sum(map(len, self._answers)):
+            wanted = {id(row) for answer in self._answers for row in answer}
+            for given in lists:
+                given[:] = [row for row in given if id(row) in wanted]
+
+    def lists(self) -> dict[Any, list[Any]]:
+        """Return the rows of each by key."""
+        return {key: rows for key, (_, rows) in self.places.items()}

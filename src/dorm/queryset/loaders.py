@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, partial
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
 from dorm.cache.wanted import inherited
 from dorm.db.operation import Operation, operation
 from dorm.expressions.core import F
-from dorm.models.rows import giver
-from dorm.models.state import ORIGIN, PREFETCHED, FetchOrigin
+from dorm.models.state import ORIGIN, PREFETCHED
 from dorm.queryset import build, per_parent, to_load
+from dorm.queryset.known import Owners
 from dorm.queryset.ops import fetch
 
 if TYPE_CHECKING:
@@ -141,11 +141,6 @@ class ReverseLoader(_ListLoader):
     def __init__(self, relation: ManyToOneRel) -> None:
         self.relation = relation
 
-    @cached_property
-    def _give(self) -> Callable[[list[Any], dict[Any, tuple[Any, list[Any]]]], None]:
-        field = self.relation.field
-        return giver(field.attname, field.object_key)
-
     @operation
     def load(
         self, instances: list[Any], querysets: Querysets, to_attr: str | None, alias: str | None
@@ -155,27 +150,17 @@ class ReverseLoader(_ListLoader):
         owners = {getattr(each, source): each for each in instances}
         owners.pop(None, None)
         start = querysets[0] if querysets else field.model._default_manager.get_queryset()
-        origins: list[FetchOrigin] = []
-        rows = yield from matching(also_loading(start, field), name, list(owners), alias, origins=origins)
-        joined = name in start._plan.query.related
-        if origins and joined:
-            for origin in origins:
+        given = Owners(field.attname, field.object_key, owners)
+        rows = yield from matching(also_loading(start, field), name, list(owners), alias, owners=given)
+        if given.origins and name in start._plan.query.related:
+            for origin in given.origins:
                 origin.peers = [ref(row) for row in rows if row.__dict__.get(ORIGIN) is origin]
-        elif origins:
+        elif given.origins:
             # By their owners, whom they keep alive: a tenth of the references.
             siblings = partial(_siblings, list(map(ref, owners.values())), self.accessor, to_attr)
-            for origin in origins:
+            for origin in given.origins:
                 origin.siblings = siblings
-        grouped: dict[Any, list[Any]] = {key: [] for key in owners}
-        places = {key: (owner, grouped[key]) for key, owner in owners.items()}
-        if not joined and field.object_key in start.model._meta.in_line:
-            self._give(rows, places)
-        else:
-            for row in rows:
-                owner, given = places[row.__dict__[field.attname]]
-                row.__dict__.setdefault(field.object_key, owner)
-                given.append(row)
-        put_lists(instances, source, grouped, self.accessor, to_attr, querysets)
+        put_lists(instances, source, given.lists(), self.accessor, to_attr, querysets)
         return rows
 
 
@@ -241,11 +226,9 @@ class ManyLoader(_ListLoader):
         keys.pop(None, None)
         start = querysets[0] if querysets else relation.target._default_manager.get_queryset()
         path = f"{relation.opposite.name}__{source.name}"
-        rows = yield from matching(start, path, list(keys), alias, keep=_PAIR)
-        grouped: dict[Any, list[Any]] = {key: [] for key in keys}
-        for row in rows:
-            grouped[row.__dict__.pop(_PAIR)].append(row)
-        put_lists(instances, source.attname, grouped, self.accessor, to_attr, querysets)
+        given = Owners(_PAIR, None, keys)
+        rows = yield from matching(start, path, list(keys), alias, keep=_PAIR, owners=given)
+        put_lists(instances, source.attname, given.lists(), self.accessor, to_attr, querysets)
         return rows
 
 
@@ -311,13 +294,13 @@ def matching(
     keys: list[Any],
     alias: str | None,
     keep: str | None = None,
-    origins: list[FetchOrigin] | None = None,
+    owners: Owners | None = None,
 ) -> Operation[list[Any]]:
     """Return the rows whose *path* is one of *keys*; long lists are split at the dialect's limit.
 
     Args:
         keep: annotation that gets the value of *path*.
-        origins: as of `dorm.queryset.hydration.hydrated`.
+        owners: those whom the rows are given to.
     """
     if not keys:
         return []
@@ -343,7 +326,7 @@ def matching(
             part = part._with(*build.annotated(part._plan, part._values, {keep: F(path)}))
         if bounds is not None:
             part = part._with(*per_parent.sliced(part._plan, part._values, path, bounds))
-        some = yield from fetch.fetch(part, origins)
+        some = yield from fetch.fetch(part, owners)
         if len(keys) <= most:
             return some
         found.extend(some)

@@ -12,7 +12,7 @@ from dorm.expressions.filtered import Filtered
 from dorm.lookups.core import InSelect
 from dorm.models.paths import leading_up, steps_of, without_join
 from dorm.models.resolve import Resolver, constant, slot_node
-from dorm.models.rows import Hydrate, ObjectShape, RowShape, hydrator
+from dorm.models.rows import Giving, Hydrate, ObjectShape, RowShape, hydrator
 from dorm.queryset.combine import TABLE, Combined, label
 from dorm.queryset.loading import Loading
 from dorm.queryset.locking import locked
@@ -137,13 +137,23 @@ def sized(made: Compiled) -> tuple[Compiled, int]:
     return made, 4 * len(made.template.sql) + 2 * len(made.source)
 
 
-def _rows(plan: Plan[Query], query: Query, dialect: Dialect) -> Compiled:
+def given(plan: Plan[Query], dialect: Dialect, giving: Giving) -> Compiled:
+    """Return the compiled SELECT of the rows of *plan*, whose row function gives them to their owners."""
+    key = ("given", dialect.fingerprint, giving)
+    found: Compiled | None = plan.derived.get(key)
+    if found is not None:
+        return found
+    made: Compiled = plan.derive(key, lambda: sized(_rows(plan, plan.query, dialect, giving)))
+    return made
+
+
+def _rows(plan: Plan[Query], query: Query, dialect: Dialect, giving: Giving | None = None) -> Compiled:
     select, shape = rows_select(query)
     outputs = [node.output for node in select.columns]
     made = compiled(plan, dialect, select, outputs)
-    made.hydrate, made.source, made.is_plain = hydrator(shape, outputs, dialect)
+    made.hydrate, made.source, made.is_plain = hydrator(shape, outputs, dialect, giving)
     if shape.object is not None:
-        made.late = shape.object.loads_late()
+        made.late = shape.object.loads_late(None if giving is None else giving[1])
         made.paths = tuple(shape.object.paths())
     return made
 

@@ -16,9 +16,11 @@ from dorm.queryset.hydration import Making, hydrated, may_be_made_in_pieces
 from dorm.queryset.selects import MOST_NAMED_ROWS
 
 if TYPE_CHECKING:
-    from dorm.models.state import FetchOrigin
+    from dorm.db.statement import Statement
+    from dorm.queryset.known import Owners
     from dorm.queryset.query import Query
     from dorm.queryset.queryset import QuerySet
+    from dorm.queryset.selects import Compiled
     from dorm.sql.plan import Plan
 
 
@@ -60,39 +62,54 @@ def rows(
     values: tuple[Any, ...],
     database: Database,
     cache: CacheSettings | None = None,
-    origins: list[FetchOrigin] | None = None,
 ) -> Operation[list[Any]]:
-    """Fetch and hydrate the rows of a plan, from the query cache where *cache* says so.
-
-    Args:
-        origins: as of `hydrated`.
-    """
+    """Fetch and hydrate the rows of a plan, from the query cache where *cache* says so."""
     compiled = selects.rows(plan, database.dialect)
     if compiled.empty:
         return []
     statement = compiled.statement(values)
     if statement.template.large and cache is None and may_be_made_in_pieces(compiled):
-        making = Making(compiled, plan.query, database.alias)
-        found = yield from perform(QueryInPieces(database, statement, making))
-        return making.whole(found, origins)
+        return (yield from _in_pieces(compiled, plan, statement, database, None))
     found = yield from fetched(database, statement, plan, cache)
-    return hydrated(compiled, plan.query, found, database.alias, origins)
+    return hydrated(compiled, plan.query, found, database.alias)
 
 
 @operation
-def fetch(qs: QuerySet[Any, Any], origins: list[FetchOrigin] | None = None) -> Operation[list[Any]]:
-    """Return all rows of *qs*, prefetches done; they are kept on the queryset. *origins* as of `hydrated`."""
+def _in_pieces(
+    compiled: Compiled, plan: Plan[Query], statement: Statement, database: Database, owners: Owners | None
+) -> Operation[list[Any]]:
+    making = Making(compiled, plan.query, database.alias, owners)
+    found = yield from perform(QueryInPieces(database, statement, making))
+    return making.whole(found)
+
+
+@operation
+def fetch(qs: QuerySet[Any, Any], owners: Owners | None = None) -> Operation[list[Any]]:
+    """Return all rows of *qs*, prefetches done; they are kept on the queryset.
+
+    Args:
+        owners: those whom they are given to.
+    """
     if qs._rows is None and qs._whole_set:
         qs._rows = yield from qs._of_peers()
     if qs._rows is None:
         database = reading(qs)
         plan = qs._plan
-        compiled = selects.rows(plan, database.dialect)
+        if owners is None:
+            compiled = selects.rows(plan, database.dialect)
+        else:
+            compiled = selects.given(plan, database.dialect, (owners.column, owners.kept))
         found: list[Any] = []
         if not compiled.empty:
             # As `rows` does it: a generator less.
-            found = yield from fetched(database, compiled.statement(qs._values), plan, qs._cache)
-            found = hydrated(compiled, plan.query, found, database.alias, origins)
+            statement = compiled.statement(qs._values)
+            if statement.template.large and qs._cache is None and may_be_made_in_pieces(compiled):
+                found = yield from _in_pieces(compiled, plan, statement, database, owners)
+            else:
+                found = yield from fetched(database, statement, plan, qs._cache)
+                found = hydrated(compiled, plan.query, found, database.alias, owners)
+            if owners is not None:
+                owners.settle(found)
         if found and qs._follows:
             yield from qs._prefetching(found, database.alias)
         qs._rows = found
