@@ -283,8 +283,8 @@ class _Writer:
         bare = bare_class(shape.model, names) if self.direct and not in_line else None
         into = "{}.{} = {}" if in_line or bare is not None else "d_{}[{!r}] = {}"
         if in_line or bare is not None:
-            self.names[f"row_{name}"] = bare
-            self.lines.append(f"{pad}{name} = new({cls})" if in_line else f"{pad}{name} = row_{name}()")
+            self.names[f"row_{name}"] = partial(object.__new__, shape.model) if in_line else bare
+            self.lines.append(f"{pad}{name} = row_{name}()")
             if len(names) > MOST_KEYS:
                 # A dict of its own that grew with its keys would be twice as large and take half as long again.
                 self.names[f"blank_{name}"] = dict.fromkeys((ORIGIN, *names))
