@@ -355,3 +355,19 @@ def test_a_deferred_column_is_loaded_by_refresh_from_db(backend: str, overridden
     shirt = Shirt.objects.defer("note").get()
     assert shirt.note == "n"
     assert overridden == [["note"]]
+
+
+def test_what_a_class_does_at_the_end_of_its_instances_is_for_those_alone() -> None:
+    ended: list[str] = []
+
+    class Ending(dorm.Model):
+        name = dorm.CharField(max_length=20)
+
+        class Meta:
+            app_label = "instances"
+
+        def __del__(self) -> None:
+            ended.append(self.name)
+
+    Ending(name="only")
+    assert ended == ["only"]

@@ -41,7 +41,9 @@ def lay_out(meta: Any) -> None:
     Later on it takes each new name for the last one, and who brings a further one gets a dict that shares no keys.
     """
     names = tuple(_names(meta))
-    if meta.hydrates_directly and len(names) <= MOST_KEYS and all(map(_can_be_written, names)):
+    # What a class does at the end of its instances is not for one that nobody made.
+    plain = meta.hydrates_directly and not hasattr(meta.model, "__del__")
+    if plain and len(names) <= MOST_KEYS and all(map(_can_be_written, names)):
         meta.in_line = frozenset(names)
         first = meta.model.__new__(meta.model)
         for name in names:
