@@ -1,5 +1,5 @@
-"""Memory over a long run, as the operating system sees it: a process of its own, a hundred thousand queries, a million
-point reads, as many streamed rows as a year of flights has."""
+"""Memory over a long run, as the operating system sees it: a process of its own, forty thousand different queries, a
+million point reads, as many streamed rows as a year of flights has."""
 
 from __future__ import annotations
 
@@ -66,16 +66,20 @@ measured(lambda step: Item.objects.get(pk=keys[step % 100]), 20_000, 1_000_000)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_a_hundred_thousand_different_queries(database_settings: dict[str, Any]) -> None:
+def test_forty_thousand_different_queries(database_settings: dict[str, Any]) -> None:
     # Each has a structure and a text of its own. While it warms up plans and prepared statements reach their bounds.
+    # Looked at often: what stands in circles is collected then, and a leak of a hundred bytes a query is seen.
     text = """
 Item.objects.create(name="one", number=1)
-def work(step):
+seen = []
+for step in range(40_000):
     rows = list(Item.objects.annotate(**{f"n{step}": dorm.RawSQL(f"number + {step}", ())}).filter(number=1))
     assert getattr(rows[0], f"n{step}") == 1 + step
-measured(work, 10_000, 100_000)
+    if step % 2_000 == 1_999:
+        seen.append(resident())
+print(json.dumps(max(seen[5:]) - seen[4]))
 """
-    assert grown(database_settings, text) < 24 * MIB
+    assert grown(database_settings, text) < 3 * MIB
 
 
 def test_a_year_of_flights_streamed(database_settings: dict[str, Any]) -> None:
