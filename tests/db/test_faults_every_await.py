@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import Awaitable, Generator, Iterator
 from contextlib import suppress
 from typing import Any
@@ -19,7 +18,7 @@ from dorm import transaction
 from dorm.db.connection import get_async_connection
 from tests.db.test_faults_cancel import WORK, Work, check_nothing_is_open
 from tests.support.models import Author, Book
-from tests.support.riding import be_far
+from tests.support.riding import be_far, quiet_pipelines
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -82,20 +81,13 @@ async def done_or_cancelled(work: Work, at: tuple[int, ...]) -> bool:
 
 
 @pytest.fixture
-def quiet_pipelines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A generator of psycopg's that is interrupted while it leaves a pipeline complains when it is collected."""
-    before = sys.unraisablehook
-
-    def hook(found: Any) -> None:
-        if "BasePipeline._exit_gen" not in repr(found.object):
-            before(found)
-
-    monkeypatch.setattr(sys, "unraisablehook", hook)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    quiet_pipelines(monkeypatch)
     yield
     gc.collect()
 
 
-@pytest.mark.usefixtures("quiet_pipelines")
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("again", [False, True], ids=["once", "again while it cleans up"])
 @pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
 @pytest.mark.parametrize("work", [*WORK, raw_stream, siblings], ids=lambda work: str(work.__name__))
@@ -142,7 +134,7 @@ async def told_block(told: dict[str, list[str]], raises: bool) -> None:
             raise LookupError
 
 
-@pytest.mark.usefixtures("quiet_pipelines")
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("raises", [False, True], ids=["commits", "rolls back"])
 @pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
 async def test_callbacks_tell_what_became_of_a_block_cancelled_at_each_await(
