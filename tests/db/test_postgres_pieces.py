@@ -333,3 +333,33 @@ async def test_rows_are_given_to_their_owners_once_where_the_connection_is_lost(
     found = await face.rows(authors.all())
     assert sum(sizes) >= 20 + 3 + 620
     assert [[book.title for book in author.books.all()] for author in found] == expected
+
+
+async def test_an_answer_that_is_lost_after_some_pieces_leaves_nothing(
+    face: Face, pieces: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statement is sent again on another connection; what was made of the first rows is forgotten."""
+    authors = Author.objects.prefetch_related("books").order_by("name")
+    for _ in range(4):
+        await face.rows(authors.all())
+    read, lost = prepared._ShortWay._in_pieces, []
+
+    def breaks(cursor: Any, take: Any) -> Iterator[Any]:
+        answer = yield from read(cursor, take)
+        if '"library_book"' in cursor._query_text and not lost:
+            lost.append(cursor)
+            cursor._pgconn.finish()
+            raise psycopg.OperationalError("the connection was lost")
+        return answer
+
+    execute_gen = prepared._ShortWay._execute_gen
+
+    def noted(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        cursor._query_text = query
+        return execute_gen(cursor, query, params, **options)
+
+    monkeypatch.setattr(prepared._ShortWay, "_in_pieces", breaks)
+    monkeypatch.setattr(prepared._ShortWay, "_execute_gen", noted)
+    found = await face.rows(authors.all())
+    assert lost
+    assert [len(each.__dict__["_prefetched"]["books"]) for each in found] == [2] * 10 + [0] * 10
