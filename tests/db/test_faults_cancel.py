@@ -189,6 +189,30 @@ def test_interrupted_at_every_request(
     assert Author.objects.count() >= count
 
 
+def test_the_callbacks_of_a_block_interrupted_at_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also before COMMIT is begun, on a connection whose last transaction was committed."""
+    for at in range(1, 60):
+        Author.objects.create(name="before")
+        with transaction.atomic():
+            Author.objects.create(name="before")
+        count, told = Author.objects.count(), list[str]()
+        with monkeypatch.context() as patch:
+            patch.setattr(operation, "BLOCKING", _Interrupts(at, after=False))
+            try:
+                with transaction.atomic():
+                    transaction.on_commit(lambda told=told: told.append("committed"))
+                    transaction.on_rollback(lambda told=told: told.append("rolled back"))
+                    Author.objects.create(name="new")
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        if told:
+            assert told == ["committed" if Author.objects.count() > count else "rolled back"], at
+    else:
+        raise AssertionError("the work has more requests than was thought")
+
+
 def test_an_interrupt_between_two_statements_rolls_back() -> None:
     with pytest.raises(KeyboardInterrupt):
         with transaction.atomic():

@@ -62,6 +62,8 @@ class _ConnectionState(ABC):
 
     def begin(self, statement: Statement) -> None:
         """Start a transaction with the text the dialect made, at the next statement."""
+        # An interrupt may come before COMMIT is begun, and finds what became of the transaction before.
+        self.has_committed = False
         self.deferred.add(statement)
 
     def ride_commit(self, wanted: bool) -> bool:
