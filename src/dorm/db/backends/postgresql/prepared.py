@@ -4,7 +4,7 @@ What the driver does around the protocol costs a point read as much again as the
 query, asks its table of prepared statements twice, and clears and fills the cursor. Once a text is prepared, its name
 and its parameters are all that the server needs. The table stays the driver's own, with its rules: when it has
 forgotten a statement (an ALTER, a ROLLBACK, too many of them) there is no name here, and the statement goes the long
-way. The names that begin with an underscore are psycopg's (3.2 and 3.3); where one is missing every statement does.
+way. The names that begin with an underscore are psycopg's (3.3); where one is missing every statement does.
 
 The answer to a statement that gave many rows before is read in pieces, each made into results while the server sends
 the next: both work at the same time, the rows of a piece are still in the processor's cache when they are looked at,
