@@ -94,6 +94,18 @@ async def test_the_second_chunk_is_the_first_that_is_followed_by_a_question(face
     assert asked == [4] * 6
 
 
+async def test_a_statement_timeout_does_not_count_the_time_of_the_reader(
+    face: Face, asked: list[int], database: dict[str, Any]
+) -> None:
+    dorm.configure(DATABASES={"default": {**database, "OPTIONS": {"options": "-c statement_timeout=60000"}}})
+    rows = stream(face)
+    await take(face, rows, 5)
+    assert len(asked) == 2, "what fills the sockets would be a statement that lasts until it is read"
+    assert all(state == "idle in transaction" for state, _ in busy(database["URL"]))
+    assert len([row async for row in rows] if face.is_async else list(rows)) == 15
+    assert dorm.pool_stats()["in_use"] == 0
+
+
 @pytest.mark.parametrize("number", [1, 5, 9, 20])
 async def test_a_stream_that_is_left_early_frees_its_connection(
     face: Face, number: int, database: dict[str, Any]

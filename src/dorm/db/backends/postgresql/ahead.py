@@ -3,6 +3,9 @@
 Between two FETCHes the server had nothing to do while the client made objects, and the client nothing while the server
 looked for rows. A cursor whose connection nobody else uses sends the next FETCH as soon as an answer is there; it is
 read when more rows are wanted. The answer stays on the server and in the socket until then: no more is in memory.
+
+An answer that fills the sockets is a statement that goes on for as long as the reader takes: a ``statement_timeout``
+would end it, and the stream with it. Where the session has one nothing is asked for ahead.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ class _Ahead(_Base):
         self.asks_ahead = False
         self._wants_more = False
         self._asked = False
+        self._has_time: bool | None = None
 
     @property
     def is_under_way(self) -> bool:
@@ -55,13 +59,15 @@ class _Ahead(_Base):
         if not self.asks_ahead or num is None:
             found: list[Any] = yield from super()._fetch_gen(num)  # type: ignore[misc]  # a server cursor has it
             return found
+        if self._wants_more and self._has_time is None:
+            self._has_time = yield from self._is_untimed()
         if not self._asked:
             self._ask(num)
         self._asked = False
         result = (yield from execute(self._pgconn))[-1]
         if result.status != ExecStatus.TUPLES_OK:
             self._raise_for_result(result)
-        if self._wants_more and result.ntuples == num:
+        if self._has_time and result.ntuples == num:
             # Whoever reads a second time will read on. What is wrong with the connection the next time will tell.
             with contextlib.suppress(psycopg.Error):
                 self._ask(num)
@@ -71,6 +77,15 @@ class _Ahead(_Base):
         self.pgresult = result
         self._tx.set_pgresult(result, set_loaders=False)
         return self._tx.load_rows(0, result.ntuples, self._make_row)
+
+    def _is_untimed(self) -> Generator[Any, Any, bool]:
+        """Return whether the server lets a statement take as long as it takes."""
+        self._pgconn.send_query_params(b"SHOW statement_timeout", None)
+        shown = (yield from execute(self._pgconn))[-1]
+        if shown.status != ExecStatus.TUPLES_OK:
+            self._raise_for_result(shown)
+        untimed: bool = shown.get_value(0, 0) == b"0"
+        return untimed
 
     def _ask(self, number: int) -> None:
         question = f'FETCH FORWARD {number} FROM "{self._name}"'  # type: ignore[attr-defined]  # a server cursor has it
