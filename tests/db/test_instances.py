@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 import datetime
 import pickle
@@ -371,3 +372,30 @@ def test_what_a_class_does_at_the_end_of_its_instances_is_for_those_alone() -> N
 
     Ending(name="only")
     assert ended == ["only"]
+
+
+def test_a_model_that_lacks_methods_of_an_abstract_base_has_children_alone() -> None:
+    class ModelABCMeta(type(dorm.Model), abc.ABCMeta):  # type: ignore[misc]  # a metaclass is computed
+        pass
+
+    class Shape(dorm.Model, metaclass=ModelABCMeta):
+        name = dorm.CharField(max_length=20)
+
+        class Meta:
+            app_label = "instances"
+
+        @abc.abstractmethod
+        def area(self) -> int: ...
+
+    class Square(Shape):
+        side = dorm.IntegerField()
+
+        class Meta:
+            app_label = "instances"
+
+        def area(self) -> int:
+            return self.side * self.side
+
+    with pytest.raises(TypeError, match="area"):
+        Shape(name="none")
+    assert Square(name="s", side=3).area() == 9

@@ -41,8 +41,10 @@ def lay_out(meta: Any) -> None:
     Later on it takes each new name for the last one, and who brings a further one gets a dict that shares no keys.
     """
     names = tuple(_names(meta))
-    # What a class does at the end of its instances is not for one that nobody made.
-    plain = meta.hydrates_directly and not hasattr(meta.model, "__del__")
+    # What a class does at the end of its instances is not for one that nobody made, and one that lacks methods of an
+    # abstract base has no instances, but may well have children.
+    can_be_made = not hasattr(meta.model, "__del__") and not getattr(meta.model, "__abstractmethods__", None)
+    plain = meta.hydrates_directly and can_be_made
     if plain and len(names) <= MOST_KEYS and all(map(_can_be_written, names)):
         meta.in_line = frozenset(names)
         first = meta.model.__new__(meta.model)
