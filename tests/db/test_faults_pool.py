@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from psycopg_pool.pool_async import WaitingClient
 
 import dorm
 from dorm import transaction
@@ -125,3 +126,41 @@ async def test_tasks_that_are_cancelled_while_they_wait(database: dict[str, Any]
     # No permit is lost: two blocks fit side by side, and a third one waits for them.
     async with asyncio.timeout(60):
         await asyncio.gather(*[hold() for _ in range(6)])
+
+
+@on_postgresql
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_cancellation_that_arrives_with_a_new_connection_is_seen(
+    turns: int, monkeypatch: pytest.MonkeyPatch, database: dict[str, Any]
+) -> None:
+    """The library waits with `asyncio.wait_for`, which in Python 3.11 forgets one that comes with the answer."""
+    await close_all_async()
+    went_on: list[bool] = []
+
+    async def work() -> None:
+        async with transaction.aatomic():
+            await Author.objects.acreate(name="a")
+            went_on.append(True)
+
+    task = asyncio.ensure_future(work())
+    loop = asyncio.get_running_loop()
+    handed_over = WaitingClient.set
+
+    def cancel_in(number: int) -> None:
+        if number:
+            loop.call_soon(cancel_in, number - 1)
+        else:
+            task.cancel()
+
+    async def cancelled_as_well(client: Any, connection: Any) -> bool:
+        accepted = await handed_over(client, connection)
+        cancel_in(turns)
+        return accepted
+
+    monkeypatch.setattr(WaitingClient, "set", cancelled_as_well)
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert not went_on
+    monkeypatch.undo()
+    assert await Author.objects.acount() == 0
+    assert dorm.pool_stats()["in_use"] == 0

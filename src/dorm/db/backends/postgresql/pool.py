@@ -370,6 +370,8 @@ class PostgresAsyncPool(_Common, AsyncPool):
         if self._pool.max_size != self.permits.permits:
             await self._pool.resize(min(self._pool.min_size, self.permits.permits), self.permits.permits)
         failures, until = self.made.failures, time.monotonic() + within(self.config.pool_timeout)
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task is not None else 0
         while True:
             try:
                 raw = await self._pool.getconn(_LOOK)
@@ -379,6 +381,10 @@ class PostgresAsyncPool(_Common, AsyncPool):
                 continue
             except psycopg_pool.PoolClosed as exc:
                 raise closed(self.config) from exc
+            if task is not None and task.cancelling() > cancelled_before:
+                # The library waits with wait_for: Python 3.11 forgets a cancellation that comes with the answer.
+                self._later(self._put_again(raw))
+                raise asyncio.CancelledError
             return self.handed_out(raw, raw.dorm or PostgresAsyncConnection(raw, self.config.alias))
 
     async def _pinged(self, connection: PostgresAsyncConnection) -> bool:
