@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -245,6 +246,41 @@ def test_an_interrupt_while_rows_are_made_closes_the_connection(pieces: list[int
     database.sync_pool.release(connection)
     assert len(list(authors.all())) == 20
     assert dorm.pool_stats()["in_use"] == 0
+
+
+async def test_a_stream_that_the_garbage_collector_finds_between_pieces(
+    face: Face, pieces: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Making.__call__
+    ended: list[int] = []
+
+    def collecting(making: Making, rows: Any) -> Any:
+        ended.append(gc.collect())
+        return make(making, rows)
+
+    async def leave_a_stream() -> None:
+        authors = Author.objects.order_by("name")
+        left: Any = authors.aiterator(chunk_size=2) if face.is_async else authors.iterator(chunk_size=2)
+        await anext(left) if face.is_async else next(left)
+        circle = [left]
+        circle.append(circle)
+
+    books = Book.objects.order_by("title")
+    await in_pieces(face, books, pieces)
+    monkeypatch.setattr(Making, "__call__", collecting)
+    gc.collect()
+    gc.disable()
+    try:
+        async with face.atomic():
+            await leave_a_stream()
+            found = await face.rows(books.all())
+            assert [book.title for book in found] == [f"b{number:02}" for number in range(20)]
+            assert pieces == [20]
+            assert ended[0] > 0
+            assert await face(Author.objects.count)() == 20
+    finally:
+        gc.enable()
+    await check_it_goes_on(face)
 
 
 async def test_a_task_that_is_cancelled_between_pieces(pieces: list[int], empty_database: dict[str, Any]) -> None:

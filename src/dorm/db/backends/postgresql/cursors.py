@@ -48,6 +48,10 @@ class PostgresCursor(SyncCursor):
             raise self._failed(exc, self._statement) from exc
 
     def close(self) -> None:
+        if self._session.raw.lock.locked():
+            # The garbage collector found it while the connection reads for somebody, whom it interrupts: who waited for
+            # the end of that here would wait for ever. The cursor ends with its transaction.
+            return
         try:
             with contextlib.suppress(*DRIVER_ERRORS):
                 if self._cursor.is_under_way:
