@@ -283,6 +283,32 @@ async def test_a_stream_that_the_garbage_collector_finds_between_pieces(
     await check_it_goes_on(face)
 
 
+def test_a_finalizer_between_pieces_does_not_wait_for_itself(
+    pieces: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Making.__call__
+    told: list[str] = []
+
+    def finalizing(making: Making, rows: Any) -> Any:
+        for ask in (Author.objects.count, lambda: next(Author.objects.iterator())):
+            with pytest.raises(dorm.TransactionManagementError, match="finalizer") as raised:
+                ask()
+            told.append(str(raised.value))
+        return make(making, rows)
+
+    books = Book.objects.order_by("title")
+    for _ in range(4):
+        list(books.all())
+    pieces.clear()
+    monkeypatch.setattr(Making, "__call__", finalizing)
+    with dorm.transaction.atomic():
+        assert [book.title for book in books.all()] == [f"b{number:02}" for number in range(20)]
+        assert pieces == [20]
+        assert len(told) == 14
+        assert Author.objects.count() == 20
+    assert dorm.pool_stats()["in_use"] == 0
+
+
 async def test_a_task_that_is_cancelled_between_pieces(pieces: list[int], empty_database: dict[str, Any]) -> None:
     """The statement is cancelled on the server, and the connection serves the next one."""
     function = "CREATE FUNCTION slow(n int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT n FROM pg_sleep(n)'"

@@ -66,6 +66,8 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
         return self._run
 
     def _send(self, statement: Statement, take: Take | None = None) -> None:
+        if self._cursor.reader:
+            self.check_is_free()
         if self.deferred:
             if self.is_far:
                 self._ride(statement)
@@ -84,6 +86,8 @@ class PostgresConnection(SessionState["psycopg.Connection[Any]"], SyncConnection
 
     def _flush(self) -> None:
         """Send what waits; what fails goes on waiting, so that nothing after it happens outside the transaction."""
+        if self._cursor.reader:
+            self.check_is_free()
         begins = self.raw.pgconn.transaction_status == IDLE
         while self.deferred:
             statement = self.deferred.first()

@@ -14,6 +14,7 @@ and the text of the whole answer is never in memory at once.
 from __future__ import annotations
 
 from collections.abc import Generator
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -50,10 +51,16 @@ def as_they_are(rows: Rows) -> Rows:
 
 
 class _ShortWay(_Base):
-    """Goes before a cursor of psycopg of either face: both wait for the one generator that is overridden here."""
+    """Goes before a cursor of psycopg of either face: both wait for the one generator that is overridden here.
+
+    Attributes:
+        take: what is made of each piece of the next answer, where it is read in pieces.
+        reader: the thread that reads an answer in pieces just now; 0 for none.
+    """
 
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
+        self.reader = 0
         self._tx = Transformer(self)
         table = getattr(connection, "_prepared", None)
         self._names: Any = getattr(table, "_names", None)
@@ -85,7 +92,11 @@ class _ShortWay(_Base):
         answer_format = Format.BINARY if options["binary"] else Format.TEXT
         self._pgconn.send_query_prepared(name, dumped, transformer.formats, answer_format)
         if take is not None and _CAN_READ_PIECES:
-            results = yield from self._in_pieces(take)
+            self.reader = get_ident()
+            try:
+                results = yield from self._in_pieces(take)
+            finally:
+                self.reader = 0
         else:
             results = yield from execute(self._pgconn)
         found = results[0]

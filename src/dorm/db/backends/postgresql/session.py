@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import get_ident
 from typing import Any, Generic, TypeVar
 
 import psycopg
@@ -14,7 +15,7 @@ from dorm.db.deferred import Deferred
 from dorm.db.driver import Take
 from dorm.db.statement import Statement
 from dorm.db.streams import Streams
-from dorm.exceptions import DatabaseError
+from dorm.exceptions import DatabaseError, TransactionManagementError
 
 C = TypeVar("C", bound="psycopg.Connection[Any] | psycopg.AsyncConnection[Any]")
 
@@ -121,6 +122,17 @@ class SessionState(Generic[C]):
             # After an ALTER the plans of this connection are wrong: it is not handed on.
             self._stale_plans = True
         return translated(exc, statement, self.alias, lost)
+
+    def check_is_free(self) -> None:
+        """Refuse a statement of a thread that reads an answer just now, and would wait for itself.
+
+        Objects are made meanwhile, so the garbage collector runs, and it may call a finalizer of the user's.
+        """
+        if self._cursor.reader == get_ident():
+            raise TransactionManagementError(
+                f"a finalizer sent a statement to {self.alias!r} in the middle of another one: the garbage collector "
+                "called it while rows came. Let it take a note, and send the statement later."
+            )
 
     def answer(self, statement: Statement, take: Take | None = None) -> list[Any]:
         """Return the rows that came for *statement*, or what *take* made of them."""
