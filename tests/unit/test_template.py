@@ -7,7 +7,8 @@ from hypothesis import given, settings as checks, strategies as st
 
 from dorm.db.backends.lexes import BY_VENDOR
 from dorm.db.lexer import Unlexable, _check_quotes, lexemes
-from dorm.db.template import UNPARSABLE, normalize, shown_params, templates
+from dorm.db.shown import shown_params
+from dorm.db.template import UNPARSABLE, normalize, templates
 
 _READS = 'SELECT "a"."x" FROM "a" WHERE "a"."id" = '
 _READ_TEMPLATE = _READS + "?"

@@ -15,7 +15,8 @@ from dorm.db import hooks
 from dorm.db.connection import connections
 from dorm.db.forks import in_child
 from dorm.db.hooks import Observation
-from dorm.db.template import first_word, has_values, template_of
+from dorm.db.shown import has_values
+from dorm.db.template import first_word, template_of
 
 LONGEST_STATEMENT: Final = 1024
 NO_ID: Final = "-"

@@ -27,8 +27,10 @@ from dorm.db.forks import in_child
 from dorm.db.operation import Operation
 from dorm.db.probe import probe
 from dorm.db.request import Connection, ExecuteMany, OpenCursor, QueryMany, Script, StatementRequest
+from dorm.db.secret_names import MASK, is_secret
+from dorm.db.shown import shown_sql
 from dorm.db.statement import Statement, Template
-from dorm.db.template import MASK, is_read, is_secret, shown_sql, template_of
+from dorm.db.template import is_read, template_of
 from dorm.exceptions import DatabaseError, NotSupportedError
 
 _log = logging.getLogger("dorm.db.slow_explain")

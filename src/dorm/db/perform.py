@@ -12,7 +12,6 @@ from dorm.db.hooks import chain
 from dorm.db.limits import is_over, within
 from dorm.db.operation import Operation
 from dorm.db.request import CallUser, Replace, Sleep, StatementRequest
-from dorm.db.template import shown_params, shown_sql
 from dorm.exceptions import ConnectionFailed, DatabaseError, OperationalError
 from dorm.signals import post_query, pre_query
 
@@ -68,6 +67,8 @@ def _send(request: StatementRequest[T]) -> Operation[T]:
     slow = knobs.slow_query_seconds
     logger = database.logger
     if slow is not None and elapsed >= slow and not request.statement.internal:
+        from dorm.db.shown import shown_sql
+
         text = shown_sql(request.statement, database.vendor)
         logger.warning("slow query on %s: %.1f ms: %s", database.alias, elapsed * 1000, text)
     if logger.isEnabledFor(logging.DEBUG):
@@ -79,6 +80,8 @@ def _record(request: StatementRequest[Any], database: Database, elapsed: float, 
     """Log one statement with its parameters, those of columns with secret names masked."""
     logger = database.logger
     if logger.isEnabledFor(logging.DEBUG):
+        from dorm.db.shown import shown_params
+
         statement = request.statement
         params = shown_params(statement.sql, statement.params, database.vendor)
         logger.debug("%s(%.3f ms) %s; params %s", outcome, elapsed * 1000, statement.sql, params)

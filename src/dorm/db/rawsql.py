@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from dorm.exceptions import ProgrammingError
@@ -16,8 +16,7 @@ from dorm.exceptions import ProgrammingError
 if TYPE_CHECKING:
     from dorm.db.dialect import Dialect
 
-_TOKEN = re.compile(
-    r"""
+_TOKEN = r"""
       '(?:[^']|'')*'              # string
     | "(?:[^"]|"")*"              # quoted identifier
     | --[^\n]*                    # comment to the end of the line
@@ -26,9 +25,13 @@ _TOKEN = re.compile(
     | %%
     | %s
     | %\((?P<name>\w+)\)s
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+    """
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compile *pattern* when raw SQL is first used: it takes a millisecond."""
+    return re.compile(pattern, re.VERBOSE | re.DOTALL)
 
 
 def placeholders(sql: str, placeholder: Callable[[int], str]) -> str:
@@ -50,15 +53,15 @@ def _replaced(sql: str, placeholder: Callable[[int], str]) -> tuple[str, tuple[s
             return placeholder(len(names))
         return text if text.startswith(("--", "/*")) else text.replace("%%", "%")
 
-    return _TOKEN.sub(replaced, sql), tuple(names)
+    return _compiled(_TOKEN).sub(replaced, sql), tuple(names)
 
 
 def count_placeholders(sql: str) -> int:
     """Return how many ``%s`` of *sql* are places of parameters."""
-    return sum(match.group() == "%s" for match in _TOKEN.finditer(sql))
+    return sum(match.group() == "%s" for match in _compiled(_TOKEN).finditer(sql))
 
 
-_PLACED = re.compile(rf"{_TOKEN.pattern}|\w+|\S", re.VERBOSE | re.DOTALL)
+_PLACED = rf"{_TOKEN}|\w+|\S"
 _BEFORE_A_VALUE = frozenset(("(", ",", "and", "or", "not", "where", "on", "when", "having", "select", "case"))
 _NULL_TESTS = (("is", "null"), ("is", "not", "null"))
 
@@ -70,7 +73,7 @@ def untyped_places(sql: str, functions: frozenset[str]) -> frozenset[int]:
     Such are the arguments of *functions*, which take anything, and what is asked whether it is NULL. A literal there is
     a text; a parameter without a type is an error.
     """
-    tokens = [match for match in _PLACED.finditer(sql) if not match.group().startswith(("--", "/*"))]
+    tokens = [match for match in _compiled(_PLACED).finditer(sql) if not match.group().startswith(("--", "/*"))]
     words = ["%s" if _is_place(match) else match.group().lower() for match in tokens]
     found: set[int] = set()
     calls: list[str] = []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, overload
 
 from dorm import choices as choice_forms
-from dorm.db.template import add_secret_names
+from dorm.db.secret_names import add_secret_names
 from dorm.db.types import CUSTOM, SqlType
 from dorm.exceptions import ImproperlyConfigured, InvalidValue, UnsavedInstance, ValidationError
 from dorm.fields import overrides

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from dorm.contrib.encrypted.keys import V1, V2, is_marked, keys, opened, written_form
 from dorm.contrib.pii import REDACTED, is_masking
-from dorm.db.template import add_secret_names
+from dorm.db.secret_names import add_secret_names
 from dorm.db.types import TEXT, SqlType
 from dorm.exceptions import FieldError
 from dorm.fields import CharField, TextField
