@@ -11,9 +11,10 @@ import psycopg
 from psycopg import sql
 
 from dorm.conf.databases import DatabaseConfig
+from dorm.db.backends.postgresql.aio import PostgresAsyncConnection
 from dorm.db.backends.postgresql.connect import failure, parameters
 from dorm.db.backends.postgresql.dialect import PostgresDialect
-from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
+from dorm.db.backends.postgresql.driver import PostgresConnection
 from dorm.db.backends.postgresql.pool import PostgresAsyncPool, PostgresPool, ceiling
 from dorm.db.backends.threaded import ThreadedConnection
 from dorm.db.dialect import Dialect

@@ -17,7 +17,8 @@ from dorm.db.streams import over
 
 if TYPE_CHECKING:
     from dorm.db.backends.postgresql.ahead import AheadCursor, AsyncAheadCursor
-    from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
+    from dorm.db.backends.postgresql.aio import PostgresAsyncConnection
+    from dorm.db.backends.postgresql.driver import PostgresConnection
 
 
 class PostgresCursor(SyncCursor):

@@ -21,8 +21,9 @@ import psycopg
 import psycopg_pool
 
 from dorm.conf.databases import DatabaseConfig
+from dorm.db.backends.postgresql.aio import PostgresAsyncConnection
 from dorm.db.backends.postgresql.connect import MOST_PREPARED, closed, failure, parameters
-from dorm.db.backends.postgresql.driver import PostgresAsyncConnection, PostgresConnection
+from dorm.db.backends.postgresql.driver import PostgresConnection
 from dorm.db.driver import AsyncConnection, AsyncPool, SyncConnection, SyncPool
 from dorm.db.limits import within
 from dorm.db.pool import FairSemaphore, ForkAware, Holder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from threading import get_ident
 from typing import Any, Generic, TypeVar
@@ -13,7 +14,7 @@ from dorm.db.backends.postgresql.errors import DRIVER_ERRORS, is_of_stale_plan, 
 from dorm.db.backends.postgresql.prepared import AsyncPreparedCursor, PreparedCursor
 from dorm.db.deferred import Deferred
 from dorm.db.driver import Take
-from dorm.db.statement import Statement
+from dorm.db.statement import Statement, Template
 from dorm.db.streams import Streams
 from dorm.exceptions import DatabaseError, TransactionManagementError
 
@@ -23,6 +24,18 @@ IDLE = TransactionStatus.IDLE
 IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
 FAR = 0.0004
 """Seconds of a trip from which on several statements go out together; a pipeline costs the client some 0.1 ms."""
+
+NO_NAMES: tuple[str, ...] = ()
+COMMIT = Statement(Template("COMMIT", prepare=False), (), internal=True)
+ROLLBACK = Statement(Template("ROLLBACK", prepare=False), (), internal=True)
+
+cursor_names = itertools.count(1)
+"""Numbers for the names of cursors, none used twice in a process."""
+
+
+def prepares(statement: Statement) -> bool | None:
+    """Return what psycopg wants to know: False for what is never prepared, None to let it count."""
+    return None if statement.template.prepare else False
 
 
 class SessionState(Generic[C]):
