@@ -213,3 +213,15 @@ async def test_an_answer_that_is_no_alias_names_those_that_exist(face: Face) -> 
                 await face(call)()
     routed(PrimaryAndReplica(read="", write=None))
     assert (await face(Shelf.objects.create)())._state.db == "default"
+
+
+class Reconfiguring:
+    """Named in the settings by its path; while it is made, somebody configures another router."""
+
+    def __init__(self) -> None:
+        routed(PrimaryAndReplica(write="replica"))
+
+
+def test_routers_that_are_configured_while_the_former_ones_load_are_asked() -> None:
+    dorm.configure(DATABASE_ROUTERS=[f"{__name__}.Reconfiguring"])
+    assert Shelf.objects.create()._state.db == "replica"

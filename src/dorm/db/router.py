@@ -30,10 +30,12 @@ class Router:
     def __init__(self) -> None:
         self._routers: list[Any] | None = None
         self.is_idle = False
+        self._changes = 0
         settings.on_change(self._changed)
 
     def _changed(self, names: frozenset[str]) -> None:
         if "DATABASE_ROUTERS" in names:
+            self._changes += 1
             self._routers = None
             self.is_idle = False
 
@@ -103,12 +105,16 @@ class Router:
         return True
 
     def _loaded_routers(self) -> list[Any]:
-        routers = self._routers
-        if routers is None:
+        while (routers := self._routers) is None:
             # The first question of a process may be the first thing that it wants of its settings.
             settings.discover()
-            routers = self._routers = [_loaded(entry) for entry in settings.DATABASE_ROUTERS]
-            self.is_idle = not routers
+            changes = self._changes
+            found = self._routers = [_loaded(entry) for entry in settings.DATABASE_ROUTERS]
+            self.is_idle = not found
+            if changes != self._changes:
+                # Somebody configured meanwhile: what was found is out of date.
+                self._routers = None
+                self.is_idle = False
         return routers
 
 
