@@ -109,6 +109,17 @@ async def test_objects_tuples_and_dicts(face: Face, pieces: list[int]) -> None:
     assert [(each.name, each.age) for each in found] == [pair for pair in expected if pair[1] is not None]
 
 
+async def test_an_older_libpq_reads_answers_whole(
+    face: Face, pieces: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "_CAN_READ_PIECES", False)
+    for _ in range(4):
+        found = await face.rows(Author.objects.order_by("name"))
+        assert [each.name for each in found] == [f"a{number:02}" for number in range(20)]
+        assert await face.rows(Author.objects.filter(age__gt=17).values_list("age", flat=True)) == [18, 19]
+    assert pieces == []
+
+
 async def test_joined_rows_and_annotations(face: Face, pieces: list[int]) -> None:
     books = Book.objects.select_related("author", "publisher").annotate(next=F("author__age") + 1).order_by("title")
     found = await in_pieces(face, books, pieces)
