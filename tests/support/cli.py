@@ -27,12 +27,16 @@ class Ran:
     err: str
 
 
+_SOME_DAY = 946_684_800
+"""The first second of the year 2000, from which files of projects are dated; archives take none before 1980."""
+
+
 class Scratch:
     """A folder with a project, in which commands are run as a user would."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._written = 0
+        self._written = _SOME_DAY
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
