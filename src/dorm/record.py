@@ -93,23 +93,24 @@ def _refuse(self: Record, name: str, *value: object) -> None:
 def _constructor(cls: RecordType) -> Any:
     """Return the function that takes the names of *cls* as arguments, positional or by keyword."""
     frozen = cls._frozen
-    space: dict[str, Any] = {"missing": _MISSING}
+    # Two underscores keep what the source needs apart from the names of the class, which are its parameters.
+    space: dict[str, Any] = {"__missing": _MISSING}
     parameters: list[str] = []
     lines: list[str] = []
     for name, each in cls._fields.items():
         value = name
         if each.default_factory is not None:
-            space[f"make_{name}"] = each.default_factory
-            parameters.append(f"{name}=missing")
-            value = f"make_{name}() if {name} is missing else {name}"
+            space[f"__make_{name}"] = each.default_factory
+            parameters.append(f"{name}=__missing")
+            value = f"__make_{name}() if {name} is __missing else {name}"
         elif each.default is not _MISSING:
-            space[f"default_{name}"] = each.default
-            parameters.append(f"{name}=default_{name}")
+            space[f"__default_{name}"] = each.default
+            parameters.append(f"{name}=__default_{name}")
         else:
             parameters.append(name)
         if frozen:
-            space[f"set_{name}"] = getattr(cls, name).__set__
-        lines.append(f"    set_{name}(self, {value})" if frozen else f"    self.{name} = {value}")
+            space[f"__set_{name}"] = getattr(cls, name).__set__
+        lines.append(f"    __set_{name}(self, {value})" if frozen else f"    self.{name} = {value}")
     if hasattr(cls, "__post_init__"):
         lines.append("    self.__post_init__()")
     exec(f"def __init__(self, {', '.join(parameters)}):\n" + "\n".join(lines or ["    pass"]), space)

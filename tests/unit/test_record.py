@@ -57,6 +57,14 @@ class Loose(Record, eq=False):
         return hash(self.name.lower())
 
 
+class Awkward(Record):
+    missing: int
+    x: list[int] = field(default_factory=list)
+    set_x: int = 1
+    make_x: int = 2
+    default_set_x: int = 3
+
+
 class Checked(Record):
     low: int
     high: int
@@ -134,6 +142,12 @@ def test_without_equality_each_equals_itself_alone() -> None:
 def test_a_class_may_compare_in_its_own_way() -> None:
     assert Loose("a") == Loose("A") != Loose("b")
     assert {Loose("a"), Loose("A")} == {Loose("a")}
+
+
+def test_names_may_be_any() -> None:
+    expected = {"missing": 5, "x": [], "set_x": 1, "make_x": 2, "default_set_x": 3}
+    assert as_dict(Awkward(5)) == expected
+    assert as_dict(Awkward(5, [6], 7, 8, 9)) == {**expected, "x": [6], "set_x": 7, "make_x": 8, "default_set_x": 9}
 
 
 def test_replace_makes_another_one() -> None:
