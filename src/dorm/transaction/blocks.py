@@ -315,7 +315,10 @@ def _end(handle: Handle, error: BaseException | None) -> Operation[None]:
         # Nothing was committed, whatever ended ROLLBACK; a COMMIT that failed has told so already.
         block.heal()
         yield from call(on_rollback, "on_rollback")
-        raise failed
+        try:
+            raise failed
+        finally:
+            del failed  # its traceback leads to this frame: a circle that only the garbage collector would end
     unexpected = broken and error is None and not handle.rolls_back and not block.asked_to_roll_back
     untold = block.untold
     block.heal()
